@@ -69,7 +69,7 @@ def head_summary(head: Head) -> None:
             ]
             print_table(columns, rows)
         elif key == "error_overlap":
-            _overlap_table(head.settings["candidates"], value)
+            overlap_table(head.settings["candidates"], value)
         elif key == "left_out":
             if value:
                 print_note(
@@ -123,7 +123,7 @@ def _thresholds_summary(thresholds: Thresholds) -> None:
         )
 
 
-def _overlap_table(members: Sequence[str], overlap: Sequence[Sequence[float | None]]) -> None:
+def overlap_table(members: Sequence[str], overlap: Sequence[Sequence[float | None]]) -> None:
     """Print the share of each member's errors (row) that another member (column) shares."""
     corner = "errors, shared by"
     columns = [Column(corner, TEXT, key=True), *(Column(name, priority=1) for name in members)]

@@ -75,9 +75,9 @@ def backbones_table(backbones: list[dict[str, Any]]) -> None:
     columns = [
         Column("name", WORD),
         Column("provider id", TEXT, priority=3),
-        Column("px", priority=1),
-        Column("dim"),
-        Column("parameters"),
+        Column("px", priority=2),
+        Column("dim", priority=1),
+        Column("parameters", priority=1),
         Column("licence", TEXT),
         Column("weights", WORD),
     ]

@@ -8,6 +8,7 @@ from embedkit._internal.paths import shown
 from embedkit._internal.text import counted, size_text
 from embedkit.classify.head import Head
 from embedkit.cli.show import print_hint, print_line
+from embedkit.cli.show_classify import overlap_table
 from embedkit.cli.tables import NUMBER, TEXT, WORD, Column, print_table
 from embedkit.results import ExportReport, HeadInfo
 
@@ -48,43 +49,46 @@ def heads_table(heads: Sequence[HeadInfo]) -> None:
 def head_description(head: Head) -> None:
     """Print everything that the document of a head has."""
     document = head.to_dict()
-    classes = document.pop("classes")
-    _print_entries({**document, f"{len(classes)} classes": classes})
+    for name in ("name", "kind", "classes", "backbones"):
+        _print_entries({name: document.pop(name)})
+    _print_entries(document)
 
 
 def _print_entries(entries: Mapping[str, Any], indent: str = "") -> None:
     """Print a JSON object: a line for each value, a table for objects of the same kind."""
     for key, value in entries.items():
         name = f"{indent}{shown(key)}:"
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             print_line(name)
             _print_entries(value, f"{indent}  ")
-        elif not isinstance(value, (list, tuple)):
-            print_line(f"{name} {_value_text(value)}")
-        elif value and all(isinstance(item, Mapping) for item in value):
+        elif key == "error_overlap":
+            print_line(name)
+            overlap_table(entries["candidates"], value)
+        elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
             print_line(name)
             _print_objects(value)
-        elif value and all(isinstance(item, (list, tuple)) for item in value):
-            print_line(name)
-            for item in value:
-                print_line(f"{indent}  {', '.join(map(_value_text, item))}")
         else:
-            print_line(f"{name} {', '.join(map(_value_text, value)) or 'none'}")
+            print_line(f"{name} {_value_text(value)}")
 
 
 def _print_objects(objects: Sequence[Mapping[str, Any]]) -> None:
-    names = list(dict.fromkeys(name for item in objects for name in item))
-    columns = [
-        Column(
-            name,
-            NUMBER if all(isinstance(item.get(name), (int, float)) for item in objects) else TEXT,
-            key=number == 0,
-            priority=1,
-        )
-        for number, name in enumerate(names)
-    ]
-    rows = [[_value_text(item.get(name, "")) for name in names] for item in objects]
-    print_table(columns, rows)
+    """Print a table of JSON objects, with the columns of text first, the shortest before others."""
+    columns = {
+        name: [item.get(name) for item in objects]
+        for name in dict.fromkeys(name for item in objects for name in item)
+    }
+    names = sorted(columns, key=lambda name: (_is_number(columns[name]), len(str(columns[name]))))
+    print_table(
+        [
+            Column(name, NUMBER if _is_number(columns[name]) else TEXT, key=number == 0, priority=1)
+            for number, name in enumerate(names)
+        ],
+        [[_value_text(item.get(name)) for name in names] for item in objects],
+    )
+
+
+def _is_number(values: Sequence[Any]) -> bool:
+    return all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in values)
 
 
 def _value_text(value: Any) -> str:
@@ -94,8 +98,8 @@ def _value_text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_value_text(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple, dict)):
+        return ", ".join(map(_value_text, value)) or "none"
     return shown(str(value))
 
 

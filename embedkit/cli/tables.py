@@ -1,7 +1,7 @@
 """Tables that fit the terminal, and whole tables for pipes and files."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -21,8 +21,8 @@ _GAP = 2
 _MIN_TEXT = 10
 _MIN_PATH = 20
 """Widths below which these columns are not narrowed."""
-_MAX_HEADING = 10
-"""Width above which a heading without spaces is broken."""
+_MAX_WORD = 28
+"""Width above which a word is broken."""
 
 Cell = str | Text
 
@@ -56,19 +56,18 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> No
         return
     width = show.out.width
     natural = [
-        max(cell_len(text) for text in [column.heading, *(row[number].plain for row in texts)])
+        _longest([column.heading, *(row[number].plain for row in texts)])
         for number, column in enumerate(columns)
     ]
     if sum(natural) + _GAP * (len(columns) - 1) <= width:
-        show.out.print(_table(columns, texts, dict(enumerate(natural))))
+        _print_part(columns, texts, dict(enumerate(natural)))
         return
     least = [_least_width(column, texts, number) for number, column in enumerate(columns)]
     parts, left_out = _parts(columns, least, width)
     for number, part in enumerate(parts):
         if number:
             show.print_line("")
-        widths = _widths(part, least, natural, width)
-        show.out.print(_table(columns, texts, widths))
+        _print_part(columns, texts, _widths(part, least, natural, width))
     if left_out:
         names = listed([columns[number].heading for number in left_out])
         show.print_hint(f"left out at this width: {names}; --json has everything")
@@ -114,10 +113,19 @@ def _whole_lines(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> l
 
 def _least_width(column: Column, rows: Sequence[Sequence[Text]], number: int) -> int:
     """Return the smallest width of a column that the layout may choose."""
-    heading = min(max(map(cell_len, column.heading.split()), default=0), _MAX_HEADING)
-    content = max((cell_len(row[number].plain) for row in rows), default=0)
-    limit = {TEXT: _MIN_TEXT, PATH: _MIN_PATH}.get(column.kind, content)
-    return max(heading, min(content, limit))
+    cells = [row[number].plain for row in rows]
+    heading, content = _longest(column.heading.split()), _longest(cells)
+    if column.kind == TEXT:  # scripts without spaces can be broken anywhere
+        words = [word for cell in cells for word in cell.split() if word.isascii()]
+        content = min(content, max(_longest(words), _MIN_TEXT))
+        content = min(content, _MAX_WORD)
+    elif column.kind == PATH:
+        content = min(content, _MIN_PATH)
+    return max(min(heading, _MAX_WORD), content)
+
+
+def _longest(texts: Iterable[str]) -> int:
+    return max(map(cell_len, texts), default=0)
 
 
 def _parts(
@@ -155,10 +163,10 @@ def _widths(
     return widths
 
 
-def _table(
+def _print_part(
     columns: Sequence[Column], rows: Sequence[Sequence[Text]], widths: dict[int, int]
-) -> Table:
-    """Return a table of the columns in ``widths``."""
+) -> None:
+    """Print a table of the columns in ``widths``."""
     table = Table(box=None, pad_edge=False, padding=(0, _GAP // 2), header_style="dim")
     for number, width in widths.items():
         column = columns[number]
@@ -177,4 +185,5 @@ def _table(
                 text = Text(shortened(text.plain, width), text.style)
             cells.append(text)
         table.add_row(*cells)
-    return table
+    needed = sum(widths.values()) + _GAP * (len(widths) - 1)
+    show.out.print(table, width=max(needed, show.out.width))  # the table may be too wide
