@@ -3,7 +3,7 @@ removed."""
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from embedkit._internal.paths import is_within, shown
@@ -255,10 +255,17 @@ class _Planner:
         found = self._examiner.compare(kept_file.sha256, member.sha256)
         if member.decided or (kept_file.decided and member.score == 1.0):
             return _Decision(REMOVE, f"you marked it as a duplicate of {name}", kept_file.path)
-        preferred = preference(
-            files[kept_file.path], files[member.path], found, self._options.prefer
-        )
-        reason_to_review = review_reason(found, self._options.allow)
+        pair = files[kept_file.path], files[member.path]
+        preferred = preference(*pair, found, self._options.prefer)
+        relevant_changes = found
+        if Change("stripped", 2) in found.changes:
+            # Nothing is lost if the kept file is the better one even without its video or layers.
+            others = tuple(one for one in found.changes if one != Change("stripped", 2))
+            bare = replace(found, changes=others)
+            judged = preference(*pair, bare, self._options.prefer)
+            if judged.prefers_first and not judged.disputed:
+                relevant_changes = bare
+        reason_to_review = review_reason(relevant_changes, self._options.allow)
         if not reason_to_review and not preferred.prefers_first:
             reason_to_review = f"a copy of {{}}, which is kept, although this one {preferred.why}"
         elif not reason_to_review and preferred.disputed:
@@ -268,7 +275,7 @@ class _Planner:
         if reason_to_review:
             relevant = preferred if found.outcome == COPY else None
             return _Decision(REVIEW, reason_to_review.format(name), kept_file.path, relevant)
-        worse = drawbacks(files[kept_file.path], files[member.path], found)
+        worse = drawbacks(*pair, found)
         reason = f"a copy of {name}; this one {worse}" if worse else f"a copy of {name}"
         if kept_file.label is None and member.label is not None:
             reason += f"; its label {shown(member.label)} is carried over"
