@@ -162,8 +162,8 @@ def evaluation_summary(evaluation: Evaluation) -> None:
         result = "a tie" if pair.tie else "significant"
         print_line(
             f"{shown(pair.head)} against {shown(pair.other)}: {pair.difference:+.4f}; only the "
-            f"first is right on {pair.only_head} photos, only the second on {pair.only_other}; "
-            f"p = {pair.p_value:.4f}, {result}"
+            f"first is right on {counted(pair.only_head, 'photo')}, only the second on "
+            f"{pair.only_other}; p = {pair.p_value:.4f}, {result}"
         )
     for head in evaluation.heads:
         worst = ", ".join(

@@ -24,7 +24,7 @@ def heads_table(heads: Sequence[HeadInfo]) -> None:
         Column("kind", WORD),
         Column("backbone", TEXT, priority=1),
         Column("classes", priority=1),
-        Column("validation accuracy"),
+        Column("accuracy"),
         Column("size"),
         Column("saved", WORD, priority=1),
     ]
@@ -41,6 +41,7 @@ def heads_table(heads: Sequence[HeadInfo]) -> None:
         for item in heads
     ]
     print_table(columns, rows)
+    print_hint("accuracy on the validation set; 'embedkit evaluate HEAD' measures the test set")
     for item in heads:
         if item.problem is not None:
             print_line(f"damaged: {shown(item.name)}: {shown(item.problem)}")
