@@ -50,10 +50,11 @@ def split(
     between the two sets in proportion. The report shows how many leaks drawing the photos one by
     one would have caused.
 
-    \b
     Examples:
-      embedkit split --val 2 --test 2
-      embedkit split --val 2 --test 2 --group camera
+
+    \b
+        embedkit split --val 2 --test 2
+        embedkit split --val 2 --test 2 --group camera
     """
     from embedkit.cli import show_classify
     from embedkit.workspace import Workspace
@@ -118,10 +119,11 @@ def train(
     learning_rate=0.0005, mixup=0.2, cutmix=1.0, layer_decay=0.8, rotation=30, precision=bf16 and
     others for finetune. An unknown name lists all.
 
-    \b
     Examples:
-      embedkit train probe --name probe
-      embedkit train probe --name refitted --set refit=true
+
+    \b
+        embedkit train probe --name probe
+        embedkit train probe --name refitted --set refit=true
     """
     from embedkit.cli import show_classify
     from embedkit.workspace import Workspace
@@ -169,9 +171,10 @@ def ensemble(
 ) -> None:
     """Combine heads into one that averages their probabilities.
 
-    \b
     Example:
-      embedkit ensemble probe knn --name both --method greedy
+
+    \b
+        embedkit ensemble probe knn --name both --method greedy
     """
     from embedkit.cli import show_classify
     from embedkit.workspace import Workspace
@@ -202,9 +205,10 @@ def evaluate(
 ) -> None:
     """Evaluate heads on the test set, which nothing else uses.
 
-    \b
     Example:
-      embedkit evaluate probe knn --html evaluation.html
+
+    \b
+        embedkit evaluate probe knn --html evaluation.html
     """
     from embedkit.cli import show_classify
     from embedkit.workspace import Workspace
@@ -248,9 +252,10 @@ def classify(
     A photo that probably belongs to no class is 'unknown': it is far from the training photos, near
     a synthetic outlier such as a code or a screen, or its best class has a low probability.
 
-    \b
     Example:
-      embedkit classify new --head probe
+
+    \b
+        embedkit classify new --head probe
     """
     from embedkit.cli import show_classify
     from embedkit.workspace import Workspace

@@ -82,10 +82,11 @@ def duplicates(
 ) -> None:
     """Find groups of photos that show the same picture, strongest evidence first.
 
-    \b
     Examples:
-      embedkit duplicates --html duplicates.html
-      embedkit duplicates --of photos/temple/1.jpg
+
+    \b
+        embedkit duplicates --html duplicates.html
+        embedkit duplicates --of photos/temple/1.jpg
     """
     from embedkit.workspace import Workspace
 
@@ -134,10 +135,11 @@ def verdict(
 ) -> None:
     """Store your decision about two photos or one. It applies to their content, under any name.
 
-    \b
     Examples:
-      embedkit verdict photos/temple/1.jpg photos/temple/2.jpg --different
-      embedkit verdict photos/temple/1.jpg --keep
+
+    \b
+        embedkit verdict photos/temple/1.jpg photos/temple/2.jpg --different
+        embedkit verdict photos/temple/1.jpg --keep
     """
     from embedkit.workspace import Workspace
 
@@ -207,10 +209,11 @@ def clean(
 
     Nothing is moved before 'embedkit apply FILE'.
 
-    \b
     Examples:
-      embedkit clean --plan plan.csv
-      embedkit clean --plan plan.csv --prefer '*.heic' --protect photos/temple
+
+    \b
+        embedkit clean --plan plan.csv
+        embedkit clean --plan plan.csv --prefer '*.heic' --protect photos/temple
     """
     from embedkit.cleaning.plan import rename_edited_plan, write_plan
     from embedkit.reports.plan_page import plan_of_page, write_plan_page
@@ -281,9 +284,10 @@ def apply(plan: Path, trash: bool, link: str | None, workspace: Path, as_json: b
     relative, or absolute across devices. A label, another column or a verdict that the kept file
     does not have is copied to it.
 
-    \b
     Example:
-      embedkit apply plan.csv
+
+    \b
+        embedkit apply plan.csv
     """
     from embedkit.workspace import Workspace
 
@@ -301,9 +305,10 @@ def undo(quarantine: str | None, workspace: Path, as_json: bool) -> None:
     Nothing is overwritten except links that apply created. The exit status is 1 if a file cannot be
     put back: another file is in its place, it is in the system's trash, or it was deleted.
 
-    \b
     Example:
-      embedkit undo
+
+    \b
+        embedkit undo
     """
     from embedkit.workspace import Workspace
 
@@ -316,21 +321,25 @@ def undo(quarantine: str | None, workspace: Path, as_json: bool) -> None:
 def quarantine() -> None:
     """List the applied plans, or delete the files that they moved.
 
-    \b
     Examples:
-      embedkit quarantine list
-      embedkit quarantine empty --older-than 30d
+
+    \b
+        embedkit quarantine list
+        embedkit quarantine empty --older-than 30d
     """
 
 
 @quarantine.command("list")
 @options
 def list_quarantines(workspace: Path, as_json: bool) -> None:
-    """List the applied plans, most recent first, and where their files are.
+    """List the applied plans and the state of their files.
+
+    The most recent plan comes first.
+
+    Example:
 
     \b
-    Example:
-      embedkit quarantine list
+        embedkit quarantine list
     """
     from embedkit.workspace import Workspace
 
@@ -373,16 +382,17 @@ def empty(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Delete files in quarantine permanently: those of one plan, or of all old plans.
+    """Delete files in quarantine permanently.
 
     Give an ID, --older-than, or both. A file is deleted only while a file that was kept for it
     exists unchanged. Where a plan removes every copy (rule drop-all), the quarantine may
     contain the last copies: they are deleted only if the ID is given. The exit status is 1 if a
     file was skipped. There is no confirmation prompt.
 
-    \b
     Example:
-      embedkit quarantine empty --older-than 30d --dry-run
+
+    \b
+        embedkit quarantine empty --older-than 30d --dry-run
     """
     from embedkit.workspace import Workspace
 
@@ -404,9 +414,10 @@ def empty(
 def sheets(label: str | None, out: Path | None, workspace: Path, as_json: bool) -> None:
     """Write a contact sheet for each label, its most unusual photos first.
 
-    \b
     Example:
-      embedkit sheets --label temple
+
+    \b
+        embedkit sheets --label temple
     """
     from embedkit.reports.sheet_pages import write_sheet_pages
     from embedkit.workspace import Workspace

@@ -71,10 +71,11 @@ def compare(
     Photos without an embedding of a backbone are embedded first; add new photos with 'embedkit
     add'. NAMES can have overrides, as in 'resnet50,resnet50?size=448&pool=gem'.
 
-    \b
     Examples:
-      embedkit compare --backbones efficientnet_lite0,efficientnet_lite2
-      embedkit compare --query photos/temple/1.jpg --html comparison.html
+
+    \b
+        embedkit compare --backbones efficientnet_lite0,efficientnet_lite2
+        embedkit compare --query photos/temple/1.jpg --html comparison.html
     """
     from embedkit.workspace import Workspace
 
@@ -114,10 +115,11 @@ def compare(
 def backbones(name: str | None, workspace: Path, as_json: bool) -> None:  # noqa: ARG001
     """List the known backbones, or describe the backbone NAME.
 
-    \b
     Examples:
-      embedkit backbones
-      embedkit backbones resnet50
+
+    \b
+        embedkit backbones
+        embedkit backbones resnet50
     """
     from embedkit.backbones.registry import KNOWN, parse
     from embedkit.backbones.weights import weights_status

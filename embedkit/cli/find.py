@@ -70,10 +70,11 @@ def add(
     until they are given again. A pattern without / is compared with the name of every file and
     folder, one with / with the path below PATH; a pattern that ends with / matches folders only.
 
-    \b
     Examples:
-      embedkit add photos --labels-from-folders
-      embedkit add photos --backbone efficientnet_lite2 --exclude 'thumbs/'
+
+    \b
+        embedkit add photos --labels-from-folders
+        embedkit add photos --backbone efficientnet_lite2 --exclude 'thumbs/'
     """
     from embedkit.workspace import Workspace
 
@@ -141,10 +142,11 @@ def search(
     first N matches are compared with IMAGE point by point: photos that show the same object come
     first, ranked by the agreement of the region where they agree least.
 
-    \b
     Examples:
-      embedkit search photos/temple/1.jpg
-      embedkit search photos/temple/1.jpg -k 5 --verify 20 --html matches.html
+
+    \b
+        embedkit search photos/temple/1.jpg
+        embedkit search photos/temple/1.jpg -k 5 --verify 20 --html matches.html
     """
     from embedkit.workspace import Workspace
 
@@ -183,9 +185,10 @@ def distance(
 ) -> None:
     """Print the cosine distance between two photos: 0 for equal embeddings, at most 2.
 
-    \b
     Example:
-      embedkit distance photos/temple/1.jpg photos/temple/2.jpg
+
+    \b
+        embedkit distance photos/temple/1.jpg photos/temple/2.jpg
     """
     from embedkit.workspace import Workspace
 
@@ -202,9 +205,10 @@ def distance(
 def demo(workspace: Path, as_json: bool) -> None:
     """Build a small workspace of sample photos and search it: embedkit in a minute.
 
-    \b
     Example:
-      embedkit demo
+
+    \b
+        embedkit demo
     """
     from embedkit.demo import build_demo
 

@@ -28,23 +28,25 @@ def heads() -> None:
 
     Without a subcommand, the heads are listed.
 
-    \b
     Examples:
-      embedkit heads
-      embedkit heads show probe
+
+    \b
+        embedkit heads
+        embedkit heads show probe
     """
 
 
 @heads.command("list")
 @options
 def list_heads(workspace: Path, as_json: bool) -> None:
-    """List the heads: kind, backbones, classes, validation accuracy, size and date.
+    """List the heads: kind, backbones, accuracy, size and date.
 
-    A damaged head is listed with the reason.
+    The accuracy is that on the validation set. A damaged head is listed with the reason.
+
+    Example:
 
     \b
-    Example:
-      embedkit heads list
+        embedkit heads list
     """
     from embedkit.cli import show_heads
     from embedkit.workspace import Workspace
@@ -60,11 +62,12 @@ def list_heads(workspace: Path, as_json: bool) -> None:
 @click.argument("name", metavar="NAME", shell_complete=complete_heads)
 @options
 def show_head(name: str, workspace: Path, as_json: bool) -> None:
-    """Describe the head NAME: classes, validation scores, thresholds and settings.
+    """Describe the head NAME: scores, thresholds and settings.
+
+    Example:
 
     \b
-    Example:
-      embedkit heads show probe
+        embedkit heads show probe
     """
     from embedkit.cli import show_heads
     from embedkit.workspace import Workspace
@@ -81,14 +84,16 @@ def show_head(name: str, workspace: Path, as_json: bool) -> None:
 @click.argument("file", type=GRAPH, metavar="FILE")
 @options
 def export(name: str, file: Path, workspace: Path, as_json: bool) -> None:
-    """Write the head NAME with its networks as one graph, which runs without embedkit.
+    """Write the head NAME as one graph that runs without embedkit.
 
-    FILE ends with .onnx, or with .xml for OpenVINO. The graph is compared with the head on training
-    photos; nothing is written if a probability differs by more than 0.0001.
+    The graph contains the networks. FILE ends with .onnx, or with .xml for OpenVINO. The graph is
+    compared with the head on training photos; nothing is written if a probability differs by more
+    than 0.0001.
+
+    Example:
 
     \b
-    Example:
-      embedkit heads export probe probe.xml
+        embedkit heads export probe probe.xml
     """
     from embedkit.cli import show_heads
     from embedkit.workspace import Workspace

@@ -19,9 +19,10 @@ from embedkit.errors import BadInput
 def info(workspace: Path, as_json: bool) -> None:
     """Show the photos, labels, backbones, unusable files and size of the workspace.
 
-    \b
     Example:
-      embedkit info
+
+    \b
+        embedkit info
     """
     from embedkit.workspace import Workspace
 
@@ -57,10 +58,11 @@ def labels(
     letter. Lines without a label, and paths that are not in the workspace, are listed and skipped.
     Labels from FILE take precedence over those from folders, and follow photos that are moved.
 
-    \b
     Examples:
-      embedkit labels --from-folders photos
-      embedkit labels --from-csv labels.csv
+
+    \b
+        embedkit labels --from-folders photos
+        embedkit labels --from-csv labels.csv
     """
     from embedkit.workspace import Workspace
 
@@ -103,10 +105,11 @@ def remove(
     Labels from a CSV go to other files with the same bytes, or are kept until the photos are added
     again.
 
-    \b
     Examples:
-      embedkit remove --missing
-      embedkit remove photos/temple
+
+    \b
+        embedkit remove --missing
+        embedkit remove photos/temple
     """
     from embedkit.workspace import Workspace
 
@@ -140,9 +143,10 @@ def relocate(old: Path, new: Path, workspace: Path, as_json: bool) -> None:
     Use it after a mount point, disk or folder name has changed. At least half of the files must be
     in NEW with the same size; the others count as missing.
 
-    \b
     Example:
-      embedkit relocate photos moved
+
+    \b
+        embedkit relocate photos moved
     """
     from embedkit.workspace import Workspace
 
@@ -163,9 +167,10 @@ def relocate(old: Path, new: Path, workspace: Path, as_json: bool) -> None:
 def compact(workspace: Path, as_json: bool) -> None:
     """Rewrite the catalog without the gaps that removals left.
 
-    \b
     Example:
-      embedkit compact
+
+    \b
+        embedkit compact
     """
     from embedkit.workspace import Workspace
 
@@ -183,9 +188,10 @@ def compact(workspace: Path, as_json: bool) -> None:
 def export(folder: Path, backbone: str | None, workspace: Path, as_json: bool) -> None:
     """Write embeddings to FOLDER: vectors.npy, images.parquet, spec.json.
 
-    \b
     Example:
-      embedkit export vectors
+
+    \b
+        embedkit export vectors
     """
     from embedkit.workspace import Workspace
 
@@ -202,9 +208,10 @@ def export(folder: Path, backbone: str | None, workspace: Path, as_json: bool) -
 def import_(folder: Path, workspace: Path, as_json: bool) -> None:
     """Read embeddings that export wrote. Photos that are added later use them.
 
-    \b
     Example:
-      embedkit import vectors
+
+    \b
+        embedkit import vectors
     """
     from embedkit.workspace import Workspace
 

@@ -21,8 +21,8 @@ _GAP = 2
 _MIN_TEXT = 10
 _MIN_PATH = 20
 """Widths below which these columns are not narrowed."""
-_MAX_WORD = 28
-"""Width above which a word is broken."""
+_LONGEST_WORDS = (28, 10)
+"""Widths above which a word is broken; the second if the table does not fit with the first."""
 
 Cell = str | Text
 
@@ -50,24 +50,16 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> No
          for column, cell in zip(columns, row, strict=True)]
         for row in rows
     ]  # fmt: skip
-    if not show.out.file.isatty():
+    layout = _layout(columns, texts, show.out.width) if show.out.file.isatty() else None
+    if layout is None:
         for line in _whole_lines(columns, texts):
             show.print_line(line)
         return
-    width = show.out.width
-    natural = [
-        _longest([column.heading, *(row[number].plain for row in texts)])
-        for number, column in enumerate(columns)
-    ]
-    if sum(natural) + _GAP * (len(columns) - 1) <= width:
-        _print_part(columns, texts, dict(enumerate(natural)))
-        return
-    least = [_least_width(column, texts, number) for number, column in enumerate(columns)]
-    parts, left_out = _parts(columns, least, width)
-    for number, part in enumerate(parts):
+    parts, left_out = layout
+    for number, widths in enumerate(parts):
         if number:
             show.print_line("")
-        _print_part(columns, texts, _widths(part, least, natural, width))
+        show.out.print(_table(columns, texts, widths))
     if left_out:
         names = listed([columns[number].heading for number in left_out])
         show.print_hint(f"left out at this width: {names}; --json has everything")
@@ -111,21 +103,48 @@ def _whole_lines(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> l
     ]
 
 
-def _least_width(column: Column, rows: Sequence[Sequence[Text]], number: int) -> int:
+def _layout(
+    columns: Sequence[Column], rows: Sequence[Sequence[Text]], width: int
+) -> tuple[list[dict[int, int]], list[int]] | None:
+    """Return the widths of the columns of each table by number, and the columns in no table.
+
+    None if not even the most important columns fit.
+    """
+    cells = [[row[number].plain for row in rows] for number in range(len(columns))]
+    natural = [
+        _longest([column.heading, *of_column])
+        for column, of_column in zip(columns, cells, strict=True)
+    ]
+    if _total(natural) <= width:
+        return [dict(enumerate(natural))], []
+    for longest_word in _LONGEST_WORDS:
+        least = [
+            _least_width(column, of_column, longest_word)
+            for column, of_column in zip(columns, cells, strict=True)
+        ]
+        parts, left_out = _parts(columns, least, width)
+        if all(_total([least[number] for number in part]) <= width for part in parts):
+            return [_widths(part, least, natural, width) for part in parts], left_out
+    return None
+
+
+def _least_width(column: Column, cells: Sequence[str], longest_word: int) -> int:
     """Return the smallest width of a column that the layout may choose."""
-    cells = [row[number].plain for row in rows]
     heading, content = _longest(column.heading.split()), _longest(cells)
     if column.kind == TEXT:  # scripts without spaces can be broken anywhere
         words = [word for cell in cells for word in cell.split() if word.isascii()]
-        content = min(content, max(_longest(words), _MIN_TEXT))
-        content = min(content, _MAX_WORD)
+        content = min(content, max(min(_longest(words), longest_word), _MIN_TEXT))
     elif column.kind == PATH:
         content = min(content, _MIN_PATH)
-    return max(min(heading, _MAX_WORD), content)
+    return max(min(heading, longest_word), content)
 
 
 def _longest(texts: Iterable[str]) -> int:
     return max(map(cell_len, texts), default=0)
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + _GAP * (len(widths) - 1)
 
 
 def _parts(
@@ -155,7 +174,7 @@ def _widths(
 ) -> dict[int, int]:
     """Return the width of each column of a table; columns share the cells that are left."""
     widths = {number: least[number] for number in part}
-    spare = width - sum(widths.values()) - _GAP * (len(part) - 1)
+    spare = width - _total(list(widths.values()))
     while spare > 0 and (narrow := [one for one in part if widths[one] < natural[one]]):
         for number in narrow[:spare]:
             widths[number] += 1
@@ -163,10 +182,10 @@ def _widths(
     return widths
 
 
-def _print_part(
+def _table(
     columns: Sequence[Column], rows: Sequence[Sequence[Text]], widths: dict[int, int]
-) -> None:
-    """Print a table of the columns in ``widths``."""
+) -> Table:
+    """Return a table of the columns in ``widths``."""
     table = Table(box=None, pad_edge=False, padding=(0, _GAP // 2), header_style="dim")
     for number, width in widths.items():
         column = columns[number]
@@ -174,7 +193,6 @@ def _print_part(
             Text(column.heading),
             justify="right" if column.kind == NUMBER else "left",
             overflow="fold",
-            no_wrap=False,
             width=width,
         )
     for row in rows:
@@ -185,5 +203,4 @@ def _print_part(
                 text = Text(shortened(text.plain, width), text.style)
             cells.append(text)
         table.add_row(*cells)
-    needed = sum(widths.values()) + _GAP * (len(widths) - 1)
-    show.out.print(table, width=max(needed, show.out.width))  # the table may be too wide
+    return table
