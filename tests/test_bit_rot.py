@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from classes import draw, write_classes
 from conftest import take_toys
-from test_classify import draw, write_classes
 
 from embedkit import Workspace
 from embedkit.errors import DamagedCache, EmbedkitError

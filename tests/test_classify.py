@@ -5,11 +5,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+from classes import EACH, NEW, draw, heads_folder, write_classes  # noqa: F401  (a fixture)
 from click.testing import CliRunner
 from conftest import draw_photo, take_toys
-from PIL import Image
 
 from embedkit import Workspace
 from embedkit.classify.heads.locking import locked_name
@@ -17,46 +16,12 @@ from embedkit.classify.heads.store import load_head, save_head
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadInput, HeadBusy, NotInWorkspace, StorageError
 
-EACH = 12
-NEW = 51
-"""Number of a photo that is not among them."""
-
-
-def draw(label: int, number: int) -> Image.Image:
-    """A photo of a class: photos of one class look similar, and none are copies."""
-    base = np.asarray(draw_photo(label, (96, 72)), np.float32)
-    other = np.asarray(draw_photo(1000 + 100 * label + number, (96, 72)), np.float32)
-    return Image.fromarray(np.uint8(0.55 * base + 0.45 * other))
-
-
-def write_classes(folder: Path) -> None:
-    for label, name in enumerate(("赤", "blue", "green")):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for number in range(EACH):
-            draw(label, number).save(folder / name / f"{number}.png")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with photos of three classes and a workspace of them, split."""
-    folder = tmp_path_factory.mktemp("classes")
-    write_classes(folder / "photos")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        take_toys(monkeypatch)
-        workspace = Workspace(folder / "workspace")
-        workspace.add(folder / "photos", labels_from_folders=True)
-        workspace.split(3, 3)
-        workspace.heads.train("knn", "knn")
-        workspace.heads.train("probe", "probe")
-        workspace.heads.ensemble("both", ["knn", "probe"])
-    return folder
-
 
 @pytest.fixture
-def workspace(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A copy of the workspace of ``made``."""
+def workspace(heads_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A copy of the workspace of ``heads_folder``."""
     take_toys(monkeypatch)
-    shutil.copytree(made / "workspace", tmp_path / "workspace")
+    shutil.copytree(heads_folder / "workspace", tmp_path / "workspace")
     return Workspace(tmp_path / "workspace")
 
 
@@ -147,11 +112,11 @@ def test_a_refitted_probe_can_be_evaluated_but_not_combined(
 
 @pytest.mark.slow
 def test_photos_without_all_embeddings_are_skipped_and_counted(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    heads_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_toys(monkeypatch)
     photos = tmp_path / "photos"
-    shutil.copytree(made / "photos", photos)
+    shutil.copytree(heads_folder / "photos", photos)
     workspace = Workspace(tmp_path / "workspace")
     workspace.add(photos, labels_from_folders=True)
     rows = [
@@ -238,7 +203,7 @@ def test_a_head_classifies_without_the_training_photos(
 
 @pytest.mark.slow
 def test_invalid_training_options_are_refused_and_no_head_is_lost(
-    workspace: Workspace, made: Path, tmp_path: Path
+    workspace: Workspace, heads_folder: Path, tmp_path: Path
 ) -> None:
     before = bytes_of(workspace.folder / "heads")
     for arguments, message in (
@@ -277,10 +242,10 @@ def test_invalid_training_options_are_refused_and_no_head_is_lost(
     specs = [name for spec in workspace.info().specs for name in spec.backbones]
     assert "efficientnet_lite2" not in specs  # refused before anything was embedded
     empty = Workspace(tmp_path / "unsplit")
-    empty.add(made / "photos", labels_from_folders=True)
+    empty.add(heads_folder / "photos", labels_from_folders=True)
     with pytest.raises(BadInput, match="no split yet"):
         empty.heads.train("knn", "knn")
-    rows = [f"{path},train" for path in sorted(made.glob("photos/*/*.png"))]
+    rows = [f"{path},train" for path in sorted(heads_folder.glob("photos/*/*.png"))]
     given = tmp_path / "given.csv"
     given.write_text("\n".join(["path,part", *rows]), "utf-8")
     empty.split(2, 2, given=given)
@@ -296,9 +261,11 @@ def test_invalid_training_options_are_refused_and_no_head_is_lost(
     assert bytes_of(workspace.folder / "heads") == before
 
 
-def test_a_class_without_training_photos_is_an_error(workspace: Workspace, made: Path) -> None:
+def test_a_class_without_training_photos_is_an_error(
+    workspace: Workspace, heads_folder: Path
+) -> None:
     given = workspace.folder / "given.csv"
-    rows = [f"{made}/photos/green/{number}.png,val" for number in range(EACH)]
+    rows = [f"{heads_folder}/photos/green/{number}.png,val" for number in range(EACH)]
     given.write_text("\n".join(["path,part", *rows]))
     workspace.split(2, 2, given=given)
     with pytest.raises(BadInput, match="green has validation photos and no training photos"):
@@ -401,9 +368,11 @@ def test_classifying_only_unreadable_photos_is_an_error(
 
 
 @pytest.mark.slow
-def test_a_fine_tuned_head_is_also_a_backbone(made: Path, tmp_path: Path, tiny: str) -> None:
+def test_a_fine_tuned_head_is_also_a_backbone(
+    heads_folder: Path, tmp_path: Path, tiny: str
+) -> None:
     workspace = Workspace(tmp_path / "workspace")
-    workspace.add(made / "photos", labels_from_folders=True, backbones=tiny)
+    workspace.add(heads_folder / "photos", labels_from_folders=True, backbones=tiny)
     workspace.split(3, 3)
     head = workspace.heads.train("finetune", "tuned", epochs=2)
     assert [epoch["number"] for epoch in head.settings["history"]] == [1, 2]

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from classes import draw
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator
-from test_classify import draw
 
 import embedkit
 from embedkit import EmbeddingTransformer, ProbeClassifier, Workspace

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_classify import write_classes
+from classes import write_classes
 
 import embedkit
 from embedkit import Workspace

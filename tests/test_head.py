@@ -7,40 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_photo, take_toys
+from classes import NEW, draw, heads_folder  # noqa: F401  (a fixture)
+from conftest import draw_photo
 from PIL import Image
-from test_classify import draw, write_classes
 
 import embedkit
 from embedkit import Head, Workspace
 from embedkit.errors import BadInput, UnreadableImage
 
 CLASSES = ("blue", "green", "赤")
-NEW = 40
-"""Number of a photo of a class that is not in the workspace."""
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with photos of three classes, a workspace of them, and heads."""
-    folder = tmp_path_factory.mktemp("heads")
-    write_classes(folder / "photos")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        take_toys(monkeypatch)
-        workspace = Workspace(folder / "workspace")
-        workspace.add(folder / "photos", labels_from_folders=True)
-        workspace.split(3, 3)
-        workspace.heads.train("probe", "probe")
-        workspace.heads.train("knn", "knn")
-        workspace.heads.ensemble("both", ["knn", "probe"])
-    return folder
 
 
 @pytest.fixture
-def head(made: Path, passes: list[int]) -> Head:
+def head(heads_folder: Path, passes: list[int]) -> Head:
     """The probe, loaded without its workspace."""
     assert passes == []
-    return embedkit.load_head(made / "workspace/heads/probe")
+    return embedkit.load_head(heads_folder / "workspace/heads/probe")
 
 
 @pytest.fixture
@@ -54,10 +36,10 @@ def new(tmp_path: Path) -> list[Path]:
 
 
 def test_a_head_needs_neither_its_catalog_nor_the_training_photos(
-    made: Path, new: list[Path], tmp_path: Path, passes: list[int]
+    heads_folder: Path, new: list[Path], tmp_path: Path, passes: list[int]
 ) -> None:
     assert passes == []
-    shutil.copytree(made / "workspace/heads", tmp_path / "heads")
+    shutil.copytree(heads_folder / "workspace/heads", tmp_path / "heads")
     for name in ("probe", "knn", "both"):
         head = embedkit.load_head(tmp_path / "heads" / name)
         assert head.predict(new).tolist() == list(CLASSES)
@@ -151,11 +133,11 @@ def test_other_objects_are_refused_in_one_line(head: Head, wrong: object) -> Non
 
 
 def test_a_photo_of_the_workspace_is_not_embedded_again(
-    made: Path, new: list[Path], passes: list[int]
+    heads_folder: Path, new: list[Path], passes: list[int]
 ) -> None:
-    workspace = Workspace(made / "workspace")
-    known = sorted((made / "photos").rglob("*.png"))[:5]
-    own = embedkit.load_head(made / "workspace/heads/probe")
+    workspace = Workspace(heads_folder / "workspace")
+    known = sorted((heads_folder / "photos").rglob("*.png"))[:5]
+    own = embedkit.load_head(heads_folder / "workspace/heads/probe")
     for name in ("probe", "both"):
         head = workspace.heads.load(name)
         before = len(passes)
@@ -175,28 +157,30 @@ def test_a_photo_of_the_workspace_is_not_embedded_again(
 
 
 def test_a_copy_of_a_known_photo_counts_as_known(
-    made: Path, tmp_path: Path, passes: list[int]
+    heads_folder: Path, tmp_path: Path, passes: list[int]
 ) -> None:
-    known = next((made / "photos").rglob("*.png"))
+    known = next((heads_folder / "photos").rglob("*.png"))
     shutil.copy(known, tmp_path / "copy.png")
-    Workspace(made / "workspace").classify([tmp_path / "copy.png", known.read_bytes()], head="knn")
+    Workspace(heads_folder / "workspace").classify(
+        [tmp_path / "copy.png", known.read_bytes()], head="knn"
+    )
     assert passes == []
 
 
 def test_a_name_is_a_head_of_the_default_workspace(
-    made: Path, tmp_path: Path, passes: list[int], monkeypatch: pytest.MonkeyPatch
+    heads_folder: Path, tmp_path: Path, passes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert passes == []
-    shutil.copytree(made / "workspace/heads", tmp_path / "indexes/default/heads")
+    shutil.copytree(heads_folder / "workspace/heads", tmp_path / "indexes/default/heads")
     monkeypatch.chdir(tmp_path)
     assert embedkit.load_head("probe").name == "probe"
     with pytest.raises(BadInput, match=r"other.*heads"):
         embedkit.load_head("other")
 
 
-def test_a_head_describes_itself(made: Path, passes: list[int]) -> None:
+def test_a_head_describes_itself(heads_folder: Path, passes: list[int]) -> None:
     assert passes == []
-    workspace = Workspace(made / "workspace")
+    workspace = Workspace(heads_folder / "workspace")
     document = workspace.heads.load("both").to_dict()
     assert (document["name"], document["kind"]) == ("both", "ensemble")
     assert document["classes"] == list(CLASSES)
@@ -204,9 +188,9 @@ def test_a_head_describes_itself(made: Path, passes: list[int]) -> None:
     assert "3 classes" in repr(workspace.heads.load("both"))
 
 
-def test_bytes_are_a_query(made: Path, passes: list[int]) -> None:
-    workspace = Workspace(made / "workspace")
-    known = next((made / "photos").rglob("*.png"))
+def test_bytes_are_a_query(heads_folder: Path, passes: list[int]) -> None:
+    workspace = Workspace(heads_folder / "workspace")
+    known = next((heads_folder / "photos").rglob("*.png"))
     assert workspace.search(known.read_bytes())[0].path == str(known)
     assert passes == []
     buffer = io.BytesIO()
@@ -214,9 +198,11 @@ def test_bytes_are_a_query(made: Path, passes: list[int]) -> None:
     assert len(workspace.search(buffer.getvalue(), k=2)) == 2
 
 
-def test_a_model_card_states_the_results_and_the_limits(made: Path, passes: list[int]) -> None:
+def test_a_model_card_states_the_results_and_the_limits(
+    heads_folder: Path, passes: list[int]
+) -> None:
     assert passes == []
-    workspace = Workspace(made / "workspace")
+    workspace = Workspace(heads_folder / "workspace")
     evaluation = workspace.heads.evaluate(["probe", "both"])
     card = workspace.heads.load("both").model_card(evaluation)
     (metrics,) = (one for one in evaluation.heads if one.name == "both")

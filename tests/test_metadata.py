@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from classes import draw
 from conftest import take_toys
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from test_classify import draw
 
 from embedkit import Workspace
 from embedkit.reports.comparison_page import write_comparison_page

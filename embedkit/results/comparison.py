@@ -287,8 +287,7 @@ class Comparison(Result):
         """Return a LaTeX table of the backbones.
 
         The best value of each column is bold, and backbones that tie with the highest mean average
-        precision are marked. The tables need the package
-        booktabs.
+        precision are marked. The table needs the package booktabs.
 
         Returns
         -------

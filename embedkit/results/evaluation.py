@@ -314,8 +314,7 @@ class Evaluation(Result):
         """Return LaTeX tables of the heads and, up to 45, of the classes.
 
         The best value of each column is bold, and heads that tie with the most accurate one are
-        marked. The tables need the package
-        booktabs.
+        marked. The tables need the package booktabs.
 
         Returns
         -------
