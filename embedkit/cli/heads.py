@@ -1,4 +1,4 @@
-"""The command group about heads: heads list, heads show, heads export."""
+"""The command group about heads: heads list, heads show, heads card, heads export."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from embedkit._internal.artifacts import write_file
+from embedkit._internal.paths import shown
 from embedkit.cli import show
 from embedkit.cli.complete import complete_heads
-from embedkit.cli.options import GRAPH, options
+from embedkit.cli.options import CARD, GRAPH, options
 
 
 class _ListByDefault(click.Group):
@@ -77,6 +79,30 @@ def show_head(name: str, workspace: Path, as_json: bool) -> None:
         show.print_json(head.to_dict())
     else:
         show_heads.head_description(head)
+
+
+@heads.command()
+@click.argument("name", metavar="NAME", shell_complete=complete_heads)
+@click.argument("file", type=CARD, metavar="FILE.md")
+@options
+def card(name: str, file: Path, workspace: Path, as_json: bool) -> None:
+    """Evaluate the head NAME on the test set and write its model card, as Markdown.
+
+    Example:
+
+    \b
+        embedkit heads card probe probe.md
+    """
+    from embedkit.workspace import Workspace
+
+    with show.progress_bar() as progress:
+        here = Workspace(workspace, progress).heads
+        text = here.load(name).model_card(here.evaluate([name]))
+    write_file(file, text.encode())
+    if as_json:
+        show.print_json({"file": str(file)})
+    else:
+        show.print_line(f"model card: {shown(str(file))}")
 
 
 @heads.command()

@@ -42,6 +42,7 @@ PATH = _Path(path_type=Path)
 PAGE = _OutputFile(".html", ".htm")
 TABLE = _OutputFile(".csv")
 LATEX = _OutputFile(".tex")
+CARD = _OutputFile(".md")
 GRAPH = _OutputFile(".onnx", ".xml")
 
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "ensemble": "ensemble first second --name both",
     "heads list": "heads list",
     "heads show": "heads show both",
+    "heads card": "heads card first first.md",
     "labels": "labels --from-folders PHOTOS",
     "info": "info",
     "export": "export exported",
