@@ -13,6 +13,7 @@
 use, so that ``import embedkit`` is fast.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
         ExportReport,
         Failure,
         GroupMember,
+        HeadInfo,
         HeadMetrics,
         HeadPair,
         LabelProbability,
@@ -110,6 +112,8 @@ if TYPE_CHECKING:
     )
     from embedkit.workspace import Plan, Workspace, load_head
 
+logging.getLogger("embedkit").addHandler(logging.NullHandler())
+
 __all__ = [
     "AddOptions",
     "AddReport",
@@ -145,6 +149,7 @@ __all__ = [
     "GroupMember",
     "Head",
     "HeadBusy",
+    "HeadInfo",
     "HeadMetrics",
     "HeadPair",
     "LabelProbability",

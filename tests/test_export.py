@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from classes import write_classes
+from classes import heads_folder, write_classes  # noqa: F401  (a fixture)
 
 import embedkit
 from embedkit import Workspace
@@ -134,10 +134,11 @@ def test_a_graph_that_differs_is_not_written(made: Path, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_wrong_suffix_and_a_toy_are_refused(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_wrong_suffix_and_a_missing_package_are_refused(
+    heads_folder: Path, tmp_path: Path, passes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    head = embedkit.load_head(made / "workspace/heads/probe")
+    assert passes == []
+    head = embedkit.load_head(heads_folder / "workspace/heads/probe")
     with pytest.raises(BadInput, match=r"\.onnx"):
         head.export_onnx(tmp_path / "head.bin")
     monkeypatch.setitem(sys.modules, "onnxscript", None)
@@ -162,6 +163,7 @@ def test_a_function_cannot_be_exported(tmp_path: Path) -> None:
         head.export_onnx(tmp_path / "head.onnx")
 
 
+@pytest.mark.slow
 def test_a_changed_network_is_refused(made: Path, tmp_path: Path) -> None:
     heads = made / "workspace/heads"
     saved = load_head(heads, "probe")

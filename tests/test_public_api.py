@@ -51,6 +51,7 @@ PUBLIC = [
     "GroupMember",
     "Head",
     "HeadBusy",
+    "HeadInfo",
     "HeadMetrics",
     "HeadPair",
     "LabelProbability",
@@ -139,7 +140,7 @@ NAMESPACES = {
     "labels": ["from_csv", "from_folders"],
     "verdicts": ["clear", "set"],
     "quarantine": ["empty", "list"],
-    "heads": ["ensemble", "evaluate", "load", "names", "train"],
+    "heads": ["ensemble", "evaluate", "info", "load", "names", "train"],
     "embeddings": ["export", "import_"],
 }
 

@@ -4,9 +4,9 @@ import textwrap
 from collections.abc import Sequence
 
 
-def counted(count: int, thing: str) -> str:
-    """Return a count with a regular noun: ``1 photo``, ``2 photos``."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+def counted(count: int, thing: str, things: str | None = None) -> str:
+    """Return a count with a noun: ``1 photo``, ``2 photos``; ``things`` is an irregular plural."""
+    return f"{count} {thing}" if count == 1 else f"{count} {things or f'{thing}s'}"
 
 
 def it_or_them(count: int) -> str:

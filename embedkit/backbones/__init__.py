@@ -8,12 +8,16 @@ except for registered functions and model files.
 from typing import TYPE_CHECKING
 
 from embedkit.backbones import registry
-from embedkit.results import ResolvedName
+from embedkit.results import Progress, ResolvedName
 
 if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
     from embedkit.backbones.preprocess import Prepare
     from embedkit.backbones.providers import Provider
+
+
+LOADING = Progress("loading the network")
+"""The progress to report before a network is loaded."""
 
 
 def load_backbone(name: str = registry.DEFAULT) -> "Backbone":

@@ -1,5 +1,6 @@
 """Build the network of a backbone name with its weights. Imports torch."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from embedkit.backbones.registered import require
 from embedkit.backbones.registry import BackboneName
 from embedkit.errors import BadArtefact, UnknownBackbone
 from embedkit.results import EmbeddingSpec, ResolvedName
+
+logger = logging.getLogger(__name__)
 
 
 def load_network(text: str) -> tuple[Network, ResolvedName]:
@@ -60,6 +63,7 @@ def load_network(text: str) -> tuple[Network, ResolvedName]:
     resolved = ResolvedName(
         text, spec, str(file), *size_and_mtime(status), environment_digest(text)
     )
+    logger.debug("%s: weights %s", text, file)
     return network, resolved
 
 

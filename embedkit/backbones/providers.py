@@ -1,5 +1,6 @@
 """The two sources of backbones: published networks with local folders, and registered models."""
 
+import logging
 import os
 from functools import partial
 from hashlib import sha256
@@ -14,6 +15,9 @@ from embedkit.results import PIPELINE_VERSION, ResolvedName
 
 if TYPE_CHECKING:
     from embedkit.backbones.registered import RegisteredModel
+
+
+logger = logging.getLogger(__name__)
 
 
 class Provider(Protocol):
@@ -49,7 +53,7 @@ class PublishedNetworks:
 
         parsed = registry.parse(name)
         if (model := model_file(parsed)) is not None:
-            return model.open(parsed, self._resolved_model_file(model, parsed))
+            return _opened(model.open(parsed, self._resolved_model_file(model, parsed)))
         weights.explicit_file(parsed)  # before torch is imported
         from embedkit.backbones.loading import load_network
         from embedkit.backbones.registered import RegisteredBackbone
@@ -59,20 +63,22 @@ class PublishedNetworks:
         network, resolved = load_network(name)
         if network.is_registered:
             runtime = TorchRuntime(network, resolved.spec, EAGER)
-            return RegisteredBackbone(resolved, runtime, network)
+            return _opened(RegisteredBackbone(resolved, runtime, network))
         converted = open_converted(resolved.spec)
         if converted is not None:
-            return Backbone(resolved, converted, network)
+            return _opened(Backbone(resolved, converted, network))
         eager = chosen_runtime(resolved.spec) == EAGER
         runtime = TorchRuntime(network, resolved.spec, EAGER if eager else CHANNELS_LAST)
-        return Backbone(resolved, runtime, network)
+        return _opened(Backbone(resolved, runtime, network))
 
     def open(self, resolved: ResolvedName) -> Backbone:
         """See :class:`Provider`."""
         from embedkit.backbones.runtime_choice import open_converted
 
         runtime = open_converted(resolved.spec) if self.is_current(resolved) else None
-        return Backbone(resolved, runtime) if runtime is not None else self.load(resolved.name)
+        if runtime is None:
+            return self.load(resolved.name)
+        return _opened(Backbone(resolved, runtime))
 
     def last_resolved(self, name: str) -> ResolvedName | None:
         """See :class:`Provider`; known for networks that were converted on this machine."""
@@ -112,7 +118,7 @@ class RegisteredModels:
         """See :class:`Provider`."""
         from embedkit.backbones.registered import require
 
-        return require(name).open(registry.parse(name))
+        return _opened(require(name).open(registry.parse(name)))
 
     def open(self, resolved: ResolvedName) -> Backbone:
         """See :class:`Provider`."""
@@ -136,6 +142,16 @@ class RegisteredModels:
 
         model = require(resolved.name)
         return model.transform or partial(prepare, spec=resolved.spec)
+
+
+def _opened(backbone: Backbone) -> Backbone:
+    """Log the runtime and the spec of a backbone, and return it."""
+    spec, name = backbone.spec, backbone.resolved.name
+    logger.debug(
+        "%s: opened with %s, spec %s, %d px, dim %d",
+        name, backbone.runtime, spec.digest, spec.size, spec.dim,
+    )  # fmt: skip
+    return backbone
 
 
 def environment_digest(name: str, pipeline: int = PIPELINE_VERSION) -> str:

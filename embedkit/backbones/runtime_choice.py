@@ -7,6 +7,7 @@ a GPU, torch is always used; only a reduced precision is compared with float32 t
 
 import contextlib
 import copy
+import logging
 import platform
 import shutil
 import tempfile
@@ -37,6 +38,8 @@ from embedkit.version import __version__
 
 if TYPE_CHECKING:
     from embedkit.backbones.network import Network
+
+logger = logging.getLogger(__name__)
 
 FILE_NAME = "choice.json"
 PROBE_IMAGES = 16
@@ -158,10 +161,15 @@ def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runti
                 runtimes[name], changes[name] = runtime, change
             else:
                 refused[name] = f"changes distances by up to {change:.1e}"
+        for name, reason in refused.items():
+            logger.debug("runtime %s is not used: %s", name, reason)
         if not runtimes or not len(exact):
             return TorchRuntime(network, spec)  # nothing to compare
         seconds = _time(runtimes, probe)
         fastest = min(seconds, key=lambda name: seconds[name] * TORCH_FREE_FACTORS.get(name, 1.0))
+        for name, each in seconds.items():
+            logger.debug("runtime %s: %.1f images/s", name, 1 / each)
+        logger.debug("chosen runtime: %s", fastest)
         content: dict[str, Any] = {
             "runtime": fastest,
             "images_per_second": {name: 1 / each for name, each in seconds.items()},

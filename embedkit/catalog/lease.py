@@ -75,16 +75,22 @@ class Catalog:
     """The DuckDB file of a workspace; :meth:`read` and :meth:`write` lease it.
 
     Leases do not nest. ``on_wait`` is called once, with one line of text, when a lease has to wait
-    for longer than a second.
+    for longer than a second. A lease is tried for ``patience`` seconds.
     """
 
-    def __init__(self, folder: Path, on_wait: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        on_wait: Callable[[str], None] | None = None,
+        patience: float | None = None,
+    ) -> None:
         if not str(folder).isprintable():
             raise BadInput(
                 f"{shown(str(folder))} cannot be a workspace: its path has unprintable characters"
             )
         self.path = folder / FILE_NAME
         self.on_wait = on_wait
+        self._patience = PATIENCE if patience is None else patience
         self._snapshot: tuple[State, BackboneSnapshot] | None = None
         self._listing: tuple[State, Listing | None] | None = None
         self._unlisted: State | None = None  # a state whose listing was not written
@@ -115,7 +121,7 @@ class Catalog:
         """Lease the catalog for reading.
 
         Raises :class:`EmptyWorkspace` when there is no catalog, :class:`CatalogBusy` when the lease
-        takes longer than :data:`PATIENCE`, and :class:`BadCatalog` when it cannot be read.
+        takes longer than the patience, and :class:`BadCatalog` when it cannot be read.
         """
         if not self.exists:
             raise EmptyWorkspace(
@@ -255,10 +261,12 @@ class Catalog:
         lock = self.path.with_name(f"{FILE_NAME}.lock")
         if self.exists and not lock.exists():
             return
-        busy = CatalogBusy(f"another process has been creating {self.path} for {PATIENCE:.0f} s")
+        busy = CatalogBusy(
+            f"another process has been creating {self.path} for {self._patience:.0f} s"
+        )
         with storage_errors(f"cannot write {self.path}"), _duckdb_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with exclusive_lock(lock, busy, PATIENCE):
+            with exclusive_lock(lock, busy, self._patience):
                 if not self.exists:
                     with (
                         atomic_write(self.path) as temporary,
@@ -296,7 +304,7 @@ class Catalog:
 
     @contextmanager
     def _connection(self, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        if not self._lock.acquire(timeout=PATIENCE):
+        if not self._lock.acquire(timeout=self._patience):
             raise CatalogBusy(f"{self.path} is in use by another thread of this process")
         try:
             with temporary_beside(self.path) as temporary:
@@ -325,10 +333,10 @@ class Catalog:
                 waited = time.monotonic() - started
                 holder = re.search(r"\(PID (\d+)\)", message)
                 other = f"process {holder[1]}" if holder else "another process"
-                if waited > PATIENCE:
+                if waited > self._patience:
                     raise CatalogBusy(
-                        f"{other} kept {self.path} open for {PATIENCE:.0f} s; try again when it "
-                        "has ended"
+                        f"{other} kept {self.path} open for {self._patience:.0f} s; try again "
+                        "when it has ended"
                     ) from error
                 if waited > 1 and not notified and self.on_wait is not None:
                     self.on_wait(f"waiting for the catalog: {other} has it open")

@@ -334,7 +334,9 @@ class Head:
             some = training[:: -(-len(training) // MAX_COMPARED)]
             paths = self._stored.paths(row.tobytes() for row in some).values()
             compared = [path for path in paths if os.path.isfile(path)]
-        return ExportOptions(self._head, self._features.backbones, target, compared, tolerance)
+        options = ExportOptions(self._head, self._features.backbones, target, compared, tolerance)
+        self._progress(Progress("exporting"))
+        return options
 
     def _readable(self, images: Sequence[ImageInput]) -> Iterator[ExtractedBatch]:
         """Yield the features of images; raise :class:`UnreadableImage` for an unreadable one."""

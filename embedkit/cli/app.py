@@ -9,13 +9,35 @@ import click
 
 from embedkit._internal.artifacts import storage_error
 from embedkit._internal.paths import shown
-from embedkit.cli import classify, clean, compare, find, manage, show, streams
+from embedkit.cli import classify, clean, compare, find, heads, manage, show, streams
 from embedkit.errors import DamagedCache, EmbedkitError
 from embedkit.version import __version__
+
+SECTIONS = {
+    "Find similar photos": find.COMMANDS,
+    "Clean up duplicates": clean.COMMANDS,
+    "Compare backbones": compare.COMMANDS,
+    "Classify photos": (*classify.COMMANDS, *heads.COMMANDS),
+    "Manage a workspace": manage.COMMANDS,
+}
+"""The commands by their heading in ``embedkit --help``.
+
+``sheets`` show photos to clean up, ``backbones`` lists what can be compared, and ``heads`` are made
+by training. ``labels`` are used by commands under every heading, so they belong to the workspace.
+"""
 
 
 class _Group(click.Group):
     """A group that turns errors into one line on stderr and an exit status."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands under headings."""
+        width = max(map(len, self.list_commands(ctx)))
+        for heading, commands in SECTIONS.items():
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [(f"{item.name:<{width}}", item.get_short_help_str(200)) for item in commands]
+                )
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -81,6 +103,6 @@ def embedkit() -> None:
     """Find, clean, compare and classify the photos of a collection."""
 
 
-for module in (find, clean, compare, classify, manage):
-    for command in module.COMMANDS:
+for section in SECTIONS.values():
+    for command in section:
         embedkit.add_command(command)

@@ -10,6 +10,7 @@ import click
 from embedkit._internal.artifacts import write_file
 from embedkit._internal.paths import shown
 from embedkit.cli import show
+from embedkit.cli.complete import complete_backbones, complete_heads
 from embedkit.cli.options import PAGE, PATH, TABLE, figures_option, latex_option, options
 from embedkit.errors import BadInput
 
@@ -48,6 +49,12 @@ def split(
     drawn for validation and test. If a class is too small for both numbers, its half is divided
     between the two sets in proportion. The report shows how many leaks drawing the photos one by
     one would have caused.
+
+    Examples:
+
+    \b
+        embedkit split --val 2 --test 2
+        embedkit split --val 2 --test 2 --group camera
     """
     from embedkit.cli import show_classify
     from embedkit.workspace import Workspace
@@ -72,7 +79,11 @@ def split(
 @click.argument("kind", type=click.Choice(["probe", "knn", "finetune"]))
 @click.option("--name", required=True, metavar="NAME", help="Name of the head.")
 @click.option(
-    "-b", "--backbone", metavar="NAME", help="Any backbone.  [default: the workspace's first one]"
+    "-b",
+    "--backbone",
+    metavar="NAME",
+    shell_complete=complete_backbones,
+    help="Any backbone.  [default: the workspace's first one]",
 )
 @click.option("--preset", metavar="PRESET", help="A preset of the kind, see above.")
 @click.option(
@@ -107,6 +118,12 @@ def train(
     --set overrides settings of the preset: refit=true, balanced=true and others for probe;
     learning_rate=0.0005, mixup=0.2, cutmix=1.0, layer_decay=0.8, rotation=30, precision=bf16 and
     others for finetune. An unknown name lists all.
+
+    Examples:
+
+    \b
+        embedkit train probe --name probe
+        embedkit train probe --name refitted --set refit=true
     """
     from embedkit.cli import show_classify
     from embedkit.workspace import Workspace
@@ -139,7 +156,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 @click.command()
-@click.argument("heads", nargs=-1, required=True, metavar="HEAD...")
+@click.argument("heads", nargs=-1, required=True, metavar="HEAD...", shell_complete=complete_heads)
 @click.option("--name", required=True, metavar="NAME", help="Name of the ensemble.")
 @click.option(
     "--method",
@@ -152,7 +169,13 @@ def _setting(text: str) -> tuple[str, Any]:
 def ensemble(
     heads: tuple[str, ...], name: str, method: str, workspace: Path, as_json: bool
 ) -> None:
-    """Combine heads into one that averages their probabilities."""
+    """Combine heads into one that averages their probabilities.
+
+    Example:
+
+    \b
+        embedkit ensemble probe knn --name both --method greedy
+    """
     from embedkit.cli import show_classify
     from embedkit.workspace import Workspace
 
@@ -165,7 +188,7 @@ def ensemble(
 
 
 @click.command()
-@click.argument("heads", nargs=-1, required=True, metavar="HEAD...")
+@click.argument("heads", nargs=-1, required=True, metavar="HEAD...", shell_complete=complete_heads)
 @click.option("--html", type=PAGE, metavar="FILE", help="Write a page of metrics and mistakes.")
 @click.option("--csv", type=PATH, metavar="DIR", help="Write tables and predictions as CSV.")
 @latex_option
@@ -180,7 +203,13 @@ def evaluate(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Evaluate heads on the test set, which nothing else uses."""
+    """Evaluate heads on the test set, which nothing else uses.
+
+    Example:
+
+    \b
+        embedkit evaluate probe knn --html evaluation.html
+    """
     from embedkit.cli import show_classify
     from embedkit.workspace import Workspace
 
@@ -205,7 +234,13 @@ def evaluate(
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH...")
-@click.option("--head", required=True, metavar="NAME", help="A head of the workspace.")
+@click.option(
+    "--head",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete_heads,
+    help="A head of the workspace.",
+)
 @click.option("-k", type=int, default=3, show_default=True, help="Classes to print for each photo.")
 @click.option("--csv", type=TABLE, metavar="FILE", help="Write the predictions as CSV.")
 @options
@@ -216,6 +251,11 @@ def classify(
 
     A photo that probably belongs to no class is 'unknown': it is far from the training photos, near
     a synthetic outlier such as a code or a screen, or its best class has a low probability.
+
+    Example:
+
+    \b
+        embedkit classify new --head probe
     """
     from embedkit.cli import show_classify
     from embedkit.workspace import Workspace

@@ -11,8 +11,10 @@ from typing import Any
 import click
 
 from embedkit._internal.paths import shown
+from embedkit._internal.text import counted
 from embedkit.cleaning.links import KINDS
 from embedkit.cli import show, show_clean
+from embedkit.cli.complete import complete_labels, complete_quarantines
 from embedkit.cli.options import (
     PAGE,
     PATH,
@@ -78,7 +80,14 @@ def duplicates(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Find groups of photos that show the same picture, strongest evidence first."""
+    """Find groups of photos that show the same picture, strongest evidence first.
+
+    Examples:
+
+    \b
+        embedkit duplicates --html duplicates.html
+        embedkit duplicates --of photos/temple/1.jpg
+    """
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
@@ -124,7 +133,14 @@ def duplicates(
 def verdict(
     first: Path, second: Path | None, verdict: str | None, workspace: Path, as_json: bool
 ) -> None:
-    """Store your decision about two photos or one. It applies to their content, under any name."""
+    """Store your decision about two photos or one. It applies to their content, under any name.
+
+    Examples:
+
+    \b
+        embedkit verdict photos/temple/1.jpg photos/temple/2.jpg --different
+        embedkit verdict photos/temple/1.jpg --keep
+    """
     from embedkit.workspace import Workspace
 
     if verdict is None:
@@ -192,6 +208,12 @@ def clean(
     """Plan a clean-up: a CSV to read and edit, and a page of thumbnails beside it.
 
     Nothing is moved before 'embedkit apply FILE'.
+
+    Examples:
+
+    \b
+        embedkit clean --plan plan.csv
+        embedkit clean --plan plan.csv --prefer '*.heic' --protect photos/temple
     """
     from embedkit.cleaning.plan import rename_edited_plan, write_plan
     from embedkit.reports.plan_page import plan_of_page, write_plan_page
@@ -261,6 +283,11 @@ def apply(plan: Path, trash: bool, link: str | None, workspace: Path, as_json: b
     quarantine; files that are not exact copies are moved without a link. Symbolic links are
     relative, or absolute across devices. A label, another column or a verdict that the kept file
     does not have is copied to it.
+
+    Example:
+
+    \b
+        embedkit apply plan.csv
     """
     from embedkit.workspace import Workspace
 
@@ -270,13 +297,18 @@ def apply(plan: Path, trash: bool, link: str | None, workspace: Path, as_json: b
 
 
 @click.command()
-@click.argument("quarantine", required=False, metavar="[ID]")
+@click.argument("quarantine", required=False, metavar="[ID]", shell_complete=complete_quarantines)
 @options
 def undo(quarantine: str | None, workspace: Path, as_json: bool) -> None:
     """Put back the files that a plan moved: the plan ID, or the last one.
 
     Nothing is overwritten except links that apply created. The exit status is 1 if a file cannot be
     put back: another file is in its place, it is in the system's trash, or it was deleted.
+
+    Example:
+
+    \b
+        embedkit undo
     """
     from embedkit.workspace import Workspace
 
@@ -287,13 +319,28 @@ def undo(quarantine: str | None, workspace: Path, as_json: bool) -> None:
 
 @click.group()
 def quarantine() -> None:
-    """List the applied plans, or delete the files that they moved."""
+    """List the applied plans, or delete the files that they moved.
+
+    Examples:
+
+    \b
+        embedkit quarantine list
+        embedkit quarantine empty --older-than 30d
+    """
 
 
 @quarantine.command("list")
 @options
 def list_quarantines(workspace: Path, as_json: bool) -> None:
-    """List the applied plans, most recent first, and where their files are."""
+    """List the applied plans and the state of their files.
+
+    The most recent plan comes first.
+
+    Example:
+
+    \b
+        embedkit quarantine list
+    """
     from embedkit.workspace import Workspace
 
     found = Workspace(workspace).quarantine.list()
@@ -315,7 +362,9 @@ def _age(_context: click.Context, _option: click.Parameter, value: str | None) -
 
 
 @quarantine.command("empty")
-@click.argument("quarantine_id", required=False, metavar="[ID]")
+@click.argument(
+    "quarantine_id", required=False, metavar="[ID]", shell_complete=complete_quarantines
+)
 @click.option(
     "--older-than",
     callback=_age,
@@ -333,12 +382,17 @@ def empty(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Delete files in quarantine permanently: those of one plan, or of all old plans.
+    """Delete files in quarantine permanently.
 
     Give an ID, --older-than, or both. A file is deleted only while a file that was kept for it
     exists unchanged. Where a plan removes every copy (rule drop-all), the quarantine may
     contain the last copies: they are deleted only if the ID is given. The exit status is 1 if a
     file was skipped. There is no confirmation prompt.
+
+    Example:
+
+    \b
+        embedkit quarantine empty --older-than 30d --dry-run
     """
     from embedkit.workspace import Workspace
 
@@ -350,13 +404,21 @@ def empty(
 
 
 @click.command()
-@click.option("--label", metavar="L", help="Only the photos with this label.")
+@click.option(
+    "--label", metavar="L", shell_complete=complete_labels, help="Only the photos with this label."
+)
 @click.option(
     "--out", type=PATH, metavar="FOLDER", help="Folder to write to.  [default: DIR/sheets]"
 )
 @options
 def sheets(label: str | None, out: Path | None, workspace: Path, as_json: bool) -> None:
-    """Write a contact sheet for each label, its most unusual photos first."""
+    """Write a contact sheet for each label, its most unusual photos first.
+
+    Example:
+
+    \b
+        embedkit sheets --label temple
+    """
     from embedkit.reports.sheet_pages import write_sheet_pages
     from embedkit.workspace import Workspace
 
@@ -376,7 +438,8 @@ def sheets(label: str | None, out: Path | None, workspace: Path, as_json: bool) 
         )
     else:
         first = pages[0] if len(pages) == 1 else folder / "index.html"
-        show.print_line(f"{len(pages)} contact sheets; open {shown(os.path.relpath(first))}")
+        sheets_text = counted(len(pages), "contact sheet")
+        show.print_line(f"{sheets_text}; open {shown(os.path.relpath(first))}")
 
 
 COMMANDS: Sequence[click.Command] = (

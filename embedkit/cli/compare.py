@@ -1,4 +1,4 @@
-"""The command that compares backbones."""
+"""The commands about backbones: compare, backbones."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ import click
 from embedkit._internal.artifacts import write_file
 from embedkit._internal.paths import shown
 from embedkit.cli import show, show_compare
+from embedkit.cli.complete import complete_backbones
 from embedkit.cli.options import (
     PAGE,
     PATH,
@@ -16,6 +17,7 @@ from embedkit.cli.options import (
     options,
     split_items,
 )
+from embedkit.errors import BadInput
 
 
 @click.command()
@@ -24,6 +26,7 @@ from embedkit.cli.options import (
     "--backbones",
     multiple=True,
     metavar="NAMES",
+    shell_complete=complete_backbones,
     help="With commas, or repeated.  [default: the recipe's and those known to the workspace]",
 )
 @click.option(
@@ -67,6 +70,12 @@ def compare(
 
     Photos without an embedding of a backbone are embedded first; add new photos with 'embedkit
     add'. NAMES can have overrides, as in 'resnet50,resnet50?size=448&pool=gem'.
+
+    Examples:
+
+    \b
+        embedkit compare --backbones efficientnet_lite0,efficientnet_lite2
+        embedkit compare --query photos/temple/1.jpg --html comparison.html
     """
     from embedkit.workspace import Workspace
 
@@ -100,4 +109,49 @@ def compare(
             show.print_warning(f"warning: {backbone.backbone}: {backbone.warning}")
 
 
-COMMANDS: Sequence[click.Command] = (compare,)
+@click.command()
+@click.argument("name", required=False, shell_complete=complete_backbones)
+@options
+def backbones(name: str | None, workspace: Path, as_json: bool) -> None:  # noqa: ARG001
+    """List the known backbones, or describe the backbone NAME.
+
+    Examples:
+
+    \b
+        embedkit backbones
+        embedkit backbones resnet50
+    """
+    from embedkit.backbones.registry import KNOWN, parse
+    from embedkit.backbones.weights import weights_status
+
+    if name is not None and name not in KNOWN:
+        parse(name)  # raises for a malformed name
+        raise BadInput(
+            f"{name} is not in the table, which lists: {', '.join(KNOWN)}. It can still be "
+            "used: embedkit add PATH --backbone NAME"
+        )
+    rows = [
+        {
+            "name": key,
+            "provider": known.provider,
+            "id": known.id,
+            "px": known.size,
+            "dim": known.dim,
+            "parameters": known.parameters,
+            "licence": known.licence,
+            "weights": weights_status(known),
+            "layer": known.layer,
+        }
+        for key, known in KNOWN.items()
+        if name in (None, key)
+    ]
+    if as_json:
+        show.print_json({"backbones": rows})
+    elif name is None:
+        show_compare.backbones_table(rows)
+    else:
+        for key, value in rows[0].items():
+            show.print_line(f"{key:<11}{value}")
+
+
+COMMANDS: Sequence[click.Command] = (compare, backbones)

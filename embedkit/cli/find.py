@@ -1,4 +1,4 @@
-"""The commands that add photos and search them: add, search, distance, backbones, demo."""
+"""The commands that add photos and search them: add, search, distance, demo."""
 
 import os
 from collections.abc import Sequence
@@ -9,13 +9,21 @@ import click
 
 from embedkit._internal.paths import shown
 from embedkit.cli import show, show_find
+from embedkit.cli.complete import complete_backbones, complete_labels
 from embedkit.cli.options import PAGE, PATH, TABLE, backbone_option, options, workspace_options
 from embedkit.errors import BadInput
 
 
 @click.command()
 @click.argument("paths", nargs=-1, type=PATH, metavar="[PATH]...")
-@click.option("-b", "--backbone", multiple=True, metavar="NAME", help="Backbone; repeatable.")
+@click.option(
+    "-b",
+    "--backbone",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_backbones,
+    help="Backbone; repeatable.",
+)
 @click.option("--labels-from-folders", is_flag=True, help="Label by the first folder below PATH.")
 @click.option(
     "--fingerprints-only", is_flag=True, help="Run no network: enough for duplicates and clean."
@@ -61,6 +69,12 @@ def add(
     --exclude, --min-size and --tolerate-truncated apply to the whole workspace, and to later runs
     until they are given again. A pattern without / is compared with the name of every file and
     folder, one with / with the path below PATH; a pattern that ends with / matches folders only.
+
+    Examples:
+
+    \b
+        embedkit add photos --labels-from-folders
+        embedkit add photos --backbone efficientnet_lite2 --exclude 'thumbs/'
     """
     from embedkit.workspace import Workspace
 
@@ -94,7 +108,9 @@ def add(
 )
 @backbone_option
 @click.option("--max-distance", type=float, metavar="D", help="Maximum distance of a match.")
-@click.option("--label", metavar="L", help="Only photos with this label.")
+@click.option(
+    "--label", metavar="L", shell_complete=complete_labels, help="Only photos with this label."
+)
 @click.option("--folder", type=PATH, metavar="P", help="Only photos below this folder.")
 @click.option(
     "--verify",
@@ -125,6 +141,12 @@ def search(
     An embedding depends on a photo's composition as much as on its content. With --verify the
     first N matches are compared with IMAGE point by point: photos that show the same object come
     first, ranked by the agreement of the region where they agree least.
+
+    Examples:
+
+    \b
+        embedkit search photos/temple/1.jpg
+        embedkit search photos/temple/1.jpg -k 5 --verify 20 --html matches.html
     """
     from embedkit.workspace import Workspace
 
@@ -161,10 +183,17 @@ def search(
 def distance(
     first: Path, second: Path, backbone: str | None, workspace: Path, as_json: bool
 ) -> None:
-    """Print the cosine distance between two photos: 0 for equal embeddings, at most 2."""
+    """Print the cosine distance between two photos: 0 for equal embeddings, at most 2.
+
+    Example:
+
+    \b
+        embedkit distance photos/temple/1.jpg photos/temple/2.jpg
+    """
     from embedkit.workspace import Workspace
 
-    value = Workspace(workspace).distance(first, second, backbone=backbone)
+    with show.progress_bar() as progress:
+        value = Workspace(workspace, progress).distance(first, second, backbone=backbone)
     if as_json:
         show.print_json({"a": str(first), "b": str(second), "distance": value})
     else:
@@ -172,47 +201,15 @@ def distance(
 
 
 @click.command()
-@click.argument("name", required=False)
-@options
-def backbones(name: str | None, workspace: Path, as_json: bool) -> None:  # noqa: ARG001
-    """List the known backbones, or describe the backbone NAME."""
-    from embedkit.backbones.registry import KNOWN, parse
-    from embedkit.backbones.weights import weights_status
-
-    if name is not None and name not in KNOWN:
-        parse(name)  # raises for a malformed name
-        raise BadInput(
-            f"{name} is not in the table, which lists: {', '.join(KNOWN)}. It can still be "
-            "used: embedkit add PATH --backbone NAME"
-        )
-    rows = [
-        {
-            "name": key,
-            "provider": known.provider,
-            "id": known.id,
-            "px": known.size,
-            "dim": known.dim,
-            "parameters": known.parameters,
-            "licence": known.licence,
-            "weights": weights_status(known),
-            "layer": known.layer,
-        }
-        for key, known in KNOWN.items()
-        if name in (None, key)
-    ]
-    if as_json:
-        show.print_json({"backbones": rows})
-    elif name is None:
-        show_find.backbones_table(rows)
-    else:
-        for key, value in rows[0].items():
-            show.print_line(f"{key:<11}{value}")
-
-
-@click.command()
 @workspace_options("indexes/demo")
 def demo(workspace: Path, as_json: bool) -> None:
-    """Build a small workspace of sample photos and search it: embedkit in a minute."""
+    """Build a small workspace of sample photos and search it: embedkit in a minute.
+
+    Example:
+
+    \b
+        embedkit demo
+    """
     from embedkit.demo import build_demo
 
     with show.progress_bar() as progress:
@@ -235,4 +232,4 @@ def demo(workspace: Path, as_json: bool) -> None:
         show.print_line(line)
 
 
-COMMANDS: Sequence[click.Command] = (add, search, distance, backbones, demo)
+COMMANDS: Sequence[click.Command] = (add, search, distance, demo)

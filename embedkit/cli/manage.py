@@ -9,6 +9,7 @@ import click
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
 from embedkit.cli import show, show_manage
+from embedkit.cli.complete import complete_backbones
 from embedkit.cli.options import PATH, backbone_option, options
 from embedkit.errors import BadInput
 
@@ -16,7 +17,13 @@ from embedkit.errors import BadInput
 @click.command()
 @options
 def info(workspace: Path, as_json: bool) -> None:
-    """Show the photos, labels, backbones, unusable files and size of the workspace."""
+    """Show the photos, labels, backbones, unusable files and size of the workspace.
+
+    Example:
+
+    \b
+        embedkit info
+    """
     from embedkit.workspace import Workspace
 
     content = Workspace(workspace).info()
@@ -50,6 +57,12 @@ def labels(
     FILE can have commas, semicolons or tabs, and Windows paths: with --root, DIR replaces the drive
     letter. Lines without a label, and paths that are not in the workspace, are listed and skipped.
     Labels from FILE take precedence over those from folders, and follow photos that are moved.
+
+    Examples:
+
+    \b
+        embedkit labels --from-folders photos
+        embedkit labels --from-csv labels.csv
     """
     from embedkit.workspace import Workspace
 
@@ -70,13 +83,19 @@ def labels(
         show.print_json({"labels": counts} | ({} if report is None else asdict(report)))
     else:
         for label, count in counts.items():
-            show.print_line(f"{count:>8}  {label}")
+            show.print_line(f"{count:>8}  {shown(label)}")
 
 
 @click.command()
 @click.argument("path", required=False, type=PATH)
 @click.option("--missing", is_flag=True, help="Forget the missing files.")
-@click.option("-b", "--backbone", metavar="NAME", help="Forget the embeddings of this backbone.")
+@click.option(
+    "-b",
+    "--backbone",
+    metavar="NAME",
+    shell_complete=complete_backbones,
+    help="Forget the embeddings of this backbone.",
+)
 @options
 def remove(
     path: Path | None, missing: bool, backbone: str | None, workspace: Path, as_json: bool
@@ -85,6 +104,12 @@ def remove(
 
     Labels from a CSV go to other files with the same bytes, or are kept until the photos are added
     again.
+
+    Examples:
+
+    \b
+        embedkit remove --missing
+        embedkit remove photos/temple
     """
     from embedkit.workspace import Workspace
 
@@ -117,6 +142,11 @@ def relocate(old: Path, new: Path, workspace: Path, as_json: bool) -> None:
 
     Use it after a mount point, disk or folder name has changed. At least half of the files must be
     in NEW with the same size; the others count as missing.
+
+    Example:
+
+    \b
+        embedkit relocate photos moved
     """
     from embedkit.workspace import Workspace
 
@@ -135,7 +165,13 @@ def relocate(old: Path, new: Path, workspace: Path, as_json: bool) -> None:
 @click.command()
 @options
 def compact(workspace: Path, as_json: bool) -> None:
-    """Rewrite the catalog without the gaps that removals left."""
+    """Rewrite the catalog without the gaps that removals left.
+
+    Example:
+
+    \b
+        embedkit compact
+    """
     from embedkit.workspace import Workspace
 
     before, after = Workspace(workspace).compact()
@@ -150,28 +186,40 @@ def compact(workspace: Path, as_json: bool) -> None:
 @backbone_option
 @options
 def export(folder: Path, backbone: str | None, workspace: Path, as_json: bool) -> None:
-    """Write embeddings to FOLDER: vectors.npy, images.parquet, spec.json."""
+    """Write embeddings to FOLDER: vectors.npy, images.parquet, spec.json.
+
+    Example:
+
+    \b
+        embedkit export vectors
+    """
     from embedkit.workspace import Workspace
 
     count = Workspace(workspace).embeddings.export(folder, backbone=backbone)
     if as_json:
         show.print_json({"folder": str(folder), "embeddings": count})
     else:
-        show.print_line(f"{count} embeddings in {shown(str(folder))}")
+        show.print_line(f"{counted(count, 'embedding')} in {shown(str(folder))}")
 
 
 @click.command("import")
 @click.argument("folder", type=PATH)
 @options
 def import_(folder: Path, workspace: Path, as_json: bool) -> None:
-    """Read embeddings that export wrote. Photos that are added later use them."""
+    """Read embeddings that export wrote. Photos that are added later use them.
+
+    Example:
+
+    \b
+        embedkit import vectors
+    """
     from embedkit.workspace import Workspace
 
     count = Workspace(workspace).embeddings.import_(folder)
     if as_json:
         show.print_json({"folder": str(folder), "embeddings": count})
     else:
-        show.print_line(f"{count} new embeddings from {shown(str(folder))}")
+        show.print_line(f"{counted(count, 'new embedding')} from {shown(str(folder))}")
 
 
 COMMANDS: Sequence[click.Command] = (info, labels, remove, relocate, compact, export, import_)

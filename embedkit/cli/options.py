@@ -1,5 +1,6 @@
 """Options and parameter types that commands share."""
 
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from embedkit._internal.paths import DEFAULT_WORKSPACE, shown
+from embedkit.cli import show
+from embedkit.cli.complete import complete_backbones
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
@@ -39,13 +42,35 @@ PATH = _Path(path_type=Path)
 PAGE = _OutputFile(".html", ".htm")
 TABLE = _OutputFile(".csv")
 LATEX = _OutputFile(".tex")
+CARD = _OutputFile(".md")
+GRAPH = _OutputFile(".onnx", ".xml")
 
 
-def workspace_options(default: str) -> Callable[[_Command], _Command]:
-    """Return a decorator that adds --workspace, with this default, and --json."""
+def workspace_options(default: str, variable: str | None = None) -> Callable[[_Command], _Command]:
+    """Return a decorator that adds the options of every command.
+
+    These are --workspace, with this default or that of an environment variable, --json, --quiet
+    and --verbose.
+    """
 
     def add_options(command: _Command) -> _Command:
         for option in (
+            click.option(
+                "-v",
+                "--verbose",
+                is_flag=True,
+                expose_value=False,
+                callback=show.be_verbose,
+                help="Print a log on stderr.",
+            ),
+            click.option(
+                "-q",
+                "--quiet",
+                is_flag=True,
+                expose_value=False,
+                callback=show.be_quiet,
+                help="Print only results, warnings and errors: no progress, no hints.",
+            ),
             click.option(
                 "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
             ),
@@ -54,7 +79,9 @@ def workspace_options(default: str) -> Callable[[_Command], _Command]:
                 "--workspace",
                 type=PATH,
                 default=default,
+                envvar=variable,
                 show_default=True,
+                show_envvar=True,
                 metavar="DIR",
                 help="Folder of the workspace.",
             ),
@@ -65,11 +92,15 @@ def workspace_options(default: str) -> Callable[[_Command], _Command]:
     return add_options
 
 
-options = workspace_options(DEFAULT_WORKSPACE)
+WORKSPACE_VARIABLE = "EMBEDKIT_WORKSPACE"
+"""Environment variable with the default of --workspace. An empty value counts as unset."""
+
+options = workspace_options(DEFAULT_WORKSPACE, WORKSPACE_VARIABLE)
 backbone_option = click.option(
     "-b",
     "--backbone",
     metavar="NAME",
+    shell_complete=complete_backbones,
     help="A backbone that photos were added with.  [default: the first one]",
 )
 
@@ -84,9 +115,9 @@ figures_option = click.option(
 
 def workspace_argument(workspace: Path) -> str:
     """Return ``" -w FOLDER"``, to append to a command; empty for the default workspace."""
-    return (
-        "" if workspace == Path(DEFAULT_WORKSPACE) else f" -w {shlex.quote(shown(str(workspace)))}"
-    )
+    if workspace == Path(os.environ.get(WORKSPACE_VARIABLE) or DEFAULT_WORKSPACE):
+        return ""
+    return f" -w {shlex.quote(shown(str(workspace)))}"
 
 
 def split_items(values: tuple[str, ...]) -> list[str]:

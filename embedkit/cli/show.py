@@ -1,28 +1,33 @@
-"""Output on stdout, and messages and progress on stderr."""
+"""Output on stdout, and messages, logs and progress on stderr."""
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 from rich.text import Text
 
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
-from embedkit.results import Failure, Progress, ProgressCallback, TruncatedFile
+from embedkit.results import Failure, Progress, ProgressCallback, TruncatedFile, no_progress
 
 FAILURES_SHOWN = 20
 ITEMS_SHOWN = 10
+PROGRESS_SECONDS = 10
+"""Seconds between two lines of progress where stderr is not a terminal."""
 
-# Long paths are folded on a terminal only.
-_is_terminal = sys.stdout is not None and sys.stdout.isatty()
-out = Console(highlight=False, soft_wrap=True, width=None if _is_terminal else 100_000)
+_QUIET = "embedkit.quiet"
+_VERBOSE = "embedkit.verbose"
+"""Keys of the command's context, which subcommands share."""
+
+out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -34,6 +39,61 @@ def print_line(text: str) -> None:
 def print_warning(text: str) -> None:
     """Print a line on stderr, without markup."""
     err.print(Text(f"embedkit: {text}"))
+
+
+def print_hint(text: str) -> None:
+    """Print a line on stdout that is not part of the result, unless the command is quiet."""
+    if not is_quiet():
+        print_line(text)
+
+
+def print_note(text: str) -> None:
+    """Print a line on stderr that explains a result, unless the command is quiet."""
+    if not is_quiet():
+        print_warning(f"note: {text}")
+
+
+def is_quiet() -> bool:
+    """Return whether the running command prints neither progress nor hints."""
+    context = click.get_current_context(silent=True)
+    return context is not None and _QUIET in context.meta
+
+
+def be_quiet(context: click.Context, _option: click.Parameter, value: bool) -> None:
+    """Make a command quiet: the callback of ``--quiet``."""
+    if value:
+        context.meta[_QUIET] = True
+        _check_verbosity(context)
+
+
+def be_verbose(context: click.Context, _option: click.Parameter, value: bool) -> None:
+    """Print the log of embedkit on stderr while a command runs: the callback of ``--verbose``."""
+    if not value or context.resilient_parsing or _VERBOSE in context.meta:
+        return
+    context.meta[_VERBOSE] = True
+    _check_verbosity(context)
+    logger, handler = logging.getLogger("embedkit"), _LogHandler()
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+
+    def stop() -> None:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+
+    context.call_on_close(stop)
+
+
+def _check_verbosity(context: click.Context) -> None:
+    if _QUIET in context.meta and _VERBOSE in context.meta:
+        raise click.UsageError("--quiet and --verbose contradict each other; give one of them")
+
+
+class _LogHandler(logging.Handler):
+    """Prints each record on a line, with the seconds since the start, above the progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        seconds = record.relativeCreated / 1000
+        err.print(Text(f"{seconds:8.3f} s  {record.name}: {shown(record.getMessage())}"))
 
 
 def print_json(content: Any) -> None:
@@ -49,16 +109,18 @@ def print_json(content: Any) -> None:
 @contextmanager
 def progress_bar() -> Iterator[ProgressCallback]:
     """Yield a callback that shows progress on stderr, with a bar on a terminal."""
+    if is_quiet():
+        yield no_progress
+        return
     if err.is_terminal:
         bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[pace]}"),
+            TextColumn("{task.fields[count]}"),
             console=err,
             transient=True,
         )
-        task = bar.add_task("starting", total=None, pace="")
+        task = bar.add_task("starting", total=None, count="")
 
         def draw(progress: Progress) -> None:
             bar.update(
@@ -66,7 +128,7 @@ def progress_bar() -> Iterator[ProgressCallback]:
                 description=progress.stage,
                 completed=progress.done,
                 total=progress.total or None,
-                pace=_pace_text(progress),
+                count=_count_text(progress),
             )
 
         with bar:
@@ -77,31 +139,28 @@ def progress_bar() -> Iterator[ProgressCallback]:
 
     def print_progress(progress: Progress) -> None:
         nonlocal last
-        if progress.total == 0 and progress.done == 0:
-            print_warning(progress.stage)
-        elif time.monotonic() - last > 10:
+        # Nothing follows a wait until it has ended.
+        is_wait = progress.stage.startswith("waiting")
+        if is_wait or time.monotonic() - last > PROGRESS_SECONDS:
             last = time.monotonic()
-            print_warning(
-                f"{progress.stage} {progress.done}/{progress.total or '?'} {_pace_text(progress)}"
-            )
+            print_warning(f"{progress.stage} {_count_text(progress)}".rstrip())
 
     yield print_progress
 
 
-def _pace_text(progress: Progress) -> str:
-    pace = f"{progress.rate:.0f} files/s" if progress.rate else ""
+def _count_text(progress: Progress) -> str:
+    """Return the finished items, the rate and the remaining time, as far as they are known."""
+    text = ""
+    if progress.total:
+        text = f"{progress.done}/{progress.total}"
+    elif progress.done:
+        text = str(progress.done)
+    if progress.rate:
+        text += f"  {progress.rate:.0f} files/s"
     if progress.seconds_left is not None:
         minutes, seconds = divmod(int(progress.seconds_left), 60)
-        pace += f", {minutes}:{seconds:02d} left"
-    return pace
-
-
-def new_table(columns: Sequence[str] = (), left: Sequence[str] = ()) -> Table:
-    """Return an empty table with these columns; those in ``left`` are left-aligned."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        table.add_column(Text(column), justify="left" if column in left else "right")
-    return table
+        text += f", {minutes}:{seconds:02d} left"
+    return text
 
 
 def print_failures(failures: Sequence[Failure], rest: str) -> None:

@@ -3,14 +3,13 @@
 import os
 from collections.abc import Sequence
 
-from rich.text import Text
-
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
 from embedkit.classify.evaluation.evaluation import describe
 from embedkit.classify.head import Head
 from embedkit.classify.heads.rejection import MIN_VALIDATION_PHOTOS, expected_rejection_rate
-from embedkit.cli.show import new_table, out, print_line, print_warning
+from embedkit.cli.show import print_line, print_note
+from embedkit.cli.tables import PATH, TEXT, Column, print_table
 from embedkit.results import Predictions, Split, Thresholds
 from embedkit.results.evaluation import Evaluation
 
@@ -19,12 +18,15 @@ CLASSES_SHOWN = 50
 
 def split_summary(split: Split) -> None:
     """Print the sets of each class, the groups, and the leaks that were avoided."""
-    table = new_table(["label", "train", "val", "test"], left=["label"])
-    for item in split.classes[:CLASSES_SHOWN]:
-        table.add_row(Text(shown(item.label)), *map(str, (item.train, item.val, item.test)))
-    out.print(table)
+    columns = [Column("label", TEXT), Column("train"), Column("val"), Column("test")]
+    rows = [
+        [item.label, *map(str, (item.train, item.val, item.test))]
+        for item in split.classes[:CLASSES_SHOWN]
+    ]
+    print_table(columns, rows)
     if len(split.classes) > CLASSES_SHOWN:
-        print_line(f"... and {len(split.classes) - CLASSES_SHOWN} more classes; --json lists all")
+        rest = counted(len(split.classes) - CLASSES_SHOWN, "more class", "more classes")
+        print_line(f"... and {rest}; --json lists all")
     train, val, test = (
         sum(getattr(item, name) for item in split.classes) for name in ("train", "val", "test")
     )
@@ -49,41 +51,43 @@ def split_summary(split: Split) -> None:
         f"held-out images would share a group with a training image; now {split.leaks} do"
     )
     for note in split.notes:
-        print_warning(f"note: {note}")
+        print_note(note)
 
 
 def head_summary(head: Head) -> None:
     """Print the settings of a head and its validation scores."""
     for key, value in head.settings.items():
         if key == "selection":
-            table = new_table(["member", "accuracy", "nll", "gain"], left=["member"])
-            for step in value:
-                table.add_row(
-                    Text(step["member"]),
+            columns = [Column("member", TEXT), Column("accuracy"), Column("nll"), Column("gain")]
+            rows = [
+                [
+                    step["member"],
                     *(f"{step[name]:.4f}" for name in ("accuracy", "nll")),
                     f"{step['gain']:+.4f}",
-                )
-            out.print(table)
+                ]
+                for step in value
+            ]
+            print_table(columns, rows)
         elif key == "error_overlap":
-            _overlap_table(head.settings["candidates"], value)
+            overlap_table(head.settings["candidates"], value)
         elif key == "left_out":
             if value:
-                print_warning(
-                    f"note: {value} photos of the split are missing, unreadable or no longer "
-                    "labelled, and were skipped"
+                print_note(
+                    f"{counted(value, 'photo')} of the split missing, unreadable or no longer "
+                    "labelled: skipped"
                 )
         elif key == "outliers_left_out":
             if value:
-                print_warning(
-                    f"note: a class resembles synthetic outliers ({', '.join(value)}); these "
+                print_note(
+                    f"a class resembles synthetic outliers ({', '.join(value)}); these "
                     "are not used to reject photos"
                 )
         elif isinstance(value, (str, int, float)) or value is None:
             print_line(f"{key}: {value}")
     scores = head.validation
     print_line(
-        f"{head.name}: accuracy {scores['accuracy']:.4f} and NLL {scores['nll']:.4f} on "
-        f"{scores['images']} validation photos of {len(head.classes_)} classes"
+        f"{shown(head.name)}: accuracy {scores['accuracy']:.4f} and NLL {scores['nll']:.4f} on "
+        f"{counted(int(scores['images']), 'validation photo')} of {len(head.classes_)} classes"
     )
     _thresholds_summary(head.thresholds)
 
@@ -95,9 +99,7 @@ def _thresholds_summary(thresholds: Thresholds) -> None:
             f"unknown: by the rule of an earlier version, from "
             f"{counted(thresholds.validation_photos, 'validation photo')}"
         )
-        print_warning(
-            "note: an earlier version saved this head; train it again to use the current rule"
-        )
+        print_note("an earlier version saved this head; train it again to use the current rule")
         return
     text = f"unknown: neighbour distance above {thresholds.distance:.4f}"
     if thresholds.outlier_ratio is not None:
@@ -110,48 +112,58 @@ def _thresholds_summary(thresholds: Thresholds) -> None:
         )
     print_line(text)
     if thresholds.photos < MIN_VALIDATION_PHOTOS:
-        print_warning(
-            f"note: with so few known photos, the distance threshold is strict: about "
+        print_note(
+            f"with so few known photos, the distance threshold is strict: about "
             f"{100 * expected_rejection_rate(thresholds.photos):.0f} % of known photos exceed it"
         )
     if thresholds.probability is None:
-        print_warning(
-            f"note: only {counted(thresholds.validation_photos, 'validation photo')}, fewer than "
+        print_note(
+            f"only {counted(thresholds.validation_photos, 'validation photo')}, fewer than "
             f"{MIN_VALIDATION_PHOTOS}: no photo is rejected for a low probability"
         )
 
 
-def _overlap_table(members: Sequence[str], overlap: Sequence[Sequence[float | None]]) -> None:
+def overlap_table(members: Sequence[str], overlap: Sequence[Sequence[float | None]]) -> None:
     """Print the share of each member's errors (row) that another member (column) shares."""
     corner = "errors, shared by"
-    table = new_table([corner, *members], left=[corner])
-    for member, row in zip(members, overlap, strict=True):
-        table.add_row(Text(member), *("-" if share is None else f"{share:.2f}" for share in row))
-    out.print(table)
+    columns = [Column(corner, TEXT, key=True), *(Column(name, priority=1) for name in members)]
+    rows = [
+        [member, *("-" if share is None else f"{share:.2f}" for share in row)]
+        for member, row in zip(members, overlap, strict=True)
+    ]
+    print_table(columns, rows)
 
 
 def evaluation_summary(evaluation: Evaluation) -> None:
     """Print the metrics of heads, the paired tests and the worst classes."""
-    names = ("accuracy", "precision", "recall", "f1")
-    table = new_table(["rank", "head", *names, "95 % of accuracy", "NLL", "ECE"], left=["head"])
+    others = ("precision", "recall", "f1", "nll", "ece")
+    columns = [
+        Column("rank", key=True),
+        Column("head", TEXT, key=True),
+        Column("accuracy"),
+        Column("95 % of accuracy"),
+        *(Column(heading, priority=1) for heading in ("precision", "recall", "f1", "NLL", "ECE")),
+    ]
+    rows = []
     for head in evaluation.heads:
         low, high = head.intervals["accuracy"]
-        table.add_row(
-            str(head.place),
-            Text(shown(head.name)),
-            *(f"{getattr(head, name):.4f}" for name in names),
-            f"{low:.4f}-{high:.4f}",
-            f"{head.nll:.4f}",
-            f"{head.ece:.4f}",
+        rows.append(
+            [
+                str(head.place),
+                head.name,
+                f"{head.accuracy:.4f}",
+                f"{low:.4f}-{high:.4f}",
+                *(f"{getattr(head, name):.4f}" for name in others),
+            ]
         )
-    out.print(table)
+    print_table(columns, rows)
     print_line(describe(evaluation))
     for pair in evaluation.pairs:
         result = "a tie" if pair.tie else "significant"
         print_line(
             f"{shown(pair.head)} against {shown(pair.other)}: {pair.difference:+.4f}; only the "
-            f"first is right on {pair.only_head} photos, only the second on {pair.only_other}; "
-            f"p = {pair.p_value:.4f}, {result}"
+            f"first is right on {counted(pair.only_head, 'photo')}, only the second on "
+            f"{pair.only_other}; p = {pair.p_value:.4f}, {result}"
         )
     for head in evaluation.heads:
         worst = ", ".join(
@@ -169,22 +181,32 @@ def evaluation_summary(evaluation: Evaluation) -> None:
             _thresholds_summary(head.thresholds)
 
 
-def _path_text(path: str | None) -> str:
+def _relative_path(path: str | None) -> str:
     """Return a path relative to the current folder."""
-    return "(missing)" if path is None else shown(os.path.relpath(path))
+    return "(missing)" if path is None else os.path.relpath(path)
 
 
 def predictions_table(predictions: Predictions) -> None:
     """Print the classes and the nearest training photo of each photo."""
-    table = new_table(["photo", "classes", "nearest training photo"], left=["photo", "classes"])
+    columns = [
+        Column("photo", PATH),
+        Column("classes", TEXT),
+        Column("nearest training photo", PATH),
+        Column("its label", TEXT, priority=1),
+        Column("distance", priority=1),
+    ]
+    rows = []
     for item in predictions.predictions:
-        classes = ", ".join(f"{shown(one.label)} {one.probability:.3f}" for one in item.top)
+        classes = ", ".join(f"{one.label} {one.probability:.3f}" for one in item.top)
         nearest = item.neighbours[0]
-        distance = f"distance {nearest.distance:.4f}"
-        table.add_row(
-            Text(_path_text(item.path)),
-            Text(f"unknown by {item.unknown_by} ({classes})" if item.unknown else classes),
-            Text(f"{_path_text(nearest.path)}, {shown(nearest.label)}, {distance}"),
+        rows.append(
+            [
+                _relative_path(item.path),
+                f"unknown by {item.unknown_by} ({classes})" if item.unknown else classes,
+                _relative_path(nearest.path),
+                nearest.label,
+                f"{nearest.distance:.4f}",
+            ]
         )
-    out.print(table)
+    print_table(columns, rows)
     _thresholds_summary(predictions.thresholds)

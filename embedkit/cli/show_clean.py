@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from rich.text import Text
-
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted, it_or_them, size_text
-from embedkit.cli.show import FAILURES_SHOWN, new_table, out, print_line, print_warning
+from embedkit.cli.show import (
+    FAILURES_SHOWN,
+    print_hint,
+    print_line,
+    print_warning,
+)
+from embedkit.cli.tables import PATH, TEXT, WORD, Column, print_table
 from embedkit.results import (
     ApplyReport,
     CarriedOver,
+    DuplicateGroup,
     Duplicates,
     EmptyReport,
     NotMoved,
@@ -31,35 +36,44 @@ NAMES_SHOWN = 3
 def duplicates_summary(found: Duplicates) -> None:
     """Print groups of duplicates: each representative, then its copies with their evidence."""
     here = os.path.join(os.getcwd(), "")
-    columns = ["group", "kind", "score", "bits", "distance", "label"]
-    table = new_table(columns, left=["kind", "label"])
-    table.add_column("path", overflow="fold")
-    for number, group in enumerate(found.groups[:GROUPS_SHOWN], 1):
-        for index, member in enumerate(group.members):
-            first = index == 0
-            table.add_row(
-                str(number) if first else "",
-                (group.kind + (", CONFLICT" if group.conflict else "")) if first else "",
-                f"{member.score:.3f}",
-                "" if member.hamming is None else str(member.hamming),
-                "" if member.distance is None else f"{member.distance:.4f}",
-                Text(shown(member.label or ""), style="cyan"),
-                Text(shown(member.path.removeprefix(here))),
-            )
-    if found.groups:
-        out.print(table)
+    columns = [
+        Column("group"),
+        Column("kind", TEXT),
+        Column("score"),
+        Column("bits", priority=1),
+        Column("distance", priority=2),
+        Column("label", TEXT, style="cyan"),
+        Column("path", PATH),
+    ]
+    rows = [
+        [
+            str(number) if member is group.members[0] else "",
+            _kind_text(group) if member is group.members[0] else "",
+            f"{member.score:.3f}",
+            "" if member.hamming is None else str(member.hamming),
+            "" if member.distance is None else f"{member.distance:.4f}",
+            member.label or "",
+            member.path.removeprefix(here),
+        ]
+        for number, group in enumerate(found.groups[:GROUPS_SHOWN], 1)
+        for member in group.members
+    ]
+    if rows:
+        print_table(columns, rows)
     if len(found.groups) > GROUPS_SHOWN:
-        print_line(f"... and {len(found.groups) - GROUPS_SHOWN} more groups; --json lists all")
+        rest = counted(len(found.groups) - GROUPS_SHOWN, "more group")
+        print_line(f"... and {rest}; --json lists all")
     copies = sum(len(group.members) - 1 for group in found.groups)
     conflicts = sum(group.conflict for group in found.groups)
     print_line(
-        f"{len(found.groups)} groups with {copies} copies among {found.images} images"
-        + (f"; {conflicts} groups have several labels" if conflicts else "")
+        f"{counted(len(found.groups), 'group')} with {counted(copies, 'copy', 'copies')} among "
+        f"{counted(found.images, 'image')}"
+        + (f"; {counted(conflicts, 'group')} with several labels" if conflicts else "")
     )
     if found.embedded < found.images and "combined" in found.kinds:
-        count = f"only {found.embedded}" if found.embedded else "no"
-        print_line(
-            f"compared by fingerprints: {count} images are embedded; 'embedkit add' embeds the "
+        count = counted(found.embedded, "image") if found.embedded else "no image"
+        print_hint(
+            f"compared by fingerprints: only {count} embedded; 'embedkit add' embeds the "
             "rest, which finds more cropped and edited copies"
         )
     if "perceptual" in found.kinds:
@@ -75,6 +89,10 @@ def duplicates_summary(found: Duplicates) -> None:
         )
 
 
+def _kind_text(group: DuplicateGroup) -> str:
+    return f"{group.kind}, CONFLICT" if group.conflict else group.kind
+
+
 def plan_summary(rows: Sequence[PlanRow], plan: Path, page: Path, workspace: str) -> None:
     """Print the actions of a plan, and the next step.
 
@@ -86,8 +104,8 @@ def plan_summary(rows: Sequence[PlanRow], plan: Path, page: Path, workspace: str
         f"{counts['keep']} to keep, in {counted(len({row.group for row in rows}), 'group')}"
     )
     print_line(f"plan: {shown(str(plan))}\npage: {shown(os.path.relpath(page))}")
-    print_line("decide and save the plan on the page, or edit the column 'action' of the CSV")
-    print_line(f"then: embedkit apply {shlex.quote(shown(str(plan)))}{workspace}")
+    print_hint("decide and save the plan on the page, or edit the column 'action' of the CSV")
+    print_hint(f"then: embedkit apply {shlex.quote(shown(str(plan)))}{workspace}")
 
 
 def apply_summary(report: ApplyReport) -> None:
@@ -159,13 +177,28 @@ def quarantines_table(quarantines: Sequence[Quarantine]) -> None:
     if not quarantines:
         print_line("no plan was applied in this workspace")
         return
-    columns = ["id", "applied", "files", "size", "in trash", "deleted", "state"]
-    table = new_table(columns, left=["id", "applied", "state"])
-    for item in quarantines:
-        at = f"{datetime.fromisoformat(item.at).astimezone():%Y-%m-%d %H:%M}" if item.at else "?"
-        counts = [str(item.files), size_text(item.bytes), str(item.trashed), str(item.deleted)]
-        table.add_row(item.id, at, *counts, item.state)
-    out.print(table)
+    columns = [
+        Column("id", WORD),
+        Column("applied", WORD),
+        Column("files"),
+        Column("size"),
+        Column("in trash", priority=1),
+        Column("deleted", priority=1),
+        Column("state", TEXT),
+    ]
+    rows = [
+        [
+            item.id,
+            f"{datetime.fromisoformat(item.at).astimezone():%Y-%m-%d %H:%M}" if item.at else "?",
+            str(item.files),
+            size_text(item.bytes),
+            str(item.trashed),
+            str(item.deleted),
+            item.state,
+        ]
+        for item in quarantines
+    ]
+    print_table(columns, rows)
 
 
 def _carried_text(item: CarriedOver) -> str:

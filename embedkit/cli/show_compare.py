@@ -1,14 +1,18 @@
-"""Output of the command that compares backbones."""
+"""Output of the commands about backbones."""
 
 import os
+from typing import Any
 
 from rich.text import Text
 
 from embedkit._internal.paths import shown
-from embedkit.cli.show import new_table, out, print_line
+from embedkit.cli.show import print_line
+from embedkit.cli.tables import TEXT, WORD, Column, print_table
 from embedkit.results import BackboneMetrics, ComparedQuery, Comparison
 
 RANKS_SHOWN = 20
+FIRST_METRICS = ("mAP", "95 %", "P@1")
+"""Metrics in the first table of a narrow terminal."""
 
 
 def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
@@ -16,28 +20,41 @@ def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
     from embedkit.compare.description import describe, variants_by_backbone
 
     metrics = _metric_cells(comparison.backbones[0])
-    table = new_table(["rank", "backbone", *metrics, "dim", "MB", "images/s"], left=["backbone"])
-    for item in comparison.backbones:
-        table.add_row(
+    columns = [
+        Column("rank", key=True),
+        Column("backbone", TEXT, key=True),
+        *(Column(name, priority=int(name not in FIRST_METRICS)) for name in metrics),
+        *(Column(name, priority=1) for name in ("dim", "MB", "images/s")),
+    ]
+    rows = [
+        [
             str(item.place),
-            Text(shown(item.backbone)),
+            item.backbone,
             *_metric_cells(item).values(),
             str(item.dim),
             f"{item.megabytes:.2f}",
             "" if item.images_per_second is None else f"{item.images_per_second:.1f}",
-        )
-    out.print(table)
+        ]
+        for item in comparison.backbones
+    ]
+    print_table(columns, rows)
     print_line(describe(comparison))
     for variants in variants_by_backbone(comparison):
         base = variants[0][0].backbone.partition("?")[0]
         print_line(f"\nEffect of preprocessing on {shown(base)}:")
-        table = new_table(
-            ["override", "px", "resize", "crop", "pool", "mAP", "below best", "p"],
-            left=["override", "resize", "pool", "p"],
-        )
-        for item, test in variants:
-            table.add_row(
-                Text(shown(item.backbone.partition("?")[2] or "none")),
+        columns = [
+            Column("override", TEXT, key=True),
+            Column("px", priority=1),
+            Column("resize", WORD, priority=1),
+            Column("crop", priority=1),
+            Column("pool", WORD, priority=1),
+            Column("mAP"),
+            Column("below best"),
+            Column("p", WORD),
+        ]
+        rows = [
+            [
+                item.backbone.partition("?")[2] or "none",
                 str(item.size),
                 item.resize,
                 f"{item.crop:.3f}" if item.resize == "crop" else "",
@@ -45,10 +62,38 @@ def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
                 f"{item.mean_ap.value:.3f}",
                 "" if test is None else f"{test.difference:.3f}",
                 "" if test is None else f"{test.p_value:.4f}" + (" tie" if test.tie else ""),
-            )
-        out.print(table)
+            ]
+            for item, test in variants
+        ]
+        print_table(columns, rows)
     for query in comparison.rankings if rankings else ():
         _rankings_table(query)
+
+
+def backbones_table(backbones: list[dict[str, Any]]) -> None:
+    """Print the known backbones."""
+    columns = [
+        Column("name", WORD),
+        Column("provider id", TEXT, priority=3),
+        Column("px", priority=2),
+        Column("dim", priority=1),
+        Column("parameters", priority=1),
+        Column("licence", TEXT),
+        Column("weights", WORD),
+    ]
+    rows = [
+        [
+            row["name"],
+            f"{row['provider']}/{row['id']}",
+            str(row["px"]),
+            str(row["dim"]),
+            f"{row['parameters'] / 1e6:.1f} M",
+            row["licence"],
+            row["weights"],
+        ]
+        for row in backbones
+    ]
+    print_table(columns, rows)
 
 
 def _metric_cells(item: BackboneMetrics) -> dict[str, str]:
@@ -71,15 +116,15 @@ def _rankings_table(query: ComparedQuery) -> None:
     print_line(
         f"\nPhotos similar to {shown(query.path)} ({shown(query.label or 'of no known class')}):"
     )
-    names = [shown(ranking.backbone) for ranking in query.rankings]
-    table = new_table(["rank", *names], left=names)
-    table.add_row(
-        "AP",
-        *(
-            "" if ranking.average_precision is None else f"{ranking.average_precision:.3f}"
-            for ranking in query.rankings
-        ),
-    )
+    columns = [
+        Column("rank", key=True),
+        *(Column(shown(ranking.backbone), TEXT, priority=1) for ranking in query.rankings),
+    ]
+    average_precisions = [
+        "" if ranking.average_precision is None else f"{ranking.average_precision:.3f}"
+        for ranking in query.rankings
+    ]
+    rows: list[list[str | Text]] = [["AP", *average_precisions]]
     for rank in range(min(RANKS_SHOWN, len(query.rankings[0].matches))):
         cells = [
             Text(
@@ -89,5 +134,5 @@ def _rankings_table(query: ComparedQuery) -> None:
             )
             for match in (ranking.matches[rank] for ranking in query.rankings)
         ]
-        table.add_row(str(rank + 1), *cells)
-    out.print(table)
+        rows.append([str(rank + 1), *cells])
+    print_table(columns, rows)

@@ -2,43 +2,45 @@
 
 import os
 from collections.abc import Iterator
-from typing import Any
-
-from rich.text import Text
 
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
 from embedkit.cli.show import (
     first_of,
-    new_table,
-    out,
     print_failures,
+    print_hint,
     print_line,
     print_warning,
     truncated_line,
 )
+from embedkit.cli.tables import PATH, TEXT, Column, print_table
 from embedkit.results import AddReport, Matches, Verification
 
 
 def matches_table(matches: Matches) -> None:
     """Print the matches of a search as a table."""
-    verification = ["agreement", "inliers"] if matches.verified else []
-    table = new_table(["rank", "distance", *verification])
-    table.add_column("label", style="cyan")
-    table.add_column("path", overflow="fold")
-    here = os.path.join(os.getcwd(), "")
-    for match in matches:
-        copies = f"  (+{len(match.files) - 1} copies)" if len(match.files) > 1 else ""
-        table.add_row(
-            str(match.rank),
-            f"{match.distance:.4f}",
-            *(_verification_cells(match.verification) if matches.verified else ()),
-            Text(shown(match.label or "")),
-            Text(shown(match.path.removeprefix(here)) + copies),
-        )
-    out.print(table)
     if not matches:
         print_line("no match")
+        return
+    columns = [Column("rank"), Column("distance")]
+    if matches.verified:
+        columns += [Column("agreement"), Column("inliers", priority=2)]
+    columns.append(Column("label", TEXT, style="cyan"))
+    has_copies = any(len(match.files) > 1 for match in matches)
+    if has_copies:
+        columns.append(Column("copies", priority=1))
+    columns.append(Column("path", PATH))
+    here = os.path.join(os.getcwd(), "")
+    rows = []
+    for match in matches:
+        row = [str(match.rank), f"{match.distance:.4f}"]
+        if matches.verified:
+            row += _verification_cells(match.verification)
+        row.append(match.label or "")
+        if has_copies:
+            row.append(str(len(match.files) - 1) if len(match.files) > 1 else "")
+        rows.append([*row, match.path.removeprefix(here)])
+    print_table(columns, rows)
 
 
 def _verification_cells(verification: Verification | None) -> tuple[str, str]:
@@ -63,7 +65,7 @@ def add_summary(report: AddReport, *, fingerprints_only: bool = False) -> None:
         f"in {report.seconds:.1f} s" + (f" ({rates})" if rates else "")
     )
     if stages is not None and report.embedded:
-        print_line(
+        print_hint(
             f"time spent waiting: reading {stages.read:.1f} s, decoding {stages.decode:.1f} s, "
             f"network {stages.network:.1f} s, catalog {stages.catalog:.1f} s, "
             f"opening the network {stages.opening:.1f} s; bottleneck: {stages.bottleneck}"
@@ -101,25 +103,3 @@ def _skipped_lines(report: AddReport) -> Iterator[str]:
         )
     if report.truncated:
         yield truncated_line(report.truncated)
-
-
-def backbones_table(rows: list[dict[str, Any]]) -> None:
-    """Print the known backbones."""
-    table = new_table()
-    table.add_column("name", no_wrap=True)
-    table.add_column("provider id", overflow="fold")
-    for column in ("px", "dim", "parameters"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("licence", no_wrap=True)
-    table.add_column("weights", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            row["name"],
-            f"{row['provider']}/{row['id']}",
-            str(row["px"]),
-            str(row["dim"]),
-            f"{row['parameters'] / 1e6:.1f} M",
-            row["licence"],
-            row["weights"],
-        )
-    out.print(table)

@@ -2,20 +2,18 @@
 
 from collections.abc import Sequence
 
-from rich.text import Text
-
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted, size_text
 from embedkit.cli.show import (
     FAILURES_SHOWN,
     ITEMS_SHOWN,
-    new_table,
-    out,
+    print_hint,
     print_line,
     print_warning,
     truncated_line,
 )
-from embedkit.results import AddOptions, LabelReport, WorkspaceInfo
+from embedkit.cli.tables import TEXT, WORD, Column, print_table
+from embedkit.results import AddOptions, HeadInfo, LabelReport, SpecInfo, Split, WorkspaceInfo
 
 
 def info_summary(info: WorkspaceInfo) -> None:
@@ -29,23 +27,14 @@ def info_summary(info: WorkspaceInfo) -> None:
     if info.labels:
         named = ", ".join(f"{shown(label)} {count}" for label, count in info.labels.items())
         print_line(f"labels     {named}")
-    columns = ["backbone", "spec", "px", "dim", "images", "images/s", "index", "recall@10"]
-    table = new_table(columns, left=["backbone", "spec"])
-    for spec in info.specs:
-        table.add_row(
-            Text(shown(", ".join(spec.backbones))),
-            spec.spec,
-            str(spec.size),
-            str(spec.dim),
-            str(spec.images),
-            f"{spec.images_per_second:.0f}" if spec.images_per_second else "",
-            f"{spec.index} ({spec.indexed})" if spec.index else "not built",
-            f"{spec.recall_at_10:.3f}" if spec.recall_at_10 is not None else "",
-        )
     if info.specs:
-        out.print(table)
+        _specs_table(info.specs)
     elif info.images:
-        print_line("embedded   none yet; 'embedkit add' embeds them")
+        print_hint("embedded   none yet; 'embedkit add' embeds them")
+    if info.split is not None:
+        print_line(f"split      {_split_text(info.split)}")
+    if info.heads:
+        print_line(f"heads      {', '.join(map(_head_text, info.heads))}")
     if skipped := _skipped_text(info.options):
         print_line(f"skipped    {skipped}")
     if info.truncated:
@@ -56,6 +45,49 @@ def info_summary(info: WorkspaceInfo) -> None:
         print_line(
             f"failed     ... and {len(info.failures) - FAILURES_SHOWN} more; --json lists all"
         )
+
+
+def _specs_table(specs: Sequence[SpecInfo]) -> None:
+    columns = [
+        Column("backbone", TEXT, key=True),
+        Column("spec", WORD, priority=1),
+        Column("px", priority=1),
+        Column("dim", priority=1),
+        Column("images"),
+        Column("images/s"),
+        Column("index", TEXT),
+        Column("recall@10", priority=1),
+    ]
+    rows = [
+        [
+            ", ".join(spec.backbones),
+            spec.spec,
+            str(spec.size),
+            str(spec.dim),
+            str(spec.images),
+            f"{spec.images_per_second:.0f}" if spec.images_per_second else "",
+            f"{spec.index} ({spec.indexed})" if spec.index else "not built",
+            f"{spec.recall_at_10:.3f}" if spec.recall_at_10 is not None else "",
+        ]
+        for spec in specs
+    ]
+    print_table(columns, rows)
+
+
+def _split_text(split: Split) -> str:
+    """Return the size of each set of a split, the seed and the group."""
+    train, val, test = (
+        sum(getattr(item, name) for item in split.classes) for name in ("train", "val", "test")
+    )
+    text = f"{train} for training, {val} for validation, {test} for test; seed {split.seed}"
+    return text if split.group is None else f"{text}, group {shown(split.group)}"
+
+
+def _head_text(head: HeadInfo) -> str:
+    """Return the name of a head with its kind and validation accuracy."""
+    if head.accuracy is None:
+        return f"{shown(head.name)} (damaged)"
+    return f"{shown(head.name)} ({head.kind}, accuracy {head.accuracy:.4f})"
 
 
 def _skipped_text(options: AddOptions) -> str:

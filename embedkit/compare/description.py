@@ -1,5 +1,6 @@
 """Describe a comparison in words, and list the variants of each backbone."""
 
+from embedkit._internal.text import counted
 from embedkit.results import BackboneMetrics, Comparison, PairedTest
 
 
@@ -29,8 +30,9 @@ def describe(comparison: Comparison) -> str:
     if comparison.resampled == "classes":
         by_wilson, resampled = "", "whole classes"
     parts = [
-        f"Means over {sample}{comparison.queries} queries, each for the other images of its "
-        f"{comparison.by} among {comparison.images} images of {comparison.classes} classes",
+        f"Means over {sample}{counted(comparison.queries, 'query', 'queries')}, each for the other "
+        f"images of its {comparison.by} among {counted(comparison.images, 'image')} of "
+        f"{comparison.classes} classes",
         f"95 % {tested} resample {resampled}",
         f"{by_wilson}means of 0 or 1 have Wilson's score interval",
     ]

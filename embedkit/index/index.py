@@ -12,6 +12,7 @@ followed, and every file. An index that is behind catches up; one that does not 
 Every part of a file is checked when a process first reads it, and a damaged index is rebuilt.
 """
 
+import logging
 import os
 import warnings
 from collections.abc import Callable
@@ -65,6 +66,8 @@ MAX_TUNED_MATCHES = 64
 matches."""
 
 
+logger = logging.getLogger(__name__)
+
 _Result = TypeVar("_Result")
 
 
@@ -106,6 +109,11 @@ class Index:
 
     def _live_count(self) -> int:
         return len(self._base) if self._live is None else int(np.count_nonzero(self._live))
+
+    @property
+    def _description(self) -> str:
+        recall = "" if self._codes is None else f", recall@10 {self.recall_at_10:.3f}"
+        return f"{self.folder}: index {self.factory} of {len(self)} images{recall}"
 
     @property
     def factory(self) -> str:
@@ -337,6 +345,7 @@ class Index:
                 save = False
         if save:
             self.kind = kind
+            progress(Progress("writing the index"))
             with self._files.errors():
                 self._save()
 
@@ -449,6 +458,7 @@ class Index:
             )
         )
         self.saved = self.revision
+        logger.debug("saved %s", self._description)
 
     def _open(self, manifest: Manifest) -> None:
         """Open the files of a manifest.
@@ -493,4 +503,5 @@ def load_index(folder: Path, spec: str, dim: int, refill: Callable[[Index], None
             if usable_manifest(folder) != manifest:
                 continue  # another process has just replaced the files
             index._discard(error)
+        logger.debug("opened %s", index._description)
         return index

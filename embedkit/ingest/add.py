@@ -9,11 +9,11 @@ catalog as an uninterrupted one.
 embeddings of one backbone to the images in the catalog.
 """
 
+import logging
 import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 from embedkit._internal import paths
@@ -44,6 +44,8 @@ from embedkit.results import (
 )
 from embedkit.version import __version__
 
+logger = logging.getLogger(__name__)
+
 
 def add(
     catalog: Catalog,
@@ -71,7 +73,9 @@ def add(
     labels = FolderLabels(sources.label_folders)
     scanned = scan_sources(sources, labels, Patterns(options.exclude), skip, progress)
     scanned.check_used(new_patterns)
-    networks = [IngestNetwork(name, resolve_without_network(name, resolved)) for name in backbones]
+    networks = [
+        IngestNetwork(name, resolve_without_network(name, resolved), progress) for name in backbones
+    ]
 
     places = [(source.path, source.is_file) for source in sources.items]
     with catalog.write() as writer:
@@ -86,6 +90,7 @@ def add(
         table = found_table(scanned.found, scopes, roots)
         specs = [network.spec.digest for network in networks]
         todo = writer.reader.files.pending(table, specs, options)
+        logger.debug("%d files found, %d of them to read", table.num_rows, len(todo))
         known = writer.reader.images.known(specs, options) if todo else None
     problems = [
         (catalog_entry(scopes[number], roots, item.path), item) for number, item in scanned.problems
@@ -99,7 +104,7 @@ def add(
     warnings: list[str] = []
     if known is not None:
         pipeline = IngestPipeline(roots, known, networks, partial(_commit, catalog), options)
-        stages = pipeline.run(todo, progress)
+        stages = pipeline.run(todo, progress, "embedding" if networks else "fingerprinting")
         embedded, fingerprinted = pipeline.embedded, pipeline.fingerprinted
         warnings += pipeline.warnings()
 
@@ -201,10 +206,9 @@ def embed(
                 writer.backbones.register(backbone, added=False)
                 embedded += writer.embeddings.store(spec, batch.images)
 
-    network = IngestNetwork(backbone.name, backbone)
-    stage = f"embedding with {backbone.name}"
+    network = IngestNetwork(backbone.name, backbone, progress)
     pipeline = IngestPipeline(roots, known, [network], store, options)
-    pipeline.run(todo, lambda step: progress(replace(step, stage=stage)))
+    pipeline.run(todo, progress, stage=f"embedding with {backbone.name}")
     if embedded:
         with catalog.write() as writer:
             writer.backbones.set_rate(spec, network.rate)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from embedkit.backbones import (
+    LOADING,
     is_current,
     last_resolved,
     load_backbone,
@@ -17,7 +18,13 @@ from embedkit.backbones.runtime_choice import precision_warning
 from embedkit.errors import BadInput
 from embedkit.images.decode import Decoder
 from embedkit.index.metric import COLLAPSE_SAMPLE, collapse_warning
-from embedkit.results import EmbeddingSpec, ResolvedName
+from embedkit.results import (
+    EmbeddingSpec,
+    Progress,
+    ProgressCallback,
+    ResolvedName,
+    no_progress,
+)
 
 CHOICE_FILES = 256
 """Minimum number of files for timing the runtimes."""
@@ -35,12 +42,17 @@ def resolve_without_network(name: str, known: Sequence[ResolvedName]) -> Resolve
     return current or last_resolved(name)
 
 
-def resolve(name: str, known: Sequence[ResolvedName]) -> ResolvedName:
+def resolve(
+    name: str, known: Sequence[ResolvedName], progress: ProgressCallback = no_progress
+) -> ResolvedName:
     """Resolve a backbone name; load its network, temporarily, only if necessary.
 
     Raises as :func:`embedkit.load_backbone` does.
     """
-    return resolve_without_network(name, known) or load_backbone(name).resolved
+    if (resolved := resolve_without_network(name, known)) is not None:
+        return resolved
+    progress(LOADING)
+    return load_backbone(name).resolved
 
 
 class IngestNetwork:
@@ -49,8 +61,14 @@ class IngestNetwork:
     If it is resolved, its network is loaded for the first image to embed, otherwise at once.
     """
 
-    def __init__(self, name: str, resolved: ResolvedName | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        resolved: ResolvedName | None,
+        progress: ProgressCallback = no_progress,
+    ) -> None:
         self.name = name
+        self._progress = progress
         self.rate = 0.0
         """Images per second through the whole pipeline, without loading; 0 if none was embedded."""
         self.waited = 0.0
@@ -62,6 +80,7 @@ class IngestNetwork:
         if resolved is not None:
             self.resolved = resolved
         else:
+            progress(LOADING)
             self._backbone = load_backbone(name)
             self.resolved = self._backbone.resolved
         self._prepare = prepare_function(self.resolved)
@@ -99,10 +118,12 @@ class IngestNetwork:
         batch = np.stack(pixels)
         started = time.monotonic()
         if self._backbone is None:
+            self._progress(LOADING)
             self._backbone = open_backbone(self.resolved)
             if self._backbone.spec != self.resolved.spec:
                 raise BadInput(f"{self.name} has changed during this add; add the photos again")
         if self._may_choose_runtime and len(batch) > 1:
+            self._progress(Progress("timing runtimes"))
             self._backbone.choose_runtime(batch)
             self._may_choose_runtime = False
         self.waited += time.monotonic() - started

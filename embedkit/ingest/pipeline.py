@@ -150,12 +150,14 @@ class IngestPipeline:
         self._large_file = Semaphore()
         """Acquired by a pack with a large file before it is read, released when it is prepared."""
 
-    def run(self, todo: PendingFiles, progress: ProgressCallback) -> StageTimes:
-        """Process all files of ``todo``; return the time spent in each stage."""
+    def run(self, todo: PendingFiles, progress: ProgressCallback, stage: str) -> StageTimes:
+        """Process all files of ``todo``; return the time spent in each stage.
+
+        ``stage`` describes the run in its progress.
+        """
         for network in self._networks:
             network.expect(len(todo))
         cores = max(2, usable_cores())
-        stage = "embedding" if self._networks else "fingerprinting"
         started = committed = time.monotonic()
         reading = OrderedMap(
             self._read_pack,

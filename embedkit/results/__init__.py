@@ -2,6 +2,7 @@
 
 from embedkit.results.classification import (
     ExportReport,
+    HeadInfo,
     LabelProbability,
     Neighbour,
     Prediction,
@@ -112,6 +113,7 @@ __all__ = [
     "FileMetadata",
     "Fingerprint",
     "GroupMember",
+    "HeadInfo",
     "HeadMetrics",
     "HeadPair",
     "LabelProbability",

@@ -166,6 +166,40 @@ def _row(item: Prediction) -> list[object]:
 
 
 @dataclass(frozen=True)
+class HeadInfo:
+    """A head of a workspace.
+
+    Attributes
+    ----------
+    name : str
+        Name of the head.
+    bytes : int
+        Size of its folder.
+    saved : str
+        Time when it was saved: UTC, ISO 8601.
+    kind : str or None
+        ``probe``, ``knn``, ``finetune`` or ``ensemble``; None if the head is damaged.
+    backbones : tuple of str
+        Names of its backbones.
+    classes : tuple of str
+        Names of its classes.
+    accuracy : float or None
+        Accuracy on the validation set; None if the head is damaged.
+    problem : str or None
+        Why the head cannot be used; None if it can.
+    """
+
+    name: str
+    bytes: int
+    saved: str
+    kind: str | None = None
+    backbones: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    accuracy: float | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
 class ExportReport:
     """An exported head, and how far its graph is from the head.
 

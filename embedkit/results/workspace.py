@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from embedkit.results.classification import HeadInfo
 from embedkit.results.ingest import ADD_ALL, AddOptions, Failure, TruncatedFile
 from embedkit.results.result import FLOAT, INT, PATH, TEXT, TEXTS, Result, Table, table_of
+from embedkit.results.split import Split
 
 _SPEC_COLUMNS = {
     "spec": TEXT,
@@ -85,6 +87,10 @@ class WorkspaceInfo(Result):
         Options of the next ``add``.
     truncated : tuple of TruncatedFile
         Truncated files that were decoded as far as possible.
+    split : Split or None
+        The stored split; None if there is none.
+    heads : tuple of HeadInfo
+        The heads, by name.
     """
 
     workspace: str
@@ -98,6 +104,8 @@ class WorkspaceInfo(Result):
     failures: tuple[Failure, ...]
     options: AddOptions = ADD_ALL
     truncated: tuple[TruncatedFile, ...] = ()
+    split: Split | None = None
+    heads: tuple[HeadInfo, ...] = ()
 
     def _tables(self) -> dict[str, Table]:
         return {

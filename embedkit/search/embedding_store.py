@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedkit.backbones import load_backbone, open_backbone
+from embedkit.backbones import LOADING, load_backbone, open_backbone
 from embedkit.backbones.registry import DEFAULT, absolute_name
 from embedkit.catalog import BackboneSnapshot, Catalog, Reader
 from embedkit.images.decode import ImageInput
@@ -61,12 +61,13 @@ class EmbeddingStore:
         """Resolve the full name of a backbone, whether the workspace has it or not."""
         from embedkit.ingest.network import resolve
 
-        return resolve(backbone, self.backbone_snapshot().backbones)
+        return resolve(backbone, self.backbone_snapshot().backbones, self._progress)
 
     def network(self, resolved: ResolvedName) -> "Backbone":
         """Return the network of a backbone; it stays loaded."""
         spec = resolved.spec.digest
         if spec not in self._networks:
+            self._progress(LOADING)
             self._networks[spec] = open_backbone(resolved)
         return self._networks[spec]
 
@@ -99,6 +100,7 @@ class EmbeddingStore:
         backbone = _full_name(backbone)
         if known and (backbone is None or backbone in {item.name for item in known}):
             return self.query_images(backbone, images).vectors
+        self._progress(LOADING)
         return load_backbone(backbone or DEFAULT).embed(images)
 
     def embed_missing(self, backbones: Sequence[ResolvedName]) -> tuple[Failure, ...]:

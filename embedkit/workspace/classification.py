@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from embedkit._internal.paths import absolute
+from embedkit.errors import BadInput
 from embedkit.ingest import labels
 from embedkit.results import Comparison, Predictions, Split
 from embedkit.workspace.heads import Heads
@@ -135,6 +136,13 @@ class ClassificationMethods(WorkspaceBase):
         from embedkit.classify.split import read_split
 
         return read_split(self._catalog)[0]
+
+    def _stored_split(self) -> Split | None:
+        """Return the stored split, or None."""
+        try:
+            return self.last_split()
+        except BadInput:
+            return None
 
     def classify(
         self, photos: ImageLike | Iterable[ImageLike], *, head: str, k: int = 3

@@ -276,7 +276,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
         return sizes
 
     def info(self) -> WorkspaceInfo:
-        """Return the photos, labels, specs, indexes, failures and disk use of the workspace.
+        """Return the photos, labels, specs, failures, split, heads and disk use of the workspace.
 
         Files are counted as they are on disk now.
 
@@ -310,4 +310,6 @@ class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
             failures=tuple(failures),
             options=options,
             truncated=tuple(truncated),
+            split=self._stored_split(),
+            heads=self.heads.info(),
         )

@@ -13,11 +13,12 @@ from embedkit.workspace.state import StrPath, WorkspaceBase
 if TYPE_CHECKING:
     from embedkit.classify.head import Head
     from embedkit.classify.heads.embedding_head import EmbeddingHead
+    from embedkit.results import HeadInfo
     from embedkit.results.evaluation import Evaluation
 
 
 class Heads(WorkspaceBase):
-    """Train, combine, evaluate and load the classifier heads of a workspace."""
+    """Train, combine, evaluate, list and load the classifier heads of a workspace."""
 
     def train(
         self,
@@ -204,6 +205,18 @@ class Heads(WorkspaceBase):
         from embedkit.classify.heads.store import names
 
         return names(self._state.heads_folder)
+
+    def info(self) -> "tuple[HeadInfo, ...]":
+        """Return a description of each head; a damaged head is described with its problem.
+
+        Returns
+        -------
+        tuple of HeadInfo
+            Kind, backbones, classes, validation accuracy, size and time of each head, by name.
+        """
+        from embedkit.classify.heads.listing import head_infos
+
+        return head_infos(self._state.heads_folder)
 
     def _with_networks(self, head: "EmbeddingHead") -> "Head":
         """Return a head that uses the networks and the stored embeddings of the workspace."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from embedkit._internal.paths import shown
 from embedkit._internal.statistics import SIGNIFICANCE, intervals, shared_ranks, wilson
+from embedkit._internal.text import counted
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions, check
 from embedkit.classify.evaluation.metrics import (
     class_rates,
@@ -96,18 +97,18 @@ def describe(evaluation: Evaluation) -> str:
     """Describe the photos, classes, means, intervals and tests of an evaluation in sentences."""
     by_wilson, resampled, test = "accuracy and ", "photos", "McNemar's exact test"
     if evaluation.units < evaluation.photos:
-        by_wilson, resampled = "", f"{evaluation.units:,} groups of related photos"
+        by_wilson, resampled = "", f"{counted(evaluation.units, 'group')} of related photos"
         test = "a randomisation test over these groups"
     text = (
-        f"Metrics on {evaluation.photos:,} test photos of "
+        f"Metrics on {counted(evaluation.photos, 'test photo')} of "
         f"{len(evaluation.classes) - len(evaluation.without_photos)} classes. Precision, recall "
         f"and F are means over the classes. The 95 % intervals are Wilson's score intervals for "
         f"{by_wilson}metrics of 0 or 1, and bootstrap percentiles over {resampled} for the others."
     )
     if evaluation.left_out:
         text += (
-            f" {evaluation.left_out:,} other test photos were skipped, because they are missing, "
-            "cannot be read or have lost their label."
+            f" {counted(evaluation.left_out, 'other test photo')} skipped: missing, unreadable or "
+            "no longer labelled."
         )
     if evaluation.pairs:
         text += (

@@ -7,6 +7,7 @@ An ensemble names its members with their digests; a member that was trained agai
 digest.
 """
 
+import logging
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,8 @@ from embedkit.classify.heads.schema import check_head, check_manifest, check_mod
 from embedkit.errors import BadArtefact, BadInput, NotInWorkspace, StorageError, UnknownBackbone
 from embedkit.results import EmbeddingSpec
 from embedkit.version import __version__
+
+logger = logging.getLogger(__name__)
 
 MANIFEST = "head.json"
 FORMAT = 3
@@ -133,6 +136,7 @@ def load_head(folder: Path, name: str) -> EmbeddingHead:
         if head.classes_ != tuple(manifest["classes"]):
             raise ValueError("its members have different classes")
         check_head(head)
+        logger.debug("head %s: %s of %d classes", own_folder, head.kind, len(head.classes_))
         return head
     except _MALFORMED as error:
         raise BadArtefact(
