@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
-from conftest import Toys, draw_photo, write_photos
+from conftest import Toys, draw_photo, take_toys, write_photos
 
 from embedkit import Workspace
 from embedkit.catalog import lease
@@ -30,17 +31,22 @@ from embedkit.results import ExportReport, Progress
 Run = Callable[..., Result]
 
 
+def write_labelled(folder: Path) -> None:
+    """Eight photos of each of two labels."""
+    for number in range(8):
+        for label in ("temple", "forest"):
+            path = folder / label / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draw_photo(number + 100 * (label == "temple")).save(path)
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toys: Toys) -> Run:
     """Run a command in a folder with labelled ``photos`` and toys as backbones."""
     assert toys.passes == []
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(WORKSPACE_VARIABLE, raising=False)
-    for number in range(8):
-        for label in ("temple", "forest"):
-            path = tmp_path / "photos" / label / f"{number}.jpg"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draw_photo(number + 100 * (label == "temple")).save(path)
+    write_labelled(tmp_path / "photos")
 
     def run(line: str, status: int = 0) -> Result:
         done = CliRunner().invoke(embedkit, shlex.split(line))
@@ -102,6 +108,7 @@ def test_the_help_of_a_command_ends_with_examples_that_parse(name: str) -> None:
         assert command.make_context(command.name, words, parent=context).params
 
 
+@pytest.mark.slow
 def test_the_examples_run_in_a_folder_as_they_assume(run: Run, tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     draw_photo(500).save(tmp_path / "new/1.jpg")
@@ -153,6 +160,7 @@ def test_quiet_prints_results_without_hints_and_notes(run: Run) -> None:
     assert quiet.stdout.replace("b: acc", "a: acc") == spoken.stdout
 
 
+@pytest.mark.slow
 def test_quiet_shows_no_progress_on_a_terminal(tmp_path: Path) -> None:
     write_photos(tmp_path / "photos")
     command = [sys.executable, "-m", "embedkit", "add", "photos", "--fingerprints-only"]
@@ -243,13 +251,25 @@ def test_progress_names_each_stage_of_an_add(
 # -- heads and info --------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def trained_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with three heads, which tests copy."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_labelled(folder / "photos")
+    with pytest.MonkeyPatch.context() as patch:
+        take_toys(patch)
+        workspace = Workspace(folder / "workspace")
+        workspace.add(folder / "photos", labels_from_folders=True)
+        workspace.split(2, 2, seed=7)
+        workspace.heads.train("probe", "first")
+        workspace.heads.train("knn", "second")
+        workspace.heads.ensemble("both", ["first", "second"])
+    return workspace.folder
+
+
 @pytest.fixture
-def trained(run: Run) -> Run:
-    run("add photos --labels-from-folders -q")
-    run("split --val 2 --test 2 --seed 7")
-    run("train probe --name first")
-    run("train knn --name second")
-    run("ensemble first second --name both")
+def trained(run: Run, trained_workspace: Path, tmp_path: Path) -> Run:
+    shutil.copytree(trained_workspace, tmp_path / "indexes/default")
     return run
 
 
@@ -376,11 +396,14 @@ def completed(line: str, **environment: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_values_of_the_workspace_are_completed_without_heavy_modules(trained: Run) -> None:
+def test_values_of_the_workspace_are_completed_without_heavy_modules(
+    run: Run, trained_workspace: Path
+) -> None:
+    shutil.copytree(trained_workspace / "heads", "indexes/default/heads")
     (photo := Path("photos/forest/copy.jpg")).write_bytes(Path("photos/forest/0.jpg").read_bytes())
-    trained("add photos -q")
-    trained("clean --plan plan.csv -q")
-    trained("apply plan.csv")
+    run("add photos -q --labels-from-folders")
+    run("clean --plan plan.csv -q")
+    run("apply plan.csv")
     (applied,) = Workspace("indexes/default").quarantine.list()
     assert not photo.exists()
     assert completed("embedkit classify --head ") == ["both", "first", "second"]

@@ -229,7 +229,7 @@ def evaluate(
         show_classify.evaluation_summary(evaluation)
         for path in (html, csv, latex, figures):
             if path is not None:
-                show.print_line(f"written: {path}")
+                show.print_line(f"written: {shown(str(path))}")
 
 
 @click.command()
