@@ -3,11 +3,12 @@ workspace."""
 
 import io
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from classes import NEW, draw, heads_folder  # noqa: F401  (a fixture)
+from classes import NEW, draw, heads_folder, write_classes  # noqa: F401  (a fixture)
 from conftest import draw_photo
 from PIL import Image
 
@@ -196,6 +197,20 @@ def test_bytes_are_a_query(heads_folder: Path, passes: list[int]) -> None:
     buffer = io.BytesIO()
     draw_photo(5).save(buffer, "PNG")
     assert len(workspace.search(buffer.getvalue(), k=2)) == 2
+
+
+def test_threads_share_a_head(tiny: str, tmp_path: Path, new: list[Path]) -> None:
+    write_classes(tmp_path / "photos")
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.add(tmp_path / "photos", backbones=tiny, labels_from_folders=True)
+    workspace.split(3, 3)
+    workspace.heads.train("knn", "knn")
+    expected = [workspace.heads.load("knn").predict_proba(one) for one in new]
+    head = embedkit.load_head(tmp_path / "workspace/heads/knn")
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(head.predict_proba, new * 20))
+    for number, row in enumerate(found):
+        np.testing.assert_allclose(row, expected[number % len(new)], atol=1e-6)
 
 
 def test_a_model_card_states_the_results_and_the_limits(

@@ -60,7 +60,10 @@ class OpenVinoRuntime:
 
     def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
         """Start a forward pass: see :class:`embedkit.backbones.backbone.Runtime`."""
-        request = self._idle.pop() if self._idle else self._compiled.create_infer_request()
+        try:
+            request = self._idle.pop()
+        except IndexError:  # another thread may take the last one
+            request = self._compiled.create_infer_request()
         if pixels.dtype.kind == "f":  # the output of a transform
             pixels = pixels.astype(np.float32, copy=False)
         request.start_async({0: np.ascontiguousarray(pixels)})
