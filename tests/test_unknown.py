@@ -533,7 +533,7 @@ def test_format_2_heads_can_be_combined(earlier: Workspace) -> None:
     assert head.thresholds.photos == 6
     assert head.thresholds.outlier_ratio is None
     again = load_head(earlier.folder / "heads", "new")
-    assert again.rejection == head.rejection
+    assert again.thresholds == head.thresholds
     earlier.heads.train("knn", "knn")
     with pytest.raises(BadArtefact, match="knn was trained again after"):
         load_head(earlier.folder / "heads", "both")
