@@ -86,7 +86,9 @@ def show_head(name: str, workspace: Path, as_json: bool) -> None:
 @click.argument("file", type=CARD, metavar="FILE.md")
 @options
 def card(name: str, file: Path, workspace: Path, as_json: bool) -> None:
-    """Evaluate the head NAME on the test set and write its model card, as Markdown.
+    """Write a model card of the head NAME.
+
+    The card is Markdown. Its results are those on the test set.
 
     Example:
 
