@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from embedkit._internal.paths import absolute
+from embedkit._internal.paths import absolute, shown
 from embedkit.backbones import load_backbone
 from embedkit.backbones.registry import DEFAULT, absolute_name
 from embedkit.catalog import Catalog
@@ -18,12 +19,11 @@ from embedkit.classify.heads.linear import L2, RAW
 from embedkit.classify.heads.probabilities import softmax
 from embedkit.classify.heads.probe.protocol import Protocol
 from embedkit.classify.heads.probe.sweep import sweep
+from embedkit.errors import BadInput
 from embedkit.results import no_progress
 from embedkit.search.embedding_store import EmbeddingStore
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from embedkit.backbones.backbone import Backbone
     from embedkit.images.decode import ImageInput
 
@@ -104,8 +104,7 @@ class EmbeddingTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
         images = [item.item() if isinstance(item, np.str_) else item for item in X]
         if self.workspace is None:
             return self._network().embed(images)
-        store = EmbeddingStore(_catalog(self.workspace), no_progress)
-        return store.embed(self.backbone, images)
+        return _store(absolute(self.workspace)).embed(self.backbone, images)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:  # noqa: ARG002
         """Return a name for each number of an embedding.
@@ -293,7 +292,10 @@ def _open(name: str) -> "Backbone":
     return load_backbone(name)
 
 
-def _catalog(workspace: "str | Path") -> Catalog:
-    from pathlib import Path
-
-    return Catalog(Path(absolute(workspace)))
+@lru_cache(maxsize=4)
+def _store(workspace: str) -> EmbeddingStore:
+    """Return the embeddings of a workspace, whose networks stay open."""
+    catalog = Catalog(Path(workspace))
+    if not catalog.exists:
+        raise BadInput(f"{shown(workspace)} is not a workspace with photos; add photos to it first")
+    return EmbeddingStore(catalog, no_progress)

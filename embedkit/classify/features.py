@@ -1,5 +1,6 @@
 """The features of images that a head needs, computed by its backbones or read from the catalog."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from embedkit.ingest.network import resolve
 
 BATCH = 128
 """Images that are read and embedded together."""
+
+_opening = threading.Lock()
 
 OpenBackbone = Callable[[Model], Backbone]
 Run = Callable[..., Iterable[Any]]
@@ -61,8 +64,9 @@ class FeatureExtractor:
     @property
     def backbones(self) -> dict[str, Backbone]:
         """The open backbones, by the digest of their spec."""
-        if not self._opened:
-            self._opened = {spec: self._open_model(one) for spec, one in self._models.items()}
+        with _opening:
+            if not self._opened:
+                self._opened = {spec: self._open_model(one) for spec, one in self._models.items()}
         return self._opened
 
     def batches(self, images: Iterable[ImageInput]) -> Iterator[ExtractedBatch]:
@@ -143,7 +147,8 @@ class FeatureExtractor:
             with file_errors(), decoding(image, reduced=reduced) as decoder:
                 return [item.prepare(decoder) for item in backbones]
         except UnreadableImage as error:
-            return error
+            # A new one: the traceback of the caught one would keep the bytes of the file.
+            return UnreadableImage(error.stage, error.reason)
 
 
 def open_own(model: Model) -> Backbone:

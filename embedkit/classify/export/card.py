@@ -15,6 +15,8 @@ from embedkit.version import __version__
 
 _MARKS = re.compile(r"[\\`*{}\[\]<>#|]|(?<![^\W_])_|_(?![^\W_])")
 """Characters with a meaning in Markdown; an underscore inside a word has none."""
+_FOLDERS = re.compile(r"(?<=[=/])/(?:[^/&]+/)*")
+"""The folders in an absolute path of a backbone's name."""
 _NAMES = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F"}
 
 
@@ -25,6 +27,10 @@ def model_card(head: EmbeddingHead, evaluation: Evaluation) -> str:
         names = ", ".join(shown(one.name) for one in evaluation.heads)
         raise BadInput(
             f"the evaluation is of {names}, not of {shown(head.name)}; evaluate it first"
+        )
+    if metrics.thresholds != head.rejection.thresholds or evaluation.classes != head.classes_:
+        raise BadInput(
+            f"{shown(head.name)} was trained again after the evaluation; evaluate it again"
         )
     return "\n".join(_lines(head, evaluation, metrics)) + "\n"
 
@@ -57,7 +63,7 @@ def _lines(head: EmbeddingHead, evaluation: Evaluation, metrics: HeadMetrics) ->
     fitted = max(len(model.fitted_on) for model in head.models)
     validation = int(head.validation["images"])
     yield (
-        f"Trained on {counted(fitted, 'photo')}; hyperparameters, calibration and thresholds come "
+        f"Trained on {counted(fitted, 'photo')}; hyperparameters and calibration come "
         f"from {counted(validation, 'validation photo')}; the results below are on "
         f"{counted(evaluation.photos, 'test photo')} that neither of them used."
         + (f" The test photos form {evaluation.units} groups." if _grouped(evaluation) else "")
@@ -111,10 +117,10 @@ def _limits(metrics: HeadMetrics, thresholds: Thresholds) -> Iterator[str]:
             f"- Photos of other classes should be rejected as unknown, but not all are. Of the "
             f"test photos, which all belong to a class, {100 * metrics.unknown:.1f} % are rejected."
         )
-    if thresholds.probability is None:
+    if thresholds.probability is None and thresholds.distance is not None:
         yield (
-            "- There were too few validation photos for a threshold of the probability, so photos "
-            "are rejected by their distance to the training photos only."
+            "- There were too few validation photos for a threshold of the probability, so an "
+            "improbable class does not make a photo unknown."
         )
     few = sum(item.support < 20 for item in metrics.classes)
     if few:
@@ -133,9 +139,10 @@ _KINDS = {
 
 
 def _network(model: Model) -> list[str]:
-    known = parse_syntax(model.backbone).known
+    name = parse_syntax(model.backbone)
+    known = name.known if name.weights is None else None
     return [
-        _cell(model.backbone),
+        _cell(_FOLDERS.sub("", model.backbone)),
         _cell(model.spec.architecture),
         f"{model.spec.size} px",
         str(model.spec.dim),

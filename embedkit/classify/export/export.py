@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from embedkit._internal.artifacts import atomic_write, temporary_beside
+from embedkit._internal.artifacts import atomic_write, storage_error, temporary_beside
 from embedkit._internal.paths import shown
 from embedkit._internal.text import one_line
 from embedkit.backbones.backbone import Backbone
@@ -101,8 +101,13 @@ def export_openvino(options: ExportOptions) -> ExportReport:
     with temporary_beside(target) as folder:
         folder.mkdir(parents=True)
         own = folder / target.name
-        openvino.serialize(model, str(own), str(own.with_suffix(".bin")))
-        for ending in (".bin", target.suffix):  # the weights first: the other file names nothing
+        try:
+            openvino.serialize(model, str(own), str(own.with_suffix(".bin")))
+        except RuntimeError as error:  # OpenVINO does not say why it cannot write
+            raise storage_error(f"cannot write {shown(str(target))}", error) from error
+        # Labels are in one file and weights in the other: never leave those of two exports.
+        target.unlink(missing_ok=True)
+        for ending in (".bin", target.suffix):
             with atomic_write(target.with_suffix(ending)) as temporary:
                 own.with_suffix(ending).rename(temporary)
     return report
