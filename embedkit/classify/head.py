@@ -16,7 +16,8 @@ from embedkit.classify.heads.embedding_head import ENSEMBLE, EmbeddingHead
 from embedkit.classify.prediction import predict
 from embedkit.classify.stored_photos import StoredPhotos
 from embedkit.errors import BadInput, UnreadableImage
-from embedkit.images.decode import Decoder, ImageInput, is_path
+from embedkit.images.decode import Decoder, ImageInput, decoding, is_path
+from embedkit.images.faults import file_errors
 from embedkit.images.scan import FoundFile, scan
 from embedkit.results import (
     ExportReport,
@@ -333,7 +334,7 @@ class Head:
             training = self._head.models[0].gallery.sha256
             some = training[:: -(-len(training) // MAX_COMPARED)]
             paths = self._stored.paths(row.tobytes() for row in some).values()
-            compared = [path for path in paths if os.path.isfile(path)]
+            compared = [path for path in paths if _decodes(path)]
         options = ExportOptions(self._head, self._features.backbones, target, compared, tolerance)
         self._progress(Progress("exporting"))
         return options
@@ -359,6 +360,15 @@ def _as_list(images: Images) -> list[ImageInput]:
             f"{type(images).__name__}"
         )
     return list(images)
+
+
+def _decodes(path: str) -> bool:
+    try:
+        with file_errors(), decoding(path) as decoder:
+            decoder.at_least()
+    except UnreadableImage:
+        return False
+    return True
 
 
 def _target(path: str | os.PathLike[str], suffix: str) -> Path:
