@@ -145,3 +145,11 @@ def test_an_unreadable_photo_is_named(tmp_path: Path, passes: list[int]) -> None
 
 def test_both_are_public() -> None:
     assert {"EmbeddingTransformer", "ProbeClassifier"} <= set(dir(embedkit))
+
+
+def test_a_missing_workspace_is_an_error(
+    labelled: tuple[list[str], list[str]], tmp_path: Path, passes: list[int]
+) -> None:
+    with pytest.raises(BadInput, match="not a workspace"):
+        EmbeddingTransformer("resnet50", tmp_path / "wrong").transform(labelled[0])
+    assert passes == [] and not (tmp_path / "wrong").exists()

@@ -4,6 +4,7 @@ workspace."""
 import io
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -235,3 +236,38 @@ def test_a_model_card_escapes_the_marks_of_markdown() -> None:
 
     assert _cell("a|b *c* <d> [e]") == r"a\|b \*c\* \<d\> \[e\]"
     assert _cell("_wide_ resnet_50") == r"\_wide\_ resnet_50"
+
+
+def test_a_card_is_not_written_from_the_evaluation_of_an_earlier_training(
+    heads_folder: Path, tmp_path: Path, passes: list[int]
+) -> None:
+    assert passes == []
+    shutil.copytree(heads_folder / "workspace", tmp_path / "workspace")
+    workspace = Workspace(tmp_path / "workspace")
+    evaluation = workspace.heads.evaluate(["probe"])
+    workspace.split(3, 3, seed=1)
+    workspace.heads.train("probe", "probe")
+    with pytest.raises(BadInput, match="trained again after the evaluation"):
+        workspace.heads.load("probe").model_card(evaluation)
+
+
+def test_a_card_claims_no_licence_for_own_weights_and_shows_no_folder(
+    heads_folder: Path, passes: list[int]
+) -> None:
+    from embedkit.classify.export.card import _network
+    from embedkit.classify.heads.store import load_head
+
+    assert passes == []
+    (model,) = load_head(heads_folder / "workspace/heads", "probe").models
+    own = replace(model, backbone="resnet50?weights=/home/anna/mine.safetensors&size=224")
+    assert _network(own)[0] == "resnet50?weights=mine.safetensors&size=224"
+    assert _network(own)[-1] == "not known to embedkit"
+    assert _network(replace(model, backbone="resnet50"))[-1] == "bsd-3-clause"
+
+
+def test_the_error_of_an_unreadable_image_keeps_no_bytes(head: Head, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    (batch,) = head._features.batches([tmp_path / "broken.png"])
+    (error,) = batch.unreadable.values()
+    assert error.__traceback__ is None
+    assert error.__cause__ is None and error.__context__ is None

@@ -199,7 +199,8 @@ class Head:
         Returns
         -------
         Predictions
-            One prediction for each readable image, and the files that could not be read. The
+            One prediction for each readable image, in order (a path that is given twice counts
+            once), and the files that could not be read. The
             training photos have paths only if a workspace knows them.
 
         Raises

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ MAX_BYTES = 2_000_000_000
 _COMPARED = 32
 _BATCH = 16
 _OPSET = 18
+_exporting = threading.Lock()  # the exporter is silenced by settings of the whole process
 
 Run = Callable[[list[np.ndarray]], Sequence[np.ndarray]]
 """Runs a graph on its inputs and returns its outputs."""
@@ -135,7 +137,7 @@ def _onnx(options: ExportOptions) -> tuple[bytes, tuple["GraphInput", ...]]:
         "embedding" if len(graph.digests) == 1 else f"embedding_{number}"
         for number in range(1, len(graph.digests) + 1)
     ]
-    with _quiet(torch):
+    with _exporting, _quiet(torch):
         try:
             program = torch.onnx.export(
                 graph,
