@@ -1,8 +1,10 @@
 """Exported heads: the graphs run with onnxruntime or OpenVINO alone and agree with the head."""
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,3 +174,28 @@ def test_a_changed_network_is_refused(made: Path, tmp_path: Path) -> None:
     save_head(tmp_path, replace(saved, models=(other,)))
     with pytest.raises(BadInput, match="train the head again"):
         embedkit.load_head(tmp_path / "probe").export_onnx(tmp_path / "head.onnx")
+
+
+@pytest.mark.slow
+def test_an_interrupted_export_leaves_no_labels_of_another_one(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for suffix in (".xml", ".bin"):
+        shutil.copy(made / f"probe{suffix}", tmp_path / f"head{suffix}")
+    head = embedkit.load_head(made / "workspace/heads/knn")
+    monkeypatch.setattr(Path, "rename", interrupt_at(".xml"))
+    with pytest.raises(KeyboardInterrupt):
+        head.export_openvino(tmp_path / "head.xml", tolerance=TOLERANCE)
+    assert not (tmp_path / "head.xml").exists()
+
+
+def interrupt_at(suffix: str) -> Callable[[Path, Path], Path]:
+    """A replacement of ``Path.rename`` that is interrupted for files with a suffix."""
+    rename = Path.rename
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if self.suffix == suffix:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    return interrupted

@@ -29,12 +29,10 @@ from embedkit.results import ExportReport
 if TYPE_CHECKING:
     from embedkit.classify.export.graph import GraphInput
 
-TOLERANCE = 1e-4
-"""Default of the largest difference between a probability of the graph and of the head."""
 MAX_BYTES = 2_000_000_000
 """Maximum size of an ONNX file; its format allows 2 GiB."""
 
-_COMPARED = 32
+_MIXED = 32
 _BATCH = 16
 _OPSET = 18
 _exporting = threading.Lock()  # the exporter is silenced by settings of the whole process
@@ -53,7 +51,7 @@ class ExportOptions:
     target: Path
     """The file to write."""
     photos: Sequence[ImageInput]
-    """Photos to compare on, besides :data:`_COMPARED` drawn images."""
+    """Photos to compare on, besides drawn images."""
     tolerance: float
     """Largest difference of a probability."""
 
@@ -205,10 +203,10 @@ def _mixed_images() -> list[Image.Image]:
     drawn = [(kind, image.resize((256, 256))) for kind, image in draw_outliers()]
     noise = [image for kind, image in drawn if kind == "noise"]
     others = [image for kind, image in drawn if kind != "noise"]
-    step = len(others) // _COMPARED
+    step = len(others) // _MIXED
     return [
         Image.blend(others[step * number], noise[number % len(noise)], 0.4)
-        for number in range(_COMPARED)
+        for number in range(_MIXED)
     ]
 
 
