@@ -391,8 +391,6 @@ class Index:
 
     def _encode(self, kind: str, kept: int) -> None:
         """Build or extend the codes of the base; they contain its first ``kept`` rows."""
-        from embedkit.index import approximate
-
         total = len(self._base)
         if kind in (EXACT, FLAT) or total < 2 or (kind == AUTO and total <= EXACT_UP_TO):
             self._codes, self._trained = None, 0
@@ -401,6 +399,7 @@ class Index:
         is_stale = kind != self.kind or total > RETRAIN_FACTOR * self._trained
         if kind == AUTO and self._codes is None and not is_stale:
             return  # codes were tried, and were not faster
+        from embedkit.index import approximate  # imports FAISS, which small indexes do not need
 
         # The old codes do not fit the new base. If writing new ones fails, there are none.
         codes, self._codes = self._codes, None

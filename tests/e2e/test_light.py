@@ -86,3 +86,23 @@ def test_the_light_installation_of_the_documentation_is_enough_to_clean_up(tmp_p
     ).stdout
     assert not re.search(r"^(torch|timm|open.clip|faiss|openvino)", installed, re.M)
     clean_up(tmp_path, python, "-m", "embedkit")
+
+
+EXACT_INDEX = """
+import sys
+import embedkit
+embedkit.register_backbone(
+    "cells", lambda pixels: pixels[:, 4::8, 4::8].reshape(len(pixels), -1) / 255.0, version="1",
+    size=32,
+)
+workspace = embedkit.Workspace("workspace")
+assert workspace.add("photos", backbones="cells").embedded == 12
+assert len(workspace.search("photos/red/0.jpg", k=3)) == 3
+print(*sorted({"faiss", "torch", "timm", "openvino"} & set(sys.modules)))
+"""
+
+
+def test_a_small_index_is_written_and_searched_without_faiss(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos")
+    done = embedkit(tmp_path, "", sys.executable, "-c", EXACT_INDEX)
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stdout + done.stderr
