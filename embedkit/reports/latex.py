@@ -1,4 +1,4 @@
-"""LaTeX tables for papers, which need no package but booktabs."""
+"""LaTeX tables for papers: booktabs, and a font encoding for letters beyond ASCII."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ MAX_CLASSES = 45
 """Maximum number of classes for which an evaluation has a table of classes: one page."""
 PREFERRED_NEIGHBOURS = 20
 """The k of the k-NN accuracy in a table, or the largest smaller one."""
-_LAST_LATIN = "\u017f"
-"""The last character of Latin Extended-A; pdflatex has the characters up to it."""
+_T1 = frozenset(map(chr, range(0x180))) - set("ĦħĸĿŀŉŦŧſ")
+"""The characters that pdflatex has with the font encoding T1: Latin up to Extended-A."""
 _ESCAPES = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -247,7 +247,11 @@ def _document(tables: Sequence[str]) -> str:
         rf"% Written by embedkit {__version__}. In the preamble: \usepackage{{booktabs}}",
         "% In a document of two columns, a wide table needs table* in place of table.",
     ]
-    if max(text) > _LAST_LATIN:
+    if not text.isascii() and _T1.issuperset(text):
+        lines.append(
+            r"% pdflatex prints the letters of some names only with \usepackage[T1]{fontenc}."
+        )
+    elif not text.isascii():
         lines += [
             "% Some names have characters that pdflatex lacks. For Japanese, compile with lualatex "
             r"and \usepackage{luatexja},",
