@@ -70,6 +70,7 @@ from embedkit.results.progress import Progress, ProgressCallback, no_progress
 from embedkit.results.result import Result
 from embedkit.results.spec import PIPELINE_VERSION, EmbeddingSpec, ResolvedName
 from embedkit.results.split import ClassSplit, Split
+from embedkit.results.verdicts import Verdict, VerdictList, VerdictReport
 from embedkit.results.workspace import (
     LabelReport,
     RelocationReport,
@@ -153,6 +154,9 @@ __all__ = [
     "TrashedFile",
     "TruncatedFile",
     "UndoReport",
+    "Verdict",
+    "VerdictList",
+    "VerdictReport",
     "Verification",
     "WorkspaceInfo",
     "no_progress",
