@@ -20,7 +20,8 @@ def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path)
     in these cases: its path is that of a known file and its digest that of a known image; or this
     plan, with its quarantine below ``root``, moved the file before, even if the catalog has
     forgotten it; or nothing is at its path and the image is known, for example after a file was
-    renamed. A photo is removed as off-topic or poor only if it has this verdict. A row of a damaged file is valid, whatever its digest, if the workspace knows the file
+    renamed. A row that removes a photo as off-topic or poor is valid only if the photo has this
+    verdict. A row of a damaged file is valid, whatever its digest, if the workspace knows the file
     or could not decode it, or if nothing is at its path. Files below ``root`` are never photos of
     the workspace.
     """

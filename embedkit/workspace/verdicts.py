@@ -34,7 +34,8 @@ class Verdicts(WorkspaceBase):
             About two photos: ``duplicate`` (they show the same picture) or ``different``.
 
             About the label of one photo: ``right`` (the label of its folder or CSV is right),
-            ``relabel=LABEL`` (its label is LABEL), ``both`` (all its labels are true) or ``unsure``.
+            ``relabel=LABEL`` (its label is LABEL), ``both`` (all its labels are true) or
+            ``unsure``.
 
             About one photo: ``keep`` (every plan keeps it), ``off-topic`` (it does not belong to
             the collection) or ``poor`` (its quality is too low).
@@ -131,7 +132,7 @@ class Verdicts(WorkspaceBase):
         Raises
         ------
         BadInput
-            The table cannot be read, or a row has an unknown verdict, photo or label, or contradicts
-            an earlier row about the same photo. The message contains the line.
+            The table cannot be read, or a row has an unknown verdict, photo or label, or
+            contradicts an earlier row about the same photo. The message contains the line.
         """
         return verdicts.verdicts_from_csv(self._catalog, Path(absolute(path)), new_label=new_label)
