@@ -1,6 +1,5 @@
 """Verdicts: decisions of a person about one photo or two."""
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -75,9 +74,6 @@ class Verdict:
 
 class VerdictList(Result, list[Verdict]):
     """The stored verdicts, in the order of the decisions: a list of :class:`Verdict`."""
-
-    def __init__(self, verdicts: Iterable[Verdict]) -> None:
-        super().__init__(verdicts)
 
     def to_dict(self) -> dict[str, Any]:
         return {"verdicts": [asdict(item) for item in self]}
