@@ -332,12 +332,12 @@ def test_a_photo_to_keep_is_never_removed_by_an_earlier_plan(
     plan = filled.clean(["off-topic"])
     filled.verdicts.set("keep", photos / "red/0.jpg")
     assert len(filled.clean(["off-topic"])) == 0
-    with pytest.raises(BadInput, match=r"0.jpg does not have the verdict off-topic any more"):
+    with pytest.raises(BadInput, match=r"0.jpg does not have the verdict off-topic"):
         plan.apply()
     filled.verdicts.set("off-topic", photos / "red/0.jpg")
     other = replace(plan[0], path=str(photos / "red/1.jpg"), sha256=sha256_of(photos / "red/1.jpg"))
     edited = type(plan)([*plan, other], filled._state)
-    with pytest.raises(BadInput, match=r"1.jpg does not have the verdict off-topic any more"):
+    with pytest.raises(BadInput, match=r"1.jpg does not have the verdict off-topic"):
         edited.apply()
     assert (photos / "red/0.jpg").exists()
     assert len(plan.apply().moved) == 1
@@ -363,6 +363,30 @@ def test_the_best_of_the_other_copies_of_a_marked_photo_is_kept(
             filled.clean(["exact", "pixels", "combined", "off-topic"])
         )
         filled.verdicts.clear(folder / marked)
+
+
+def test_a_damaged_copy_of_a_marked_photo_is_for_review(filled: Workspace, photos: Path) -> None:
+    photo, damaged = photos / "red/0.jpg", photos / "damaged.jpg"
+    damaged.write_bytes(photo.read_bytes()[:-2000])
+    filled.add(fingerprints_only=True)
+    filled.verdicts.set("off-topic", photo)
+    rows = by_name(list(filled.clean(["exact", "off-topic"], allow=["damaged"])))
+    assert {name: row.action for name, row in rows.items()} == {
+        "0.jpg": "remove",
+        "damaged.jpg": "review",
+    }
+    assert by_name(list(filled.clean(["off-topic"]))).keys() == {"0.jpg"}
+
+
+def test_a_truncated_photo_of_the_workspace_can_be_marked(filled: Workspace, photos: Path) -> None:
+    damaged = photos / "damaged.jpg"
+    damaged.write_bytes((photos / "red/0.jpg").read_bytes()[:-2000])
+    with pytest.raises(BadInput, match=r"damaged.jpg: "):
+        filled.verdicts.set("poor", damaged)
+    filled.add(fingerprints_only=True, tolerate_truncated=True)
+    filled.verdicts.set("poor", damaged)
+    rows = by_name(list(filled.clean(["exact", "poor"])))
+    assert rows["damaged.jpg"].kind == "poor" and rows["damaged.jpg"].action == "remove"
 
 
 def test_an_unknown_kind_of_plan_names_the_known_ones(filled: Workspace) -> None:

@@ -46,7 +46,7 @@ def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path)
         elif row.kind != DAMAGED and bytes.fromhex(row.sha256) not in images:
             why = "does not have the content of any photo of this workspace"
         elif _needs_verdict(row) and (row.sha256, row.kind) not in verdicts:
-            why = f"does not have the verdict {row.kind} any more"
+            why = f"does not have the verdict {row.kind}"
         elif row.path in known or not os.path.lexists(row.path):
             continue
         else:

@@ -142,7 +142,7 @@ def _first_paths(reader: Reader, digests: Iterable[bytes]) -> dict[bytes, str]:
 def _check_label(label: str, known: Iterable[str]) -> None:
     if label in known:
         return
-    nearest = difflib.get_close_matches(label, known, _NEAREST, cutoff=0)
+    nearest = difflib.get_close_matches(label, sorted(known), _NEAREST, cutoff=0)
     names = f"the nearest are {listed(list(map(shown, nearest)))}" if nearest else "there are none"
     raise BadInput(
         f"no photo has the label {shown(label)} ({names}); --new-label, or new_label=True, adds a "

@@ -65,12 +65,14 @@ class Verdicts(WorkspaceBase):
         >>> workspace.verdicts.set("relabel=temple", "a.jpg")      # doctest: +SKIP
         """
         verdicts.parse_verdict(verdict, 1 if other is None else 2)
-        self._catalog.require()
-        images = [
-            (digest_of(path, must_decode=True), shown(str(path)))
-            for path in (image, other)
-            if path is not None
-        ]
+        paths = [path for path in (image, other) if path is not None]
+        digests = [digest_of(path) for path in paths]
+        with self._catalog.read() as reader:
+            known = reader.images.ids(digests)
+        for path, digest in zip(paths, digests, strict=True):
+            if digest not in known:
+                digest_of(path, must_decode=True)
+        images = list(zip(digests, (shown(str(path)) for path in paths), strict=True))
         verdicts.set_verdict(self._catalog, verdict, images, new_label=new_label)
 
     def clear(self, image: StrPath, other: StrPath | None = None) -> int:
