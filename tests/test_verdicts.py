@@ -1,4 +1,4 @@
-"""Verdicts on single photos: their labels, and whether they stay in the collection."""
+"""Verdicts on single photos: on their labels, and on their removal."""
 
 import json
 import shutil
@@ -42,7 +42,7 @@ def label_of(workspace: Workspace, path: Path) -> str | None:
     return found.get(sha256_of(path))
 
 
-def test_a_photo_has_one_verdict_on_its_label_and_one_on_its_stay(
+def test_a_photo_has_at_most_one_verdict_on_its_label_and_one_on_its_removal(
     filled: Workspace, photos: Path
 ) -> None:
     photo = photos / "red/0.jpg"
@@ -56,7 +56,7 @@ def test_a_photo_has_one_verdict_on_its_label_and_one_on_its_stay(
     assert filled.verdicts.list() == []
 
 
-def test_a_verdict_on_a_pair_stays_when_a_photo_of_it_is_judged_alone(
+def test_verdicts_on_pairs_and_on_single_photos_are_independent(
     filled: Workspace, photos: Path
 ) -> None:
     pair = photos / "red/0.jpg", photos / "red/1.jpg"
@@ -125,7 +125,7 @@ def test_an_unknown_label_is_refused_with_the_nearest_ones(filled: Workspace, ph
 @pytest.mark.parametrize(
     "verdict", ["", "good", "relabel", "relabel=", "keep=red", "different", "suggested", "blue"]
 )
-def test_what_is_no_verdict_on_one_photo_is_bad_input(
+def test_an_invalid_verdict_on_one_photo_is_bad_input(
     filled: Workspace, photos: Path, verdict: str
 ) -> None:
     with pytest.raises(BadInput, match=r"is not a verdict|has no label"):
@@ -257,7 +257,7 @@ def test_a_table_without_a_column_that_names_photos_is_refused(
 # -- earlier workspaces ----------------------------------------------------------------------------
 
 
-def test_verdicts_of_a_workspace_before_labels_of_verdicts_stay(
+def test_verdicts_of_a_workspace_of_the_eighth_schema_step_are_kept(
     filled: Workspace, photos: Path
 ) -> None:
     filled.verdicts.set("keep", photos / "red/0.jpg")
@@ -410,7 +410,7 @@ def test_an_unknown_kind_of_plan_names_the_known_ones(filled: Workspace) -> None
         ("keep", "keep", "red"),
     ],
 )
-def test_a_verdict_on_a_removed_copy_is_carried_over_unless_it_condemns_the_photo(
+def test_a_verdict_on_a_removed_copy_is_carried_over_unless_plans_remove_such_photos(
     filled: Workspace, photos: Path, verdict: str, carried: str | None, label: str
 ) -> None:
     draw_photo(0).save(photos / "better.jpg", quality=100)
@@ -455,7 +455,7 @@ def test_a_verdict_on_another_label_than_that_of_the_kept_file_is_not_carried_ov
 # -- the command -----------------------------------------------------------------------------------
 
 
-def test_the_command_stores_lists_in_counts_and_clears(filled: Workspace, photos: Path) -> None:
+def test_the_command_stores_and_clears_verdicts(filled: Workspace, photos: Path) -> None:
     photo, other = photos / "red/0.jpg", photos / "red/1.jpg"
     assert "stored" in run(filled, "verdict", photo, "relabel=blue").stdout
     document = json.loads(run(filled, "verdict", photo, other, "different", "--json").stdout)

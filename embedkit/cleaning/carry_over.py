@@ -19,7 +19,7 @@ from embedkit.cleaning.journal import Journal
 from embedkit.cleaning.plan import CONFLICT
 from embedkit.cleaning.quarantine import Numbered
 from embedkit.results import CarriedOver, NotCarriedOver, PlanRow
-from embedkit.results.verdicts import LABEL_VERDICTS, REMOVABLE, verdict_parts, verdict_text
+from embedkit.results.verdicts import LABEL_VERDICTS, MARKED_KINDS, verdict_parts, verdict_text
 
 CARRIED = "carried"
 TAKEN_BACK = "taken back"
@@ -181,7 +181,7 @@ def _add_verdicts(
             key = (VERDICT, LABEL if verdict in LABEL_VERDICTS else partner)
             if image == group.sha256:
                 values.kept_file[key] = value
-            if image in removed and verdict not in REMOVABLE:
+            if image in removed and verdict not in MARKED_KINDS:
                 for number, row in group.removed:
                     if row.sha256 == image and (key[1] != LABEL or _same_label(row, group, facts)):
                         values.add_removed(key, value, "", number, row.path)

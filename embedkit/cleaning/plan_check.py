@@ -10,7 +10,7 @@ from embedkit.cleaning.plan import REMOVE, plan_id
 from embedkit.cleaning.quarantine import QuarantineFolder
 from embedkit.errors import BadInput
 from embedkit.results import DAMAGED, PlanRow
-from embedkit.results.verdicts import REMOVABLE
+from embedkit.results.verdicts import MARKED_KINDS
 
 
 def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path) -> None:
@@ -29,7 +29,7 @@ def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path)
         known = set(reader.files.facts([row.path for row in rows]))
         known |= {item.path for item in reader.failures.all() if item.stage == "decode"}
         images = reader.images.ids(list({bytes.fromhex(row.sha256) for row in rows}))
-        marked = [bytes.fromhex(row.sha256) for row in rows if row.kind in REMOVABLE]
+        marked = [bytes.fromhex(row.sha256) for row in rows if row.kind in MARKED_KINDS]
         verdicts = {
             (sha256.hex(), verdict) for sha256, _, verdict, _ in reader.verdicts.of_images(marked)
         }
@@ -59,4 +59,4 @@ def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path)
 
 def _needs_verdict(row: PlanRow) -> bool:
     """Return whether a row removes a photo because of a verdict."""
-    return row.action == REMOVE and row.kind in REMOVABLE
+    return row.action == REMOVE and row.kind in MARKED_KINDS

@@ -182,7 +182,6 @@ def clean(
     \b
         embedkit clean --plan plan.csv
         embedkit clean --plan plan.csv --prefer '*.heic' --protect photos/temple
-        embedkit clean --plan plan.csv --kinds off-topic,poor
     """
     from embedkit.cleaning.plan import rename_edited_plan, write_plan
     from embedkit.reports.plan_page import plan_of_page, write_plan_page

@@ -45,8 +45,6 @@ def verdict(
     \b
         embedkit verdict photos/temple/1.jpg relabel=beach
         embedkit verdict photos/temple/1.jpg photos/temple/2.jpg different
-        embedkit verdict --from-csv verdicts.csv
-        embedkit verdict --clear photos/temple/1.jpg
     """
     from embedkit.workspace import Workspace
 

@@ -16,8 +16,8 @@ from embedkit.results.verdicts import (
     LABEL_VERDICTS,
     PAIR_VERDICTS,
     RELABEL,
+    REMOVAL_VERDICTS,
     RIGHT,
-    STAY_VERDICTS,
     Verdict,
     VerdictList,
     VerdictReport,
@@ -31,7 +31,7 @@ SUGGESTED = "suggested"
 """The word in a table that stands for ``relabel`` with the label in the column ``suggestion``."""
 _NEAREST = 3
 """Known labels that the message about an unknown one names."""
-_ON_ONE = ", ".join((*LABEL_VERDICTS, *STAY_VERDICTS)).replace(RELABEL, f"{RELABEL}=LABEL")
+_ON_ONE = ", ".join((*LABEL_VERDICTS, *REMOVAL_VERDICTS)).replace(RELABEL, f"{RELABEL}=LABEL")
 
 
 def parse_verdict(text: str, images: int) -> tuple[str, str | None]:
@@ -41,7 +41,7 @@ def parse_verdict(text: str, images: int) -> tuple[str, str | None]:
     """
     word, label = verdict_parts(text.strip())
     verdict = word.strip().lower()
-    if verdict not in (PAIR_VERDICTS if images == 2 else (*LABEL_VERDICTS, *STAY_VERDICTS)):
+    if verdict not in (PAIR_VERDICTS if images == 2 else (*LABEL_VERDICTS, *REMOVAL_VERDICTS)):
         raise BadInput(
             f"{shown(text)!r} is not a verdict on {'two photos' if images == 2 else 'one photo'}; "
             f"give {_ON_ONE} for one, or {' or '.join(PAIR_VERDICTS)} for two"

@@ -9,10 +9,10 @@ DUPLICATE, DIFFERENT = PAIR_VERDICTS = ("duplicate", "different")
 """Verdicts on two photos."""
 RIGHT, RELABEL, BOTH, UNSURE = LABEL_VERDICTS = ("right", "relabel", "both", "unsure")
 """Verdicts on the label of one photo. A photo has at most one of them."""
-KEEP, OFF_TOPIC, POOR = STAY_VERDICTS = ("keep", "off-topic", "poor")
+KEEP, OFF_TOPIC, POOR = REMOVAL_VERDICTS = ("keep", "off-topic", "poor")
 """Verdicts on whether one photo stays in the collection. A photo has at most one of them."""
-REMOVABLE = (OFF_TOPIC, POOR)
-"""The verdicts for which a plan may remove a photo."""
+MARKED_KINDS = (OFF_TOPIC, POOR)
+"""The verdicts for which a plan removes a photo; they are also the kinds of its rows."""
 
 _COLUMNS = {
     "verdict": TEXT,
@@ -27,7 +27,7 @@ _COLUMNS = {
 
 def same_subject(verdict: str) -> tuple[str, ...]:
     """Return the verdicts that exclude each other and a verdict, with itself."""
-    subjects = (PAIR_VERDICTS, LABEL_VERDICTS, STAY_VERDICTS)
+    subjects = (PAIR_VERDICTS, LABEL_VERDICTS, REMOVAL_VERDICTS)
     return next(verdicts for verdicts in subjects if verdict in verdicts)
 
 

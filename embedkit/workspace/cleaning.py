@@ -8,7 +8,7 @@ from embedkit._internal.paths import absolute, shown
 from embedkit.errors import BadInput
 from embedkit.ingest import labels
 from embedkit.results import Duplicates, Sheet, UndoReport
-from embedkit.results.verdicts import REMOVABLE
+from embedkit.results.verdicts import MARKED_KINDS
 from embedkit.workspace.plan import Plan
 from embedkit.workspace.state import StrPath, WorkspaceBase
 
@@ -162,14 +162,14 @@ class CleaningMethods(WorkspaceBase):
             tuple(item if set(item) & set("*?[") else absolute(item) for item in prefer),
             frozenset(allow),
         )
-        known_kinds = (*KINDS, *REMOVABLE)
+        known_kinds = (*KINDS, *MARKED_KINDS)
         if unknown := [kind for kind in kinds if kind not in known_kinds]:
             raise BadInput(f"unknown kind {unknown[0]!r}; choose from {', '.join(known_kinds)}")
         check_protected(self._catalog, options.protect)
         with self._catalog.read() as reader:
-            marked = marked_images(reader, [kind for kind in REMOVABLE if kind in kinds])
+            marked = marked_images(reader, [kind for kind in MARKED_KINDS if kind in kinds])
             both = images_under_both_labels(reader)
-        searched = [kind for kind in kinds if kind not in REMOVABLE]
+        searched = [kind for kind in kinds if kind not in MARKED_KINDS]
         if duplicates is None and (searched or not kinds):
             duplicates = self.duplicates(searched, verify=verify, backbone=backbone)
         if duplicates is None:
