@@ -341,7 +341,9 @@ def _frame_notes(groups: Sequence[object], meaning: str) -> list[str]:
 
 
 def _failure_notes(failures: Iterable[Failure]) -> list[str]:
-    return [f"{shown(item.path)}: {shown(item.reason)}" for item in list(failures)[:ROWS_SHOWN]]
+    listed = [f"{shown(item.path)}: {shown(item.reason)}" for item in failures]
+    more = len(listed) - ROWS_SHOWN
+    return listed[:ROWS_SHOWN] + ([f"and {counted(more, 'more file')}"] if more > 0 else [])
 
 
 def _value_text(value: object) -> str:

@@ -68,6 +68,19 @@ from embedkit.results.matches import Match, Matches, Row, Verification
 from embedkit.results.metadata import LOW_FREQUENCIES, FileMetadata
 from embedkit.results.progress import Progress, ProgressCallback, no_progress
 from embedkit.results.result import Result
+from embedkit.results.review import (
+    CERTAIN,
+    LABELS,
+    OFF_TOPIC,
+    QUALITY,
+    REVIEWS,
+    ClassCount,
+    ProbeAccuracy,
+    Review,
+    ReviewImpact,
+    ReviewItem,
+    ReviewNeighbour,
+)
 from embedkit.results.spec import PIPELINE_VERSION, EmbeddingSpec, ResolvedName
 from embedkit.results.split import ClassSplit, Split
 from embedkit.results.verdicts import Verdict, VerdictList, VerdictReport
@@ -83,21 +96,27 @@ from embedkit.results.workspace import (
 __all__ = [
     "ADD_ALL",
     "ALLOWABLE",
+    "CERTAIN",
     "CHANGES",
     "COPY",
     "DAMAGED",
     "DIFFERENT",
+    "LABELS",
     "LOW_FREQUENCIES",
     "LUMA_SIDE",
     "MAIN_METRICS",
+    "OFF_TOPIC",
     "OPEN",
     "PIPELINE_VERSION",
+    "QUALITY",
+    "REVIEWS",
     "AddOptions",
     "AddReport",
     "ApplyReport",
     "BackboneMetrics",
     "CarriedOver",
     "Change",
+    "ClassCount",
     "ClassMetrics",
     "ClassSplit",
     "ComparedQuery",
@@ -130,6 +149,7 @@ __all__ = [
     "PlanRow",
     "Prediction",
     "Predictions",
+    "ProbeAccuracy",
     "Progress",
     "ProgressCallback",
     "Quarantine",
@@ -140,6 +160,10 @@ __all__ = [
     "RemovalReport",
     "ResolvedName",
     "Result",
+    "Review",
+    "ReviewImpact",
+    "ReviewItem",
+    "ReviewNeighbour",
     "Row",
     "Separation",
     "Sheet",
