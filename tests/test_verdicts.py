@@ -69,6 +69,7 @@ def test_verdicts_on_pairs_and_on_single_photos_are_independent(
     assert [item.verdict for item in filled.verdicts.list()] == ["duplicate"]
 
 
+@pytest.mark.slow
 def test_every_reader_of_labels_gives_the_new_label_and_clearing_restores_the_old_one(
     workspace: Workspace, photos: Path, tmp_path: Path, catalog_rows: Rows
 ) -> None:
