@@ -14,8 +14,6 @@ from embedkit.catalog import Catalog, LiveFile
 from embedkit.duplicates.evidence import WEIGHTS, Evidence, Fingerprints
 from embedkit.duplicates.examiner import Examiner
 from embedkit.duplicates.groups import (
-    DIFFERENT,
-    KEEP,
     GroupImage,
     Links,
     build_groups,
@@ -39,6 +37,7 @@ from embedkit.errors import EmptyWorkspace
 from embedkit.images.version import DECODER
 from embedkit.index.index import Index
 from embedkit.results import DuplicateGroup, Duplicates, ProgressCallback
+from embedkit.results.verdicts import DIFFERENT, KEEP
 
 _STORED_LIMITS = {"any_orientation": "turned", "similarity": "alike"}
 """Names of limits in the catalog, where they differ from those of the fields."""

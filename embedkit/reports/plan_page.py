@@ -38,6 +38,7 @@ from embedkit.images.partial import decode_partial
 from embedkit.reports.page import relative_to, small_webp, write_page
 from embedkit.reports.photo_facts import Fact, facts_of, modified
 from embedkit.results import CHANGES, DAMAGED, PlanRow, Progress, ProgressCallback, no_progress
+from embedkit.results.verdicts import OFF_TOPIC, POOR
 
 SIDES = ((2_000, 400), (6_000, 320), (20_000, 200))
 """Pairs: a maximum number of images on a page, and the longest side of their thumbnails, pixels."""
@@ -61,6 +62,8 @@ KINDS = {
     "combined": "all evidence combined: embeddings, hashes and a comparison at 16 x 16 pixels",
     DAMAGED: "a truncated file whose decoded part equals that of an intact file",
     INTACT: "an intact file with a damaged copy",
+    OFF_TOPIC: "a photo that you marked off-topic: it does not belong to the collection",
+    POOR: "a photo that you marked poor: its quality is too low",
     "conflict": "the same picture under different labels: at most one of them is right",
 }
 SCORE_MEANING = (

@@ -83,6 +83,7 @@ from embedkit.results.review import (
 )
 from embedkit.results.spec import PIPELINE_VERSION, EmbeddingSpec, ResolvedName
 from embedkit.results.split import ClassSplit, Split
+from embedkit.results.verdicts import Verdict, VerdictList, VerdictReport
 from embedkit.results.workspace import (
     LabelReport,
     RelocationReport,
@@ -177,6 +178,9 @@ __all__ = [
     "TrashedFile",
     "TruncatedFile",
     "UndoReport",
+    "Verdict",
+    "VerdictList",
+    "VerdictReport",
     "Verification",
     "WorkspaceInfo",
     "no_progress",
