@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import NamedTuple
 
 from embedkit._internal.cores import usable_cores
@@ -44,7 +45,7 @@ def photos_of(
     """
     photos = {}
     with ThreadPoolExecutor(usable_cores()) as pool:  # decoding releases the GIL
-        results = pool.map(lambda item: _photo(*item, made), sources.items())
+        results = pool.map(_photo, sources, sources.values(), repeat(made))
         for digest, photo in zip(sources, results, strict=True):
             photos[digest] = photo
             progress(Progress("drawing thumbnails", len(photos), len(sources)))

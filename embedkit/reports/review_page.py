@@ -233,6 +233,6 @@ class _Page(NamedTuple):
             "note": found.note,
             "address": Path(photo.path).as_uri(),
             "name": name,
-            "caption": ", ".join(filter(None, (name, labelled, detail))),
+            "caption": ", ".join(filter(None, (name, labelled, detail, found.note))),
             "path": shown(photo.path),
         }

@@ -9,6 +9,7 @@ const items = [...document.querySelectorAll(".card")].map((card, row) => ({
 const past = []; // decisions that can be undone, each [item, act before]
 const storageKey = `embedkit-review-${review.id}`;
 let current = items[0]; // the item that keys decide about
+let enlarged = null; // the item in the enlarged view; closing it would select the item that had the focus before
 let beside = null; // the neighbour in the enlarged view
 let saved = snapshot(); // the acts in the file on the disk
 
@@ -142,6 +143,7 @@ function enlarge(picture = null) {
 }
 
 function drawLarge() {
+  enlarged = current;
   const pictures = [current.card.querySelector(".picture"), beside].filter(Boolean);
   const stage = $("large").querySelector(".stage");
   const shown = `${current.card.dataset.row} ${beside?.href}`;
@@ -208,7 +210,7 @@ document.addEventListener("focusin", selectAt);
 $("save").addEventListener("click", save);
 $("undo").addEventListener("click", undo);
 $("help").addEventListener("click", KEYS["?"]);
-$("large").addEventListener("close", () => goTo(current));
+$("large").addEventListener("close", () => goTo(enlarged));
 window.addEventListener("beforeunload", (event) => { if (snapshot() !== saved) event.preventDefault(); });
 window.addEventListener("storage", (event) => { // the same page in another tab
   if (event.key !== storageKey) return;
