@@ -753,6 +753,14 @@ def test_a_file_is_enlarged_beside_the_kept_one(tmp_path: Path, opened: Open) ->
     assert page.is_visible("#large") and len(page.context.pages) == 1
 
 
+def test_closing_the_enlarged_view_selects_the_file_in_it(tmp_path: Path, opened: Open) -> None:
+    page = opened(grouped(tmp_path / "photos", "kvr"))
+    page.click("#view .picture >> nth=0")
+    press(page, "ArrowRight ArrowRight Escape")
+    page.wait_for_function("document.activeElement.dataset.row === '2'")
+    assert focused(page) == "1c.jpg"
+
+
 def test_without_scripts_the_page_is_readable(tmp_path: Path, opened: Open) -> None:
     page = opened(grouped(tmp_path / "photos", "vv", "kr"), java_script_enabled=False)
     assert page.locator("section.group").count() == 2

@@ -107,6 +107,7 @@ let list = []; // groups that pass the filters; only a change of filters updates
 let undecided = new Set(); // those of them with open files at that time; they come first
 let page = 0;
 let current = null; // the file that keys decide about
+let enlarged = null; // the file in the enlarged view; closing it would select the file that had the focus before
 
 function applyFilters() {
   const all = groups.filter((group) => group.files.some(passesAll));
@@ -349,6 +350,7 @@ function enlarge() {
 }
 
 function drawLarge() {
+  enlarged = current;
   const pair = [current, partner(current)].filter(Boolean);
   const stage = $("large").querySelector(".stage");
   const shown = pair.map((file) => file.path).join("\0");
@@ -464,7 +466,7 @@ $("restart").addEventListener("click", () => {
   decide(files.map((file) => [file, file.proposed]));
   applyFilters();
 });
-$("large").addEventListener("close", () => cards.get(current)?.focus());
+$("large").addEventListener("close", () => focusOn(enlarged));
 window.addEventListener("beforeunload", (event) => { if (snapshot() !== saved) event.preventDefault(); });
 window.addEventListener("storage", (event) => { // the same page in another tab
   if (event.key !== storageKey) return;
