@@ -21,9 +21,11 @@ from embedkit.results import (
     Matches,
     Prediction,
     Predictions,
+    Review,
 )
 from embedkit.results.evaluation import MAIN_METRICS
 from embedkit.results.result import BOOL, FLOAT, INT, Result
+from embedkit.results.review import LABELS
 from embedkit.workspace.plan import Plan
 
 SIDE = 160
@@ -239,6 +241,28 @@ def _prediction_strip(item: Prediction, photos: Photos) -> Strip:
                 detail=f"distance {nearest.distance:.4f}",
             ),
         ]
+    )
+
+
+@_view.register
+def _(review: Review) -> View:
+    first = review.items[:PHOTOS_SHOWN]
+    photos = numbered_photos((item.path for item in first), SIDE)
+    word = "suggested: " if review.what == LABELS else ""
+    cards = [
+        _card(
+            photos,
+            item.path,
+            item.label,
+            head=f"{word}{shown(item.suggestion or '')}",
+            detail=shown(item.reason),
+        )
+        for item in first
+    ]
+    return View(
+        shown(review._summary()),
+        [Strip(cards, more=_more(len(review.items) - len(first), "photo", "photos"))],
+        notes=[shown(note) for note in review.notes],
     )
 
 

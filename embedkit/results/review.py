@@ -1,8 +1,8 @@
 """Results of a review: photos that a person should look at, and the effect of the verdicts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from embedkit.results.result import FLOAT, INT, PATH, TEXT, Result, Table, table_of
+from embedkit.results.result import FLOAT, INT, NOT_IN_JSON, PATH, TEXT, Result, Table, table_of
 
 LABELS, OFF_TOPIC, QUALITY = REVIEWS = ("labels", "off-topic", "quality")
 """What a review can look for."""
@@ -103,6 +103,8 @@ class Review(Result):
         The photos, the surest first.
     notes : tuple of str
         Limits of this review, such as classes that are too small.
+    workspace : str or None
+        Absolute path of the workspace's folder; None if it is unknown. It is not in the JSON.
     """
 
     what: str
@@ -112,6 +114,7 @@ class Review(Result):
     backbones: tuple[str, ...]
     items: tuple[ReviewItem, ...]
     notes: tuple[str, ...]
+    workspace: str | None = field(default=None, metadata=NOT_IN_JSON)
 
     def _tables(self) -> dict[str, Table]:
         rows = (

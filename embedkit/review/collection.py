@@ -75,5 +75,3 @@ def files_of(catalog: Catalog, ids: Collection[int]) -> dict[int, list[LiveFile]
     """Return the files of photos, by image id."""
     with catalog.read() as reader:
         return reader.files.of_images(sorted(ids))
-
-

@@ -1,10 +1,5 @@
 """Copies under different labels: one of the labels is certainly wrong, unless both are true."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-
-import numpy as np
-
 from embedkit.duplicates.examiner import Examiner
 from embedkit.duplicates.groups import Links
 from embedkit.review.collection import Photos
