@@ -1,19 +1,16 @@
 """The photos that are shown beside a suspect, to explain why it is listed."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from embedkit.index.exact import nearest_with_products
 from embedkit.index.metric import distances
+from embedkit.review.suspects import Near
 
 SHOWN = 3
 """Number of neighbours of each kind."""
 _SPARE = 13
+"""Neighbours to find beyond those shown, because copies are skipped."""
 _BLOCK = 512
-
-Near = list[tuple[int, float]]
-"""Rows of photos and their cosine distances, the nearest first."""
 
 
 def nearest_of_class(
@@ -34,20 +31,19 @@ def nearest_of_class(
     groups : ndarray
         Group number of each photo; copies share one: int64 (N,).
     """
-    found: list[Near] = [[] for _ in rows]
+    found: list[Near] = [() for _ in rows]
     for code in np.unique(wanted).tolist():
         members = np.flatnonzero(codes == code)
         chosen = np.flatnonzero(wanted == code)
-        for place, near in zip(
-            chosen.tolist(), nearest_among(vectors, rows[chosen], members, groups), strict=True
-        ):
-            found[place] = near
+        near = nearest_among(vectors, rows[chosen], members, groups)
+        for place, of_photo in zip(chosen.tolist(), near, strict=True):
+            found[place] = of_photo
     return found
 
 
 def nearest_among(
     vectors: np.ndarray, rows: np.ndarray, members: np.ndarray, groups: np.ndarray
-) -> Sequence[Near]:
+) -> list[Near]:
     """Return the nearest of the photos ``members`` to each of ``rows``, without its copies."""
     among = vectors[members]
     found: list[Near] = []
@@ -55,9 +51,9 @@ def nearest_among(
         block = rows[start : start + _BLOCK]
         _, candidates = nearest_with_products(vectors[block], among, SHOWN + _SPARE)
         for row, places in zip(block.tolist(), candidates, strict=True):
-            others = members[places[places >= 0]]
+            others = members[places]
             others = others[groups[others] != groups[row]]
             far = distances(vectors[row], vectors[others])
             order = np.lexsort((others, far))[:SHOWN]
-            found.append([(int(others[one]), float(far[one])) for one in order.tolist()])
+            found.append(tuple((int(others[one]), float(far[one])) for one in order.tolist()))
     return found

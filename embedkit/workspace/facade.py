@@ -26,12 +26,13 @@ from embedkit.workspace.embeddings import EmbeddingExchange
 from embedkit.workspace.heads import Heads
 from embedkit.workspace.labels import Labels
 from embedkit.workspace.quarantine import Quarantines
+from embedkit.workspace.review import ReviewMethods
 from embedkit.workspace.search import SearchMethods
 from embedkit.workspace.state import State, StrPath
 from embedkit.workspace.verdicts import Verdicts
 
 
-class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
+class Workspace(SearchMethods, CleaningMethods, ReviewMethods, ClassificationMethods):
     """A folder with the catalog, the indexes and an optional recipe of one photo collection.
 
     Nothing is read or created before it is needed. Photos are never changed: only

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from embedkit.catalog.session import Session
-from embedkit.catalog.sql import NOT_TRUNCATED, live_files
+from embedkit.catalog.sql import NEW_LABELS, NOT_TRUNCATED, live_files
 
 
 class LabelReader:
@@ -52,6 +52,20 @@ class LabelReader:
                 GROUP BY image_id HAVING min(label) <> max(label) ORDER BY image_id"""
         )
         return {sha256: (first, last) for sha256, first, last in rows}
+
+    def before_relabelling(self) -> dict[int, str | None]:
+        """Return the label that each image with the verdict ``relabel`` had before, by id.
+
+        None for an image without a label, or with several.
+        """
+        rows = self._session.rows(
+            f"""SELECT image_id, min(label), max(label)
+                FROM {NEW_LABELS} JOIN files f USING (image_id) LEFT JOIN (
+                    SELECT file_id, arg_min(label, source) AS label FROM labels GROUP BY file_id
+                ) USING (file_id)
+                WHERE NOT missing AND NOT broken GROUP BY image_id"""
+        )
+        return {image_id: first if first == last else None for image_id, first, last in rows}
 
     def columns(self) -> list[str]:
         """Return the names of the columns of label tables besides the label."""
