@@ -211,8 +211,9 @@ def main() -> None:
             random.Random(options.seed).shuffle(files)
             clean, others = files[: options.size], files[options.size :]
             if ending == ".png":
-                drawn = {opaque_copy(path, Path(folder)) for path in clean}
-            kinds |= dict.fromkeys(sorted(drawn) or clean, "clean")
+                clean = [opaque_copy(path, Path(folder)) for path in clean]
+                drawn.update(clean)
+            kinds |= dict.fromkeys(clean, "clean")
             kinds |= plant(others, ending, options.planted, Path(folder), options.seed)
         paths = list(kinds)
         measures: list[QualityMeasures] = [measure(Decoder(path.read_bytes())) for path in paths]
@@ -227,7 +228,9 @@ def main() -> None:
         theirs = "not run"
         if peer:
             of_score = [
-                precision(np.array([-peer["scores"][name][str(path)] for path in paths]), names, kind)
+                precision(
+                    np.array([-peer["scores"][name][str(path)] for path in paths]), names, kind
+                )
                 for name in PEER_SCORES[kind]
             ]
             theirs = f"{max(of_score):.3f}"
@@ -245,7 +248,9 @@ def main() -> None:
             f"clean {name}: {share_of(flagged, rows)} poor, {alone} if they are a collection of "
             f"their own; cleanvision {theirs if peer else 'not run'}"
         )
-    print(f"{len(flagged)} poor, {quality.estimated:.0f} estimated, {sum(names != 'clean')} planted")
+    print(
+        f"{len(flagged)} poor, {quality.estimated:.0f} estimated, {sum(names != 'clean')} planted"
+    )
 
 
 if __name__ == "__main__":

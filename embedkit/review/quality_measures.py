@@ -17,6 +17,7 @@ from a neighbour, so that a plain background, such as white paper, does not coun
 """
 
 from dataclasses import dataclass
+from math import sqrt
 
 import cv2
 import numpy as np
@@ -57,7 +58,7 @@ class QualityMeasures:
     height: float
     """Height of the upright image at full scale, pixels."""
     contrast: float
-    """Difference of the 99th and the 1st percentile, grey levels."""
+    """Difference of the 99.9th and the 0.1th percentile, grey levels."""
     edge_contrast: float
     """Gradient of the steepest tile, grey levels per pixel."""
     edge_width: float
@@ -67,7 +68,7 @@ class QualityMeasures:
     midtones: float
     """Median of the details, 0 to 1."""
     highlights: float
-    """99th percentile of the details, 0 to 1."""
+    """99th percentile of the details or 99.5th of all pixels, the larger, 0 to 1."""
     clipped: float
     """Number of pixels in areas with a clipped colour channel and detail in another one, relative
     to the number of details."""
@@ -84,7 +85,7 @@ class QualityMeasures:
     @property
     def side(self) -> float:
         """Side of the square with as many pixels as the image, pixels."""
-        return (self.width * self.height) ** 0.5
+        return sqrt(self.width * self.height)
 
     @property
     def variation(self) -> float:
@@ -92,27 +93,27 @@ class QualityMeasures:
 
         It is small for a plain area and for a smooth gradient between two tones.
         """
-        return (self.contrast * self.edge_contrast) ** 0.5
+        return sqrt(self.contrast * self.edge_contrast)
 
     @property
     def brightness(self) -> float:
-        """Weighted mean of the highlights and, twice, the midtones, 0 to 1."""
-        return (self.highlights + 2 * self.midtones) / 3
+        """Mean of the highlights and the midtones, 0 to 1."""
+        return (self.highlights + self.midtones) / 2
 
     @property
     def exposure(self) -> float:
         """Index of over-exposure: large if no detail is dark, or if many details are clipped."""
-        return (max(self.shadows, _CLIPPING * self.clipped**0.5) + 0.4 * self.midtones) / 1.4
+        return (max(self.shadows, _CLIPPING * sqrt(self.clipped)) + 0.4 * self.midtones) / 1.4
 
     @property
     def is_clipped(self) -> bool:
         """Whether clipped details, rather than light shadows, decide the exposure."""
-        return _CLIPPING * self.clipped**0.5 > self.shadows
+        return _CLIPPING * sqrt(self.clipped) > self.shadows
 
     @property
     def content(self) -> float:
         """Geometric mean of the information and the share of details, bits per pixel."""
-        return (self.information * self.detail) ** 0.5
+        return sqrt(self.information * self.detail)
 
 
 def measure(decoder: Decoder) -> QualityMeasures:
@@ -127,7 +128,7 @@ def measure(decoder: Decoder) -> QualityMeasures:
         image = image.resize(size, Image.Resampling.HAMMING)
     pixels = np.asarray(image)
     luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    low, high = np.percentile(luma, (1, 99), method="nearest")
+    low, bright, high = np.percentile(luma, (0.1, 99.5, 99.9), method="nearest")
     edge_contrast, edge_width = _edges(luma)
     shadows, midtones, highlights, clipped, detail = _details(pixels)
     return QualityMeasures(
@@ -138,7 +139,7 @@ def measure(decoder: Decoder) -> QualityMeasures:
         edge_width=edge_width,
         shadows=shadows,
         midtones=midtones,
-        highlights=highlights,
+        highlights=max(highlights, float(bright) / 255),
         clipped=clipped,
         information=_information(luma),
         detail=detail,
@@ -192,14 +193,14 @@ def _tile_sums(values: np.ndarray) -> np.ndarray:
     rows, columns = (
         np.arange(0, side, max(_MIN_TILE, -(-side // _TILES))) for side in values.shape
     )
-    return np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)
+    return np.asarray(np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1))
 
 
 def _blur_of(ratio: np.ndarray) -> np.ndarray:
     """Return the blur of edges from the ratio of their squared gradients, pixels."""
     fine, coarse = (blur**2 for blur in _BLURS)
     squared = (coarse - ratio * fine) / np.maximum(ratio - 1, 1e-6)
-    return np.sqrt(np.clip(squared, 0, _MAX_WIDTH**2))
+    return np.asarray(np.sqrt(np.clip(squared, 0, _MAX_WIDTH**2)))
 
 
 def _details(pixels: np.ndarray) -> tuple[float, float, float, float, float]:
@@ -215,7 +216,7 @@ def _details(pixels: np.ndarray) -> tuple[float, float, float, float, float]:
 
     all_clipped = cv2.erode(pixels.max(axis=2), _NEIGHBOURS) >= _CLIPPED
     varying = cv2.morphologyEx(pixels.min(axis=2), cv2.MORPH_GRADIENT, _NEIGHBOURS) >= _DETAIL / 2
-    clipped = min(1.0, np.count_nonzero(all_clipped & varying) / tones.size)
+    clipped = min(1.0, float(np.count_nonzero(all_clipped & varying)) / tones.size)
     return float(low), float(middle), float(high), clipped, share
 
 
