@@ -99,6 +99,9 @@ PUBLIC = [
     "UndoReport",
     "UnknownBackbone",
     "UnreadableImage",
+    "Verdict",
+    "VerdictList",
+    "VerdictReport",
     "Verification",
     "WeightsMissing",
     "Workspace",
@@ -138,7 +141,7 @@ WORKSPACE = [
 
 NAMESPACES = {
     "labels": ["from_csv", "from_folders"],
-    "verdicts": ["clear", "set"],
+    "verdicts": ["clear", "from_csv", "list", "set"],
     "quarantine": ["empty", "list"],
     "heads": ["ensemble", "evaluate", "info", "load", "names", "train"],
     "embeddings": ["export", "import_"],

@@ -1,1 +1,1 @@
-"""Review of a collection: wrong labels, photos that do not belong, poor photos."""
+"""Review: wrong labels, photos that do not belong, poor photos, with a person deciding."""

@@ -51,7 +51,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
     labels : Labels
         Labels of the files in the workspace, from a CSV or from folder names.
     verdicts : Verdicts
-        Decisions of a person about duplicates.
+        Decisions of a person about photos, their labels and their duplicates.
     quarantine : Quarantines
         List applied plans, and delete the files that they moved.
     heads : Heads
@@ -312,4 +312,5 @@ class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
             truncated=tuple(truncated),
             split=self._stored_split(),
             heads=self.heads.info(),
+            relabelled=counts.relabelled,
         )

@@ -23,6 +23,14 @@ class LabelReader:
             )
         )
 
+    def names(self) -> list[str]:
+        """Return all labels of the catalog, sorted, including those of missing files."""
+        rows = self._session.rows(
+            """SELECT label FROM labels
+               UNION SELECT label FROM verdicts WHERE label IS NOT NULL ORDER BY 1"""
+        )
+        return [label for (label,) in rows]
+
     def by_image(self) -> Any:
         """Return an Arrow table of the images with a live file, in order of image id.
 
@@ -35,6 +43,15 @@ class LabelReader:
                 FROM ({live_files(NOT_TRUNCATED)}) JOIN images i USING (image_id)
                 GROUP BY image_id ORDER BY image_id"""
         )
+
+    def with_several(self) -> dict[bytes, tuple[str, str]]:
+        """Return the first and the last label of the images with several labels, by SHA-256."""
+        rows = self._session.rows(
+            f"""SELECT first(i.sha256), min(label), max(label)
+                FROM ({live_files(NOT_TRUNCATED)}) JOIN images i USING (image_id)
+                GROUP BY image_id HAVING min(label) <> max(label) ORDER BY image_id"""
+        )
+        return {sha256: (first, last) for sha256, first, last in rows}
 
     def columns(self) -> list[str]:
         """Return the names of the columns of label tables besides the label."""
