@@ -28,7 +28,7 @@ from PIL import Image, ImageFilter
 from sklearn.metrics import average_precision_score
 
 from embedkit.images.decode import Decoder
-from embedkit.review.quality import KINDS, poor_photos
+from embedkit.review.quality import KINDS, rate_quality
 from embedkit.review.quality_measures import QualityMeasures, measure
 
 PEER_SCORES = {
@@ -220,7 +220,7 @@ def main() -> None:
         peer = peer_results(options.peer_python, paths) if options.peer_python else None
 
     names = np.array(list(kinds.values()))
-    quality = poor_photos(measures)
+    quality = rate_quality(measures)
     flagged = {photo.row for photo in quality.poor}
     print("kind              embedkit  cleanvision  poor at the default")
     for kind in KINDS:
@@ -242,7 +242,7 @@ def main() -> None:
     peer_flags = {path for found in peer["flags"].values() for path in found} if peer else set()
     for name, chosen in (("photographs", ~is_drawn), ("drawings", is_drawn)):
         rows = np.flatnonzero(chosen & (names == "clean"))
-        alone = len(poor_photos([measures[row] for row in rows]).poor)
+        alone = len(rate_quality([measures[row] for row in rows]).poor)
         theirs = sum(str(paths[row]) in peer_flags for row in rows.tolist())
         print(
             f"clean {name}: {share_of(flagged, rows)} poor, {alone} if they are a collection of "

@@ -1,6 +1,6 @@
 """Review of labels: photos whose label is probably wrong, from embeddings and copies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +65,7 @@ def labelled_photos(photos: Photos, groups: np.ndarray, embedded: np.ndarray) ->
 
 
 def ranked(
-    labelled: LabelledPhotos, features: Sequence[Features], progress: ProgressCallback
+    labelled: LabelledPhotos, features: Iterable[Features], progress: ProgressCallback
 ) -> LabelRanking:
     """Rank labelled photos by their embeddings under each backbone."""
     return rank(

@@ -7,10 +7,9 @@ on the side of the good photos, so the poor ones do not move it. A collection of
 photos has a default threshold. Two fixed limits contain the threshold: no photo milder than
 ``mild`` is poor, however uniform the collection is, and every photo beyond ``severe`` is.
 
-A score is ``1 / (1 + exp(-d / scale))``, where ``d`` is the distance beyond the threshold; a photo
-with a score above 0.5 is poor. The constants were chosen on photographs and
-drawings of ``scripts/bench_quality.py``, with all clean images in view, so the share of clean
-images that are poor is optimistic there.
+A score is the distance beyond the threshold, in units of ``scale``; a photo with a score above 0 is
+poor. The constants were chosen on photographs and drawings of ``scripts/bench_quality.py``, with
+all clean images in view, so the share of clean images that are poor is optimistic there.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,21 +22,20 @@ from embedkit.review.quality_measures import QualityMeasures
 
 _SPREADS = 5
 _FEW = 10  # photos: fewer have no distribution
-_DOUBTFUL = 0.2  # scores below do not count in the estimate
-_POOR = 0.5
+_DOUBTFUL = 0.2  # probabilities below do not count in the estimate
 _SMALLEST = 1e-3  # of values on a logarithmic scale
 
 
 @dataclass(frozen=True)
-class PoorPhoto:
-    """A photo of poor quality."""
+class RatedPhoto:
+    """A photo and its worst kinds of poor quality."""
 
     row: int
     """Row of the photo among the measures."""
     kinds: tuple[str, ...]
-    """Kinds of poor quality, the surest first; at least one of :data:`KINDS`."""
+    """Kinds with a score above 0, the surest first; the surest one of :data:`KINDS` if none has."""
     score: float
-    """Score of the surest kind, 0.5 to 1."""
+    """Score of the surest kind; above 0 the photo is poor."""
     reason: str
     """One sentence: the surest kind, its value, and the median of the collection."""
 
@@ -47,31 +45,37 @@ class Quality:
     """The quality of the photos of a collection."""
 
     scores: dict[str, np.ndarray]
-    """Scores of all photos for each kind, float64 (N,), 0 to 1; larger is poorer."""
-    poor: tuple[PoorPhoto, ...]
-    """The poor photos, the surest first; photos with equal scores are sorted by row."""
+    """Scores of all photos for each kind, float64 (N,); larger is poorer."""
+    photos: tuple[RatedPhoto, ...]
+    """All photos, the surest first; photos with equal scores are sorted by row."""
     estimated: float
-    """Estimated number of poor photos: the sum of the photos' highest scores, without scores
-    below 0.2."""
+    """Estimated number of poor photos: the sum of the logistic function of the photos' highest
+    scores, without values below 0.2."""
+
+    @property
+    def poor(self) -> tuple[RatedPhoto, ...]:
+        """The photos with a score above 0."""
+        return tuple(photo for photo in self.photos if photo.score > 0)
 
 
-def poor_photos(measures: Sequence[QualityMeasures]) -> Quality:
-    """Return the scores of the photos of a collection, and the poor ones."""
+def rate_quality(measures: Sequence[QualityMeasures]) -> Quality:
+    """Return the scores of the photos of a collection, the surest poor ones first."""
     values = {
         name: np.array([kind.value(photo) for photo in measures]) for name, kind in _KINDS.items()
     }
     scores = {name: kind.scores(values[name]) for name, kind in _KINDS.items()}
     table = np.stack(list(scores.values()))
     highest = table.max(axis=0)
-    poor = []
+    medians = {name: float(np.median(of_kind)) for name, of_kind in values.items() if len(of_kind)}
+    photos = []
     for row in np.argsort(-highest, kind="stable").tolist():
-        if highest[row] <= _POOR:
-            break
-        order = np.argsort(-table[:, row], kind="stable")
-        kinds = tuple(KINDS[kind] for kind in order if table[kind, row] > _POOR)
-        reason = _reason(kinds[0], measures[row], float(np.median(values[kinds[0]])))
-        poor.append(PoorPhoto(row, kinds, float(highest[row]), reason))
-    return Quality(scores, tuple(poor), float(highest[highest >= _DOUBTFUL].sum()))
+        order = np.argsort(-table[:, row], kind="stable").tolist()
+        kinds = tuple(KINDS[kind] for kind in order if table[kind, row] > 0) or (KINDS[order[0]],)
+        reason = _reason(kinds[0], measures[row], medians[kinds[0]])
+        photos.append(RatedPhoto(row, kinds, float(highest[row]), reason))
+    probabilities = expit(highest)
+    estimated = float(probabilities[probabilities >= _DOUBTFUL].sum())
+    return Quality(scores, tuple(photos), estimated)
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ class _Kind:
             spread = max(middle - lower, self.scale)
             bound = max(middle + _SPREADS * spread, upper + self.margin)
         threshold = np.clip(bound, index(self.mild), index(self.severe))
-        return np.asarray(expit((photos - threshold) / self.scale))
+        return np.asarray((photos - threshold) / self.scale)
 
 
 def _reason(name: str, photo: QualityMeasures, median: float) -> str:

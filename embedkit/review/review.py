@@ -29,7 +29,7 @@ from embedkit.review import labels
 from embedkit.review.collection import Photos, load_photos
 from embedkit.review.conflicts import conflicting_pairs
 from embedkit.review.measured import quality_of
-from embedkit.review.quality import poor_photos
+from embedkit.review.quality import rate_quality
 from embedkit.review.suspects import Suspect
 
 DEFAULT_LENGTH = 50
@@ -116,7 +116,7 @@ def review_quality(inputs: Inputs, k: int | None) -> Review:
     photos = load_photos(inputs.catalog)
     measures = quality_of(inputs.catalog, photos, inputs.progress)
     rows = list(measures)
-    found = poor_photos([measures[row] for row in rows])
+    found = rate_quality([measures[row] for row in rows])
     decided = photos.rows_with(REMOVAL_VERDICTS)
     suspects = [
         Suspect(
@@ -125,7 +125,7 @@ def review_quality(inputs: Inputs, k: int | None) -> Review:
             item.kinds[0],
             item.score,
             item.reason,
-            scores=item.scores,
+            scores={name: float(of_kind[item.row]) for name, of_kind in found.scores.items()},
         )
         for item in found.photos
         if not decided[row := rows[item.row]]

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from scenery import scene
 
 from embedkit.images.decode import Decoder
-from embedkit.review.quality import KINDS, Quality, poor_photos
+from embedkit.review.quality import KINDS, Quality, rate_quality
 from embedkit.review.quality_measures import QualityMeasures, measure
 
 
@@ -66,8 +66,8 @@ def kinds_of(quality: Quality, row: int) -> tuple[str, ...]:
     return next((photo.kinds for photo in quality.poor if photo.row == row), ())
 
 
-def test_a_clean_collection_has_no_poor_photos(clean: list[QualityMeasures]) -> None:
-    quality = poor_photos(clean)
+def test_a_clean_collection_has_no_rate_quality(clean: list[QualityMeasures]) -> None:
+    quality = rate_quality(clean)
     assert quality.poor == ()
     assert quality.estimated < 1
 
@@ -78,7 +78,7 @@ def test_a_poor_copy_is_found_and_scores_higher_than_its_source(
     kind: str, source: Image.Image, clean: list[QualityMeasures]
 ) -> None:
     photos = [*clean, measures_of(source), measures_of(POORER[kind](source))]
-    quality = poor_photos(photos)
+    quality = rate_quality(photos)
     good, poor = len(photos) - 2, len(photos) - 1
     assert kind in kinds_of(quality, poor)
     assert kinds_of(quality, good) == ()
@@ -87,16 +87,16 @@ def test_a_poor_copy_is_found_and_scores_higher_than_its_source(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_single_poor_photo_is_found(kind: str) -> None:
-    quality = poor_photos([measures_of(POORER[kind](scene(50, (400, 300))))])
+    quality = rate_quality([measures_of(POORER[kind](scene(50, (400, 300))))])
     assert kind in kinds_of(quality, 0)
 
 
 def test_a_single_clean_photo_is_not_poor() -> None:
-    assert poor_photos([measures_of(scene(50, (400, 300)))]).poor == ()
+    assert rate_quality([measures_of(scene(50, (400, 300)))]).poor == ()
 
 
-def test_no_photos_give_no_poor_photos() -> None:
-    quality = poor_photos([])
+def test_no_photos_give_no_rate_quality() -> None:
+    quality = rate_quality([])
     assert quality.poor == ()
     assert quality.estimated == 0
     assert set(quality.scores) == set(KINDS)
@@ -104,7 +104,7 @@ def test_no_photos_give_no_poor_photos() -> None:
 
 def test_in_a_collection_of_dark_photos_few_are_dark() -> None:
     night = [measures_of(scaled(0.25)(scene(seed, (400, 300)))) for seed in range(18)]
-    assert len(poor_photos(night).poor) <= 1
+    assert len(rate_quality(night).poor) <= 1
 
 
 def test_edge_width_grows_with_the_blur_and_not_with_the_contrast() -> None:
@@ -151,7 +151,7 @@ def test_black_text_on_white_paper_is_not_poor(clean: list[QualityMeasures]) -> 
     draw = ImageDraw.Draw(page)
     for line in range(60, 740, 16):
         draw.text((50, line), "the quick brown fox jumps over the lazy dog " * 2, fill="black")
-    assert kinds_of(poor_photos([*clean, measures_of(page)]), len(clean)) == ()
+    assert kinds_of(rate_quality([*clean, measures_of(page)]), len(clean)) == ()
 
 
 def test_a_night_photo_with_lights_is_not_dark(clean: list[QualityMeasures]) -> None:
@@ -161,16 +161,16 @@ def test_a_night_photo_with_lights_is_not_dark(clean: list[QualityMeasures]) -> 
     for _ in range(60):
         x, y = chance.integers(0, 290, 2).tolist()
         draw.ellipse((x, y, x + 8, y + 8), fill=(250, 240, 200))
-    assert "dark" not in kinds_of(poor_photos([*clean, measures_of(night)]), len(clean))
+    assert "dark" not in kinds_of(rate_quality([*clean, measures_of(night)]), len(clean))
 
 
 def test_small_photos_are_tiny_only_among_larger_ones(clean: list[QualityMeasures]) -> None:
     thumbnail = replace(clean[0], width=32.0, height=32.0)
-    assert "tiny" in kinds_of(poor_photos([*clean, thumbnail]), len(clean))
+    assert "tiny" in kinds_of(rate_quality([*clean, thumbnail]), len(clean))
     thumbnails = [replace(photo, width=32.0, height=32.0) for photo in clean]
-    assert poor_photos(thumbnails).poor == ()
+    assert rate_quality(thumbnails).poor == ()
     mixed = clean + thumbnails[: len(clean) // 2]
-    assert poor_photos(mixed).poor == ()
+    assert rate_quality(mixed).poor == ()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (2, 2), (7, 5), (40_000, 10)])
@@ -183,7 +183,7 @@ def test_extreme_sizes_and_modes_have_finite_measures(size: tuple[int, int], mod
     file = io.BytesIO()
     image.save(file, "PNG")
     photo = measure(Decoder(file.getvalue()))
-    quality = poor_photos([photo])
+    quality = rate_quality([photo])
     assert (photo.width, photo.height) == size
     assert all(np.isfinite(scores).all() for scores in quality.scores.values())
     assert "blank" in quality.poor[0].kinds
@@ -192,12 +192,12 @@ def test_extreme_sizes_and_modes_have_finite_measures(size: tuple[int, int], mod
 def test_equal_images_have_equal_measures_and_order(clean: list[QualityMeasures]) -> None:
     assert measures_of(scene(6)) == measures_of(scene(6))
     poor = measures_of(Image.new("RGB", (400, 300), "grey"))
-    quality = poor_photos([poor, *clean, poor])
+    quality = rate_quality([poor, *clean, poor])
     assert [photo.row for photo in quality.poor] == [0, len(clean) + 1]
 
 
 def test_the_reason_compares_the_photo_with_the_collection(clean: list[QualityMeasures]) -> None:
     blurred = replace(clean[0], edge_width=6.0)
-    reason = poor_photos([*clean, blurred]).poor[0].reason
+    reason = rate_quality([*clean, blurred]).poor[0].reason
     assert reason.startswith("blurred: the blur of the sharpest edges is 6.0 pixels; ")
     assert "the median of the collection is 0." in reason
