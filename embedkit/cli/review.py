@@ -20,7 +20,10 @@ from embedkit.errors import BadInput
     help="Wrong labels, photos that do not belong here, or poor photos.",
 )
 @click.option(
-    "-k", type=int, default=50, show_default=True, metavar="N", help="Number of photos to list."
+    "-k",
+    type=int,
+    metavar="N",
+    help="Number of photos to list.  [default: up to 50 with a score above 0]",
 )
 @click.option(
     "-b",
@@ -45,7 +48,7 @@ from embedkit.errors import BadInput
 @options
 def review(
     what: str,
-    k: int,
+    k: int | None,
     backbones: tuple[str, ...],
     text: str | None,
     impact: bool,

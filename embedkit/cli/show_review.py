@@ -1,5 +1,7 @@
 """Output of the command that reviews photos."""
 
+import os
+
 from embedkit._internal.text import counted
 from embedkit.cli.show import print_hint, print_line
 from embedkit.cli.tables import PATH, TEXT, Column, print_table
@@ -24,12 +26,13 @@ def review_table(review: Review, workspace: str) -> None:
     if review.what == LABELS:
         columns.append(Column("suggestion", TEXT, style="cyan"))
     columns += [Column("reason", TEXT, priority=1), Column("path", PATH)]
+    here = os.path.join(os.getcwd(), "")
     rows = []
     for item in review.items:
         row = [f"{item.score:.2f}", item.label or ""]
         if review.what == LABELS:
             row.append(item.suggestion or "")
-        rows.append([*row, item.reason, item.path])
+        rows.append([*row, item.reason, item.path.removeprefix(here)])
     print_table(columns, rows)
     print_hint(
         f"decide: embedkit review --what {review.what} --html review.html{workspace}, or "
