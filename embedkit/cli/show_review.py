@@ -2,6 +2,7 @@
 
 import os
 
+from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
 from embedkit.cli.show import print_hint, print_line
 from embedkit.cli.tables import PATH, TEXT, Column, print_table
@@ -19,6 +20,8 @@ def review_table(review: Review, workspace: str) -> None:
     )
     for note in review.notes:
         print_line(note)
+    if review.ask is not None:
+        print_line(f"a verdict that would help most: {shown(review.ask)}")
     if not review.items:
         print_line("nothing to review")
         return

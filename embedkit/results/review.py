@@ -103,6 +103,9 @@ class Review(Result):
         The photos, the surest first.
     notes : tuple of str
         Limits of this review, such as classes that are too small.
+    ask : str or None
+        A review of off-topic photos with verdicts: the photo whose verdict would improve the scores
+        most. Otherwise None.
     workspace : str or None
         Absolute path of the workspace's folder; None if it is unknown. It is not in the JSON.
     """
@@ -114,6 +117,7 @@ class Review(Result):
     backbones: tuple[str, ...]
     items: tuple[ReviewItem, ...]
     notes: tuple[str, ...]
+    ask: str | None = None
     workspace: str | None = field(default=None, metadata=NOT_IN_JSON)
 
     def _tables(self) -> dict[str, Table]:

@@ -43,6 +43,11 @@ class Photos:
         """Row of each photo by its image id."""
         return {image_id: row for row, image_id in enumerate(self.ids.tolist())}
 
+    def first_path(self, catalog: Catalog, row: int) -> str | None:
+        """Return the first path of a photo; None if its files have gone."""
+        files = files_of(catalog, [int(self.ids[row])])
+        return next((file.path for of_photo in files.values() for file in of_photo), None)
+
     def groups(self, links: Links) -> np.ndarray:
         """Return the group number of each photo, int64 (N,): copies share one."""
         pairs = [(one, other) for one, near in links.items() for other in near if one < other]

@@ -1,7 +1,7 @@
 """Make the reviews of a workspace: read the catalog, find suspects, describe them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from embedkit.errors import EmptyWorkspace
 from embedkit.index.index import Index
 from embedkit.results import (
     LABELS,
+    OFF_TOPIC,
     QUALITY,
     Progress,
     ProgressCallback,
@@ -24,14 +25,31 @@ from embedkit.results import (
     ReviewItem,
     ReviewNeighbour,
 )
-from embedkit.results.verdicts import LABEL_VERDICTS, REMOVAL_VERDICTS
+from embedkit.results.verdicts import (
+    BOTH,
+    KEEP,
+    LABEL_VERDICTS,
+    POOR,
+    RELABEL,
+    REMOVAL_VERDICTS,
+    RIGHT,
+)
 from embedkit.review import labels
 from embedkit.review.collection import Photos, load_photos
 from embedkit.review.conflicts import conflicting_pairs
 from embedkit.review.measured import quality_of
+from embedkit.review.neighbours import nearest_among
+from embedkit.review.off_topic import (
+    next_photo,
+    off_topic,
+    relevance_scores,
+    topic_distances,
+)
 from embedkit.review.quality import rate_quality
-from embedkit.review.suspects import Suspect
+from embedkit.review.suspects import Near, Suspect
 
+_ON_TOPIC = (KEEP, RIGHT, RELABEL, BOTH)
+"""Verdicts that say that a photo belongs to the collection."""
 DEFAULT_LENGTH = 50
 """Maximum number of photos of a review without ``k``."""
 
@@ -109,6 +127,70 @@ def review_labels(inputs: Inputs, k: int | None) -> Review:
         int(decided[with_label].sum()),
         notes,
     )
+
+
+def review_off_topic(inputs: Inputs, k: int | None, texts: np.ndarray | None) -> Review:
+    """Return the photos that probably do not belong to the collection.
+
+    ``texts`` are embeddings of descriptions of the topic by the first backbone: float32 (T, dim).
+    """
+    photos = load_photos(inputs.catalog)
+    rows = np.flatnonzero(inputs.embedded(photos) & ~photos.rows_with([POOR]))
+    groups = photos.groups(inputs.links())[rows]
+    vectors = [inputs.features(one, photos.ids[rows]).vectors for one in inputs.backbones]
+    terms = [] if texts is None else [topic_distances(vectors[0], texts)]
+    inputs.progress(Progress("comparing photos"))
+    found = off_topic(vectors, groups, terms)
+    is_off = photos.rows_with([OFF_TOPIC])[rows]
+    is_on = photos.rows_with(_ON_TOPIC)[rows]
+    answers = np.where(is_off, 1, np.where(is_on, 0, -1))
+    decided, ask, notes = is_off | is_on, None, []
+    if decided.any():
+        scores = relevance_scores(found, answers)
+        estimated = int(((scores > 0) & ~decided).sum())
+        place = next_photo(found, answers)
+    else:
+        # Without a separate group of photos, none is more likely off-topic than not.
+        scores = found.scores - (found.threshold if found.estimated else found.scores.max() + 1)
+        estimated, place = found.estimated, None
+        if not estimated:
+            notes.append(
+                "no group of photos is clearly apart from the others; -k N lists the most unusual"
+            )
+    if place is not None:
+        ask = photos.first_path(inputs.catalog, int(rows[place]))
+    order = np.lexsort((rows, -scores))
+    order = order[~decided[order]][: k or DEFAULT_LENGTH]
+    near = nearest_among(vectors[0], order, np.flatnonzero(~is_off), groups)
+    suspects = [
+        Suspect(
+            int(rows[place]),
+            photos.labels[rows[place]],
+            OFF_TOPIC,
+            float(scores[place]),
+            _off_topic_reason(of_photo, bool(decided.any())),
+            tuple((int(rows[one]), far) for one, far in of_photo),
+        )
+        for place, of_photo in zip(order.tolist(), near, strict=True)
+    ]
+    review = _review(
+        inputs,
+        OFF_TOPIC,
+        photos,
+        _listed(suspects, k),
+        float(estimated),
+        len(rows),
+        int(decided.sum()),
+        notes,
+    )
+    return replace(review, ask=ask)
+
+
+def _off_topic_reason(near: Near, has_verdicts: bool) -> str:
+    by = "like photos that you marked" if has_verdicts else "like other unusual photos"
+    if not near:
+        return f"it looks {by}"
+    return f"it looks {by}; its nearest photo is at the distance {near[0][1]:.2f}"
 
 
 def review_quality(inputs: Inputs, k: int | None) -> Review:

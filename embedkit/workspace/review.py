@@ -69,7 +69,13 @@ class ReviewMethods(WorkspaceBase):
                 raise BadInput("a review of quality uses no backbone")
             return reviews.review_quality(self._review_inputs((), needs_index=False), k)
         inputs = self._review_inputs(backbones)
-        return reviews.review_labels(inputs, k)
+        if what == LABELS:
+            return reviews.review_labels(inputs, k)
+        texts = None
+        if text is not None:
+            name = inputs.backbones[0].name if inputs.backbones else None
+            texts = self._embeddings.query_text(name, text).vectors
+        return reviews.review_off_topic(inputs, k, texts)
 
     def review_impact(self, backbones: str | Sequence[str] = ()) -> ReviewImpact:
         """Return the effect of the verdicts on the classes and on the accuracy of a probe.
