@@ -138,7 +138,7 @@ _KINDS = {
     ),
     "near-uniform": _Kind(
         lambda photo: photo.variation,
-        *(16, 16, 8, 0.15),
+        *(8.5, 8.5, 6, 0.15),
         lambda photo: f"tones and edges differ by {photo.variation:.0f} grey levels",
         ".0f",
     ),
@@ -180,7 +180,7 @@ _KINDS = {
     ),
     "odd aspect": _Kind(
         lambda photo: photo.aspect_ratio,
-        *(5, 5, 25, 0.15),
+        *(8, 8, 25, 0.15),
         lambda photo: f"the long side is {photo.aspect_ratio:.1f} times the short side",
         ".1f",
     ),
