@@ -83,7 +83,7 @@ class ReviewItem:
     scores: dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Review(Result):
     """The photos that are most probably wrong, the surest first.
 
@@ -173,7 +173,7 @@ class ProbeAccuracy:
     interval: tuple[float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReviewImpact(Result):
     """The effect of the verdicts on the classes and on the accuracy of a probe.
 
