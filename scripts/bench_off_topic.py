@@ -96,11 +96,11 @@ def plant(
 ) -> Setting:
     """Return a setting of the rows of two pools."""
     parts = (collection, planted)
-    vectors = zip(*([of_spec[rows] for of_spec in pool.vectors] for pool, rows in parts))
+    vectors = [[of_spec[rows] for of_spec in pool.vectors] for pool, rows in parts]
     groups = [pool.groups[rows] + 1_000_000 * number for number, (pool, rows) in enumerate(parts)]
     return Setting(
         name,
-        tuple(np.concatenate(pair) for pair in vectors),
+        tuple(np.concatenate(pair) for pair in zip(*vectors, strict=True)),
         np.concatenate(groups),
         np.repeat([False, True], [len(rows) for _, rows in parts]),
     )
@@ -179,8 +179,8 @@ def measure(setting: Setting, specs: Sequence[int]) -> tuple[dict[str, float], i
     found = off_topic(vectors, setting.groups)
     scores = {"score": found.scores, **yardsticks(joined, setting.groups)}
     probe = LogisticRegression(C=100, class_weight="balanced", max_iter=500)
-    components = PCA(100, random_state=0).fit_transform(joined)
-    scores["supervised"] = cross_val_predict(probe, components, truth, method="decision_function")
+    centred = joined - joined.mean(axis=0)
+    scores["supervised"] = cross_val_predict(probe, centred, truth, method="decision_function")
     verdicts = np.full(len(truth), -1)
     for _ in range(VERDICTS):
         row = next_photo(found, verdicts)

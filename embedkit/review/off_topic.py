@@ -28,8 +28,8 @@ MIN_PHOTOS = 3
 MIN_FEEDBACK_PHOTOS = 20
 """Minimum number of different photos for feedback, and for an estimated number above 0."""
 NEIGHBOURS = 20
-"""Number of nearest neighbours. Dividing their mean distance by the same mean of the neighbours
-lowers the average precision in most settings of scripts/bench_off_topic.py."""
+"""Number of nearest neighbours. Dividing their mean distance by that of the neighbours' own
+neighbours lowers the average precision in most settings of scripts/bench_off_topic.py."""
 COMPONENTS = 128
 """Principal components of the embeddings that neighbours and the relevance probe use."""
 FEEDBACK_COMPONENTS = 32
@@ -47,7 +47,7 @@ _FOLDS = 5
 _ROUNDS, _AVERAGED = 10, 3
 _RIDGE = 5.0
 """Ridge penalty, relative to the mean variance of a component."""
-_START_WEIGHT = 0.3
+_START_WEIGHT = 0.2
 _OVERLAP_POWER = 8
 _PROBE_C = 0.3
 _PRIOR_SLOPE = 4.0
@@ -56,6 +56,8 @@ _VERDICT_WEIGHT = 0.08
 """Weight of a verdict, relative to that of all photos without one."""
 _SAMPLE = 20_000
 """Maximum number of photos that the principal components are computed from."""
+_ROUNDING = 1e-6
+"""Root mean square of components that are rounding errors of equal embeddings."""
 _SEED = 0
 
 
@@ -185,7 +187,7 @@ def relevance_scores(found: OffTopic, verdicts: np.ndarray) -> np.ndarray:
     rows = np.tile(np.arange(len(first)), 2)[used]
     labels = np.repeat([1, 0], len(first))[used]
     if len(np.unique(labels)) < 2:
-        return _PRIOR_SLOPE * prior[found.groups]
+        return np.asarray(_PRIOR_SLOPE * prior[found.groups])
     probe = LogisticRegression(C=_PROBE_C, max_iter=200)
     probe.fit(features[rows], labels, sample_weight=weights[used])
     return np.asarray(probe.decision_function(features)[found.groups])
@@ -224,7 +226,7 @@ def _principal_components(vectors: Sequence[np.ndarray]) -> np.ndarray:
         components += of_spec @ axes_of_spec.T
     components -= axes @ mean
     norm = np.sqrt((components**2).sum(axis=1).mean())
-    return np.asarray(components / max(norm, 1e-12))
+    return np.asarray(components / norm if norm > _ROUNDING else np.zeros_like(components))
 
 
 def _centre_distances(vectors: Sequence[np.ndarray]) -> np.ndarray:
@@ -237,7 +239,7 @@ def _centre_distances(vectors: Sequence[np.ndarray]) -> np.ndarray:
         products = sum(of_spec @ centre for of_spec, centre in zip(vectors, centres, strict=True))
         distances = 1 - np.asarray(products, np.float64) / max(norm, 1e-12)
         core = distances <= np.quantile(distances, _CORE)
-    return distances
+    return np.asarray(np.round(distances, 6))  # float32 has no more
 
 
 def _neighbour_distances(components: np.ndarray) -> np.ndarray:
@@ -250,7 +252,7 @@ def _neighbour_distances(components: np.ndarray) -> np.ndarray:
     count = min(NEIGHBOURS, len(points) - 2) + 1
     products = nearest_with_products(queries, stored, count)[0]
     squared = np.sort(np.maximum(squares[:, None] - 2 * products, 0), axis=1)[:, 1:]
-    return np.log(squared.mean(axis=1, dtype=np.float64) + 1e-9)
+    return np.asarray(np.log(squared.mean(axis=1, dtype=np.float64) + 1e-9))
 
 
 def _after_feedback(components: np.ndarray, start: np.ndarray) -> np.ndarray:
