@@ -11,6 +11,9 @@ photos; the runs that separate their photos best weigh most.
 With verdicts, a logistic regression on the embeddings and the score replaces the score. Photos
 without a verdict keep a small weight, with the probability that their score gives them.
 
+Without verdicts, a small class of the topic cannot be told from a group of similar photos off the
+topic, and similar photos near the centre of a collection of many topics are not found.
+
 Copies count as one photo: arguments named ``groups`` give the copies of a photo the same number.
 """
 
@@ -38,7 +41,7 @@ SHARES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14)
 """Shares of off-topic photos that feedback tries."""
 SEPARATE = 0.62
 """Maximum overlap of two groups of photos; above it, the estimated number is 0. Collections without
-planted photos have .66 or more, except where a distinct part of them is larger than any share."""
+planted photos have .65 or more, unless a distinct part of them is larger than the largest share."""
 
 _CORE = 0.8
 """Share of the photos, those nearest to the centre, that determine the centre."""
