@@ -63,6 +63,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         workspace.split(3, 3)
         workspace.heads.train("probe", "first")
         workspace.heads.train("knn", "second")
+        workspace.verdicts.set("unsure", folder / "photos/red/2.jpg")
         yield workspace
 
 
@@ -78,6 +79,7 @@ def results(here: Workspace) -> dict[str, Result]:
         "predictions": here.classify(photos / "red", head="first"),
         "info": here.info(),
         "plan": here.clean(),
+        "verdicts": here.verdicts.list(),
     }
 
 

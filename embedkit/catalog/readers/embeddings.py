@@ -142,6 +142,13 @@ class EmbeddingReader:
             values = chunk.column(1).flatten().to_numpy(zero_copy_only=True)
             yield ids, values.reshape(len(ids), -1)
 
+    def ids(self, spec: str) -> np.ndarray:
+        """Return the ids of the images with an embedding, int64 (N,), sorted."""
+        if not has_spec(self._session, spec):
+            return np.empty(0, np.int64)
+        columns = self._session.columns(f"SELECT image_id FROM {embeddings_table(spec)} ORDER BY 1")
+        return np.asarray(columns["image_id"], np.int64)
+
     def count(self, spec: str, after_serial: int = 0) -> int:
         """Return the number of embeddings that were stored after ``after_serial``."""
         if not has_spec(self._session, spec):
