@@ -11,6 +11,9 @@ photos; the runs that separate their photos best weigh most.
 With verdicts, a logistic regression on the embeddings and the score replaces the score. Photos
 without a verdict keep a small weight, with the probability that their score gives them.
 
+Without verdicts, a small class of the topic cannot be told from a group of similar photos off the
+topic, and similar photos near the centre of a collection of many topics are not found.
+
 Copies count as one photo: arguments named ``groups`` give the copies of a photo the same number.
 """
 
@@ -202,7 +205,7 @@ def next_photo(found: OffTopic, verdicts: np.ndarray) -> int | None:
     if answered.all():
         return None
     doubt = np.abs(relevance_scores(found, verdicts))
-
+    doubt[answered] = np.inf
     return int(doubt.argmin())
 
 
