@@ -29,12 +29,14 @@ PLANTED = ("red/wrong 0.jpg", "blue/wrong 1.jpg")
 
 
 def draw(color: str, seed: int) -> Image.Image:
-    """Return a photo of a class: a gradient of its own, and details that no two photos share."""
+    """Return a photo of a class: the tint of the class, and shapes that no two photos share."""
     random = np.random.default_rng(seed)
-    gradient = np.linspace(40, 210, 8)[None, :, None] * np.ones((6, 1, 3))
-    gradient[..., {"red": 0, "green": 1, "blue": 2}[color]] = 215
-    cells = np.clip(gradient + random.normal(0, 28, (6, 8, 3)), 0, 255).astype(np.uint8)
-    return Image.fromarray(cells).resize((320, 240), Image.Resampling.BICUBIC)
+    pixels = np.zeros((240, 320, 3))
+    for rows, columns, strength in ((6, 8, 0.5), (60, 80, 0.25)):
+        cells = Image.fromarray(random.integers(0, 256, (rows, columns, 3), dtype=np.uint8))
+        pixels += strength * np.asarray(cells.resize((320, 240), Image.Resampling.BICUBIC))
+    pixels[..., {"red": 0, "green": 1, "blue": 2}[color]] += 60
+    return Image.fromarray(pixels.astype(np.uint8))
 
 
 def save(folder: Path, name: str, color: str, seed: int) -> Path:
@@ -96,6 +98,7 @@ def fill(table: Path, verdicts: dict[str, str]) -> int:
 # -- wrong labels ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_wrong_labels_come_first_with_the_right_one_as_the_suggestion(
     filled: Workspace, photos: Path
 ) -> None:
@@ -118,6 +121,7 @@ def test_wrong_labels_come_first_with_the_right_one_as_the_suggestion(
     assert scores == sorted(scores, reverse=True) and scores[2] < 0
 
 
+@pytest.mark.slow
 def test_all_backbones_take_part_unless_some_are_named(filled: Workspace, toys: Toys) -> None:
     filled.add(backbones=["vgg16"])
     assert filled.review().backbones == ("resnet50", "vgg16")
@@ -155,6 +159,7 @@ def test_copies_under_two_labels_head_the_list(
         assert str(original) not in {near.path for near in first.neighbours}
 
 
+@pytest.mark.slow
 def test_the_other_copy_is_wrong_if_the_label_of_the_suspect_is_right(
     filled: Workspace, photos: Path
 ) -> None:
@@ -209,6 +214,7 @@ def test_two_classes_of_one_photo_each_have_nothing_to_review(
 # -- verdicts --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verdict", ["right", "relabel=blue", "both", "unsure", "off-topic"])
 def test_a_decided_photo_is_not_listed_until_its_verdict_is_cleared(
     filled: Workspace, photos: Path, verdict: str
@@ -224,6 +230,7 @@ def test_a_decided_photo_is_not_listed_until_its_verdict_is_cleared(
     assert str(photo) in {item.path for item in filled.review().items}
 
 
+@pytest.mark.slow
 def test_a_verdict_survives_renaming_rescanning_and_the_undo_of_a_plan(
     filled: Workspace, photos: Path
 ) -> None:
@@ -257,6 +264,7 @@ def test_a_new_label_is_in_the_training_labels_and_a_later_review_judges_by_it(
 # -- the effect ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_effect_is_judged_on_photos_whose_label_no_verdict_has_changed(
     filled: Workspace, photos: Path
 ) -> None:
@@ -282,6 +290,7 @@ def test_the_effect_is_judged_on_photos_whose_label_no_verdict_has_changed(
     assert re.search(r"^\W*blue\W+13\W+13\W*$", shown, re.M), shown
 
 
+@pytest.mark.slow
 def test_the_effect_without_a_photo_to_judge_has_no_accuracy(
     filled: Workspace, photos: Path
 ) -> None:
@@ -297,6 +306,7 @@ def test_the_effect_without_a_photo_to_judge_has_no_accuracy(
 # -- tables and pages ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_table_is_filled_in_and_read_back(filled: Workspace, photos: Path) -> None:
     shutil.copy(photos / "red/3.jpg", photos / "blue/copy.jpg")
     filled.add()
@@ -336,6 +346,7 @@ def test_suggested_in_a_table_of_photos_to_remove_marks_them_for_a_plan(
     assert first["path"] not in {item.path for item in filled.review(what, 100).items}
 
 
+@pytest.mark.slow
 def test_the_verdicts_that_the_page_offers_are_accepted(filled: Workspace, photos: Path) -> None:
     shutil.copy(photos / "red/3.jpg", photos / "blue/copy.jpg")
     filled.add()
@@ -359,6 +370,7 @@ def test_the_verdicts_that_the_page_offers_are_accepted(filled: Workspace, photo
 # -- strange and missing files ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf_8_or_have_line_breaks_survive_every_output(
     filled: Workspace, photos: Path
 ) -> None:
@@ -370,28 +382,30 @@ def test_names_that_are_not_utf_8_or_have_line_breaks_survive_every_output(
         old.rename(new)
     (photos / "red").rename(photos / "=red\n2")
     filled.add()
-    expected = {os.path.join(photos, "=red\n2", os.fsdecode(b"\xe9 1.jpg")), *map(str, strange)}
     paths = {item.path for item in filled.review().items}
-    assert paths == expected & paths and len(paths) == 2
+    assert paths == {
+        os.path.join(photos, "=red\n2", os.fsdecode(b"\xe9 1.jpg")),
+        os.path.join(photos, "blue", "a\nb.jpg"),
+    }
     table, page = photos.parent / "table.csv", photos.parent / "page.html"
     done = run(filled, "review", "--csv", table, "--html", page)
     assert done.exit_code == 0, done.output
     assert r"a\nb.jpg" in done.stdout and "a\nb.jpg" not in done.stdout
     document = json.loads(run(filled, "review", "--json").stdout)
     assert {item["path"] for item in document["items"]} == paths
-    text = table.read_text("utf-8-sig")
+    assert ",'=red" in table.read_text("utf-8-sig")  # no formula for a spreadsheet
     with table.open(encoding="utf-8-sig", newline="") as file:
         header, *rows = csv.reader(file)
     for row in rows:
         row[header.index("verdict")] = "suggested"
     with table.open("w", encoding="utf-8-sig", newline="") as file:
         csv.writer(file).writerows([header, *rows])
-    assert text.count("=red") == text.count("'=red") + text.count("/=red")
     assert filled.verdicts.from_csv(table).stored == 2
-    assert {item.label for item in filled.verdicts.list()} == {"blue", "=red\n2"}
+    assert {item.label for item in filled.verdicts.list()} == {"blue", r"=red\n2"}
     assert filled.review().items == ()
 
 
+@pytest.mark.slow
 def test_photos_that_were_deleted_meanwhile_are_no_obstacle(
     filled: Workspace, photos: Path
 ) -> None:
@@ -421,7 +435,8 @@ def test_a_neighbour_that_another_process_removes_during_the_review_is_left_out(
     files_of = module.files_of
 
     def without(*args: object) -> object:
-        Workspace(filled.folder).remove(gone)
+        for path in gone:
+            Workspace(filled.folder).remove(path)
         return files_of(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "files_of", without)
@@ -429,6 +444,7 @@ def test_a_neighbour_that_another_process_removes_during_the_review_is_left_out(
     assert item.path == str(photos / PLANTED[0]) and len(item.neighbours) == 5
 
 
+@pytest.mark.slow
 def test_a_read_only_workspace_can_be_reviewed(
     filled: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -479,7 +495,6 @@ for number in range(6):
         ("--impact -k 5", 2, "--impact takes neither"),
         ("--impact --what quality", 2, "--impact takes neither"),
         ("--csv table.txt", 2, "table.txt"),
-        ("--what off-topic --text ramen", 2, "words"),
     ],
 )
 def test_wrong_input_is_one_line_and_stores_nothing(
