@@ -137,6 +137,8 @@ WORKSPACE = [
     "recipe",
     "relocate",
     "remove",
+    "review",
+    "review_impact",
     "search",
     "search_many",
     "sheets",

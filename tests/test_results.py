@@ -40,6 +40,8 @@ COMMANDS = {
     "evaluation": "evaluate first second",
     "predictions": "classify {photos}/red --head first",
     "info": "info",
+    "review": "review -k 5",
+    "impact": "review --impact",
 }
 """The command that prints each result."""
 
@@ -78,6 +80,8 @@ def results(here: Workspace) -> dict[str, Result]:
         "evaluation": here.heads.evaluate(["first", "second"]),
         "predictions": here.classify(photos / "red", head="first"),
         "info": here.info(),
+        "review": here.review(k=5),
+        "impact": here.review_impact(),
         "plan": here.clean(),
         "verdicts": here.verdicts.list(),
     }

@@ -79,8 +79,8 @@ def review(
     with show.progress_bar() as progress:
         opened = Workspace(workspace, progress)
         if impact:
-            if html is not None or csv is not None or text is not None:
-                raise BadInput("--impact takes neither --html, --csv nor --text")
+            if (what, k, text, html, csv) != ("labels", None, None, None, None):
+                raise BadInput("--impact takes neither --what, -k, --text, --html nor --csv")
             effect = opened.review_impact(split_items(backbones))
         else:
             found = opened.review(what, k, backbones=split_items(backbones), text=text)

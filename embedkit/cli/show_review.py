@@ -63,5 +63,7 @@ def impact_tables(impact: ReviewImpact) -> None:
 
 
 def _accuracy_text(accuracy: ProbeAccuracy) -> str:
+    if accuracy.accuracy is None or accuracy.interval is None:
+        return "no photos"
     low, high = accuracy.interval
     return f"{accuracy.accuracy:.3f} ({low:.3f} to {high:.3f}) of {accuracy.photos}"

@@ -38,7 +38,8 @@ def verdict(
     commands, and no folder; --clear restores it.
 
     A CSV is stored completely or not at all. Rows without a verdict are skipped, and 'suggested'
-    means relabel with the label in the column suggestion.
+    means relabel with the label in the column suggestion; in a table of 'embedkit review --what
+    off-topic' it means off-topic, and in one of '--what quality' poor.
 
     Examples:
 

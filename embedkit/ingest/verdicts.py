@@ -12,9 +12,12 @@ from embedkit._internal.text import listed
 from embedkit.catalog import Catalog, Reader
 from embedkit.errors import BadInput, NotInWorkspace
 from embedkit.ingest.labels import CHANGED, PATH, as_label, changed_files, resolved_paths
+from embedkit.results import review
 from embedkit.results.verdicts import (
     LABEL_VERDICTS,
+    OFF_TOPIC,
     PAIR_VERDICTS,
+    POOR,
     RELABEL,
     REMOVAL_VERDICTS,
     RIGHT,
@@ -25,10 +28,13 @@ from embedkit.results.verdicts import (
     verdict_parts,
 )
 
-SHA256, VERDICT, SUGGESTION = "sha256", "verdict", "suggestion"
-"""Columns of a table of verdicts, besides ``path``."""
+SHA256, VERDICT, SUGGESTION, WHAT = "sha256", "verdict", "suggestion", "what"
+"""Columns of a table of verdicts, besides ``path``; ``what`` is the review that lists a row."""
 SUGGESTED = "suggested"
-"""The word in a table that stands for ``relabel`` with the label in the column ``suggestion``."""
+"""The word in a table that stands for ``relabel`` with the label in the column ``suggestion``, or
+for a verdict of :data:`_REMOVALS`."""
+_REMOVALS = {review.OFF_TOPIC: OFF_TOPIC, review.QUALITY: POOR}
+"""The verdict that ``suggested`` stands for in a table of a review, by its name."""
 _NEAREST = 3
 """Known labels that the message about an unknown one names."""
 _ON_ONE = ", ".join((*LABEL_VERDICTS, *REMOVAL_VERDICTS)).replace(RELABEL, f"{RELABEL}=LABEL")
@@ -78,11 +84,14 @@ def verdicts_from_csv(catalog: Catalog, source: Path, *, new_label: bool) -> Ver
     """Store the verdicts of a CSV with the columns ``verdict``, and ``path`` or ``sha256``.
 
     The SHA-256 decides if a row has both. Rows without a verdict are skipped; ``suggested`` means
-    ``relabel`` with the label in the column ``suggestion``. Raises :class:`BadInput` or
+    ``relabel`` with the label in the column ``suggestion``; in a table of a review of off-topic
+    photos or of quality, it means ``off-topic`` or ``poor``. Raises :class:`BadInput` or
     :class:`NotInWorkspace`, with the line, and stores nothing, when a row has a problem as for
     :func:`set_verdict`, an unknown photo, or another verdict than an earlier row on the photo.
     """
-    with open_table(source, (VERDICT,), "a table of verdicts", (PATH, SHA256, SUGGESTION)) as table:
+    with open_table(
+        source, (VERDICT,), "a table of verdicts", (PATH, SHA256, SUGGESTION, WHAT)
+    ) as table:
         if not {PATH, SHA256}.intersection(table.columns):
             raise BadInput(
                 f"{table.name} is not a table of verdicts: no column called {PATH} or {SHA256}"
@@ -189,7 +198,9 @@ def _rows(table: Table) -> tuple[list[_Row], int]:
         if not text:
             skipped += 1
             continue
-        if text.lower() == SUGGESTED:
+        if text.lower() == SUGGESTED and cells.get(WHAT, "").strip() in _REMOVALS:
+            text = _REMOVALS[cells[WHAT].strip()]
+        elif text.lower() == SUGGESTED:
             text = f"{RELABEL}={cells.get(SUGGESTION, '')}"
             written = f"{SUGGESTED} ({shown(cells.get(SUGGESTION, '').strip())})"
             if not cells.get(SUGGESTION, "").strip():

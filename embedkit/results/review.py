@@ -30,7 +30,7 @@ class ReviewNeighbour:
     Attributes
     ----------
     path : str
-        First file of the photo by path.
+        First file of the photo with this label, by path.
     sha256 : str
         Hex digest of the photo.
     label : str or None
@@ -52,7 +52,7 @@ class ReviewItem:
     Attributes
     ----------
     path : str
-        First file of the photo by path.
+        First file of the photo with this label, by path.
     sha256 : str
         Hex digest of the photo.
     label : str or None
@@ -162,15 +162,16 @@ class ProbeAccuracy:
     ----------
     photos : int
         Number of photos that it was judged on.
-    accuracy : float
-        Share of these photos that out-of-fold predictions gave their label, 0 to 1.
-    interval : tuple of float, length 2
+    accuracy : float or None
+        Share of these photos that out-of-fold predictions gave their label, 0 to 1; None without
+        photos.
+    interval : tuple of float, length 2, or None
         95 % interval (Wilson 1927).
     """
 
     photos: int
-    accuracy: float
-    interval: tuple[float, float]
+    accuracy: float | None
+    interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -206,7 +207,9 @@ class ReviewImpact(Result):
         return {"classes": table_of(self.classes, _CLASS_COLUMNS)}
 
     def _summary(self) -> str:
-        return (
-            f"accuracy {self.before.accuracy:.3f} before and {self.after.accuracy:.3f} after "
-            f"{self.relabelled + self.off_topic + self.poor} verdicts"
+        before, after = (
+            "unknown" if one.accuracy is None else f"{one.accuracy:.3f}"
+            for one in (self.before, self.after)
         )
+        verdicts = self.relabelled + self.off_topic + self.poor
+        return f"accuracy {before} before and {after} after {verdicts} verdicts"

@@ -78,4 +78,6 @@ def _hits(
 
 def _accuracy(hits: Sequence[bool] | np.ndarray) -> ProbeAccuracy:
     count, right = len(hits), int(np.sum(hits))
-    return ProbeAccuracy(count, right / count if count else float("nan"), wilson(right, count))
+    if not count:
+        return ProbeAccuracy(0, None, None)
+    return ProbeAccuracy(count, right / count, wilson(right, count))

@@ -1,7 +1,7 @@
 """Review of labels: photos whose label is probably wrong, from embeddings and copies."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from embedkit._internal.text import counted
 from embedkit.classify.heads.linear import Features
 from embedkit.errors import BadInput
 from embedkit.results import CERTAIN, ProgressCallback
-from embedkit.results.verdicts import LABEL_VERDICTS, MARKED_KINDS
+from embedkit.results.verdicts import BOTH, LABEL_VERDICTS, MARKED_KINDS, UNSURE
 from embedkit.review.collection import Photos
 from embedkit.review.label_errors import LabelRanking, out_of_fold, rank
 from embedkit.review.neighbours import nearest_of_class, nearest_to
@@ -52,8 +52,11 @@ def labelled_photos(photos: Photos, groups: np.ndarray, embedded: np.ndarray) ->
     labels = [photos.labels[row] or "" for row in rows.tolist()]
     names = sorted(set(labels))
     if len(names) < 2:
+        several = "single " if photos.several else ""
         problem = (
-            f"all photos have the label {shown(names[0])}" if names else "no photo has a label"
+            f"all photos have the label {shown(names[0])}"
+            if names
+            else f"no photo has a {several}label"
         )
         raise BadInput(
             f"{problem}, and a review of labels needs two classes; add labels with 'embedkit "
@@ -65,23 +68,37 @@ def labelled_photos(photos: Photos, groups: np.ndarray, embedded: np.ndarray) ->
 
 
 def ranked(
-    labelled: LabelledPhotos, features: Iterable[Features], progress: ProgressCallback
-) -> LabelRanking:
-    """Rank labelled photos by their embeddings under each backbone."""
-    return rank(
-        [
-            out_of_fold(
-                of_backbone.vectors,
-                of_backbone.norms,
-                labelled.codes,
-                labelled.groups,
-                len(labelled.names),
-                progress,
-            )
-            for of_backbone in features
-        ],
-        labelled.codes,
-    )
+    photos: Photos,
+    labelled: LabelledPhotos,
+    features: Iterable[Features],
+    progress: ProgressCallback,
+) -> tuple[LabelRanking, int]:
+    """Rank labelled photos by their embeddings under each backbone.
+
+    Also return the estimated number of wrong labels among the photos without a verdict on theirs.
+    """
+    members = [
+        out_of_fold(
+            of_backbone.vectors,
+            of_backbone.norms,
+            labelled.codes,
+            labelled.groups,
+            len(labelled.names),
+            progress,
+        )
+        for of_backbone in features
+    ]
+    undecided = ~photos.rows_with(LABEL_VERDICTS)[labelled.rows]
+    of_undecided = [
+        replace(
+            member,
+            probabilities=member.probabilities[undecided],
+            scored=member.scored[undecided],
+        )
+        for member in members
+    ]
+    estimated = rank(of_undecided, labelled.codes[undecided]).estimated
+    return rank(members, labelled.codes), estimated
 
 
 def label_suspects(
@@ -99,7 +116,9 @@ def label_suspects(
     with the suggested one.
     """
     decided = photos.rows_with(LABEL_VERDICTS)[labelled.rows]
-    found = _conflicts(labelled, ranking, pairs)
+    doubtful = photos.rows_with((BOTH, UNSURE))
+    pairs = [pair for pair in pairs if not doubtful[list(pair)].any()]
+    found = _conflicts(labelled, ranking, pairs, decided)
     for place in ranking.order.tolist():
         if place not in found:
             reason = _reason(labelled, ranking, place)
@@ -128,13 +147,14 @@ def label_suspects(
 def several_labels(
     photos: Photos, labelled: LabelledPhotos, vectors: np.ndarray, own: Mapping[int, np.ndarray]
 ) -> list[Suspect]:
-    """Return the photos whose files have several labels and no verdict on their label.
+    """Return the photos whose files have several labels and that no verdict has decided.
 
-    The label with the nearest photo is suggested. ``vectors`` are the embeddings of the labelled
+    Each has itself as the first neighbour, because it is its own copy under the other label. The
+    label with the nearest photo is suggested. ``vectors`` are the embeddings of the labelled
     photos, float32 (n, dim), and ``own`` those of photos with several labels, (dim,), by row.
     """
     number_of = {name: code for code, name in enumerate(labelled.names)}
-    decided = photos.rows_with(LABEL_VERDICTS)
+    decided = photos.rows_with((*LABEL_VERDICTS, *MARKED_KINDS))
     suspects = []
     for row, names in photos.several.items():
         if decided[row]:
@@ -157,7 +177,7 @@ def several_labels(
                 first,
                 CERTAIN,
                 reason,
-                tuple((int(labelled.rows[place]), far) for place, far in near),
+                ((row, 0.0), *((int(labelled.rows[place]), far) for place, far in near)),
             )
         )
     return suspects
@@ -177,9 +197,16 @@ def notes(labelled: LabelledPhotos, ranking: LabelRanking) -> list[str]:
 
 
 def _conflicts(
-    labelled: LabelledPhotos, ranking: LabelRanking, pairs: Sequence[tuple[int, int]]
+    labelled: LabelledPhotos,
+    ranking: LabelRanking,
+    pairs: Sequence[tuple[int, int]],
+    decided: np.ndarray,
 ) -> dict[int, tuple[int, float, str]]:
-    """Return suggestion, score and reason of the copies with the less probable label, by place."""
+    """Return suggestion, score and reason of copies with different labels, by place.
+
+    Of a pair, this is the copy without a verdict on its label, ``decided``, bool (n,); of two, the
+    one with the less probable label.
+    """
     place_of = {row: place for place, row in enumerate(labelled.rows.tolist())}
     found: dict[int, tuple[int, float, str]] = {}
     for pair in pairs:
@@ -188,7 +215,8 @@ def _conflicts(
         places = [place_of[row] for row in pair]
         mean = ranking.probabilities[places].mean(axis=0)
         own = np.log(np.maximum(np.nan_to_num(mean[labelled.codes[places]]), _SMALLEST))
-        suspect, copy = (places[one] for one in np.argsort(own, kind="stable").tolist())
+        order = np.lexsort((own, decided[places]))
+        suspect, copy = (places[one] for one in order.tolist())
         score = CERTAIN + float(np.ptp(own))
         if suspect not in found or found[suspect][1] < score:
             reason = f"a copy of it has the label {labelled.name(copy)}"

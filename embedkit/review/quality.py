@@ -73,9 +73,13 @@ def rate_quality(measures: Sequence[QualityMeasures]) -> Quality:
         kinds = tuple(KINDS[kind] for kind in order if table[kind, row] > 0) or (KINDS[order[0]],)
         reason = _reason(kinds[0], measures[row], medians[kinds[0]])
         photos.append(RatedPhoto(row, kinds, float(highest[row]), reason))
-    probabilities = expit(highest)
-    estimated = float(probabilities[probabilities >= _DOUBTFUL].sum())
-    return Quality(scores, tuple(photos), estimated)
+    return Quality(scores, tuple(photos), estimated_number(highest))
+
+
+def estimated_number(scores: Sequence[float] | np.ndarray) -> float:
+    """Return the estimated number of poor photos among those with these highest scores."""
+    probabilities = expit(np.asarray(scores, np.float64))
+    return float(probabilities[probabilities >= _DOUBTFUL].sum())
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from embedkit.results.verdicts import (
     RIGHT,
 )
 from embedkit.review import labels
-from embedkit.review.collection import Photos, load_photos
+from embedkit.review.collection import Photos, files_of, load_photos
 from embedkit.review.conflicts import conflicting_pairs
 from embedkit.review.measured import quality_of
 from embedkit.review.neighbours import nearest_among
@@ -45,7 +45,7 @@ from embedkit.review.off_topic import (
     relevance_scores,
     topic_distances,
 )
-from embedkit.review.quality import rate_quality
+from embedkit.review.quality import estimated_number, rate_quality
 from embedkit.review.suspects import Near, Suspect
 
 _ON_TOPIC = (KEEP, RIGHT, RELABEL, BOTH)
@@ -110,27 +110,27 @@ def review_labels(inputs: Inputs, k: int | None) -> Review:
     examiner = Examiner(inputs.catalog, inputs.features_folder, inputs.progress)
     pairs = conflicting_pairs(photos, links, examiner)
     ids = photos.ids[labelled.rows]
-    ranking = labels.ranked(
-        labelled, (inputs.features(one, ids) for one in inputs.backbones), inputs.progress
-    )
+    features = (inputs.features(one, ids) for one in inputs.backbones)
+    ranking, estimated = labels.ranked(photos, labelled, features, inputs.progress)
     vectors = inputs.features(inputs.backbones[0], ids).vectors
     several = inputs.vectors_by_row(photos, list(photos.several))
     suspects = [
         *labels.several_labels(photos, labelled, vectors, several),
         *labels.label_suspects(photos, labelled, ranking, pairs, vectors, k or DEFAULT_LENGTH),
     ]
+    suspects.sort(key=lambda item: -item.score)
     with_label = np.array([label is not None for label in photos.labels], bool)
-    left_out = int((with_label & ~embedded).sum())
-    notes = labels.notes(labelled, ranking)
-    if left_out:
-        notes.append(f"{counted(left_out, 'labelled photo')} without an embedding left out")
+    notes = [
+        *labels.notes(labelled, ranking),
+        *_left_out(int((with_label & ~embedded).sum()), "labelled photo"),
+    ]
     decided = photos.rows_with(LABEL_VERDICTS)
     return _review(
         inputs,
         LABELS,
         photos,
         _listed(suspects, k),
-        float(ranking.estimated),
+        float(estimated),
         len(labelled.rows) + len(photos.several),
         int(decided[with_label].sum()),
         notes,
@@ -143,7 +143,8 @@ def review_off_topic(inputs: Inputs, k: int | None, texts: np.ndarray | None) ->
     ``texts`` are embeddings of descriptions of the topic by the first backbone: float32 (T, dim).
     """
     photos = load_photos(inputs.catalog)
-    rows = np.flatnonzero(inputs.embedded(photos) & ~photos.rows_with([POOR]))
+    embedded = inputs.embedded(photos)
+    rows = np.flatnonzero(embedded & ~photos.rows_with([POOR]))
     groups = photos.groups(inputs.links())[rows]
     vectors = [inputs.features(one, photos.ids[rows]).vectors for one in inputs.backbones]
     terms = [] if texts is None else [topic_distances(vectors[0], texts)]
@@ -152,7 +153,8 @@ def review_off_topic(inputs: Inputs, k: int | None, texts: np.ndarray | None) ->
     is_off = photos.rows_with([OFF_TOPIC])[rows]
     is_on = photos.rows_with(_ON_TOPIC)[rows]
     answers = np.where(is_off, 1, np.where(is_on, 0, -1))
-    decided, ask, notes = is_off | is_on, None, []
+    decided, ask = is_off | is_on, None
+    notes = _left_out(int((~embedded).sum()), "photo")
     if decided.any():
         scores = relevance_scores(found, answers)
         estimated = int(((scores > 0) & ~decided).sum())
@@ -194,6 +196,11 @@ def review_off_topic(inputs: Inputs, k: int | None, texts: np.ndarray | None) ->
     return replace(review, ask=ask)
 
 
+def _left_out(count: int, noun: str) -> list[str]:
+    """Return a note about photos without an embedding, if there are any."""
+    return [f"{counted(count, noun)} without an embedding left out"] if count else []
+
+
 def _off_topic_reason(near: Near, has_verdicts: bool) -> str:
     by = "like photos that you marked" if has_verdicts else "like other unusual photos"
     if not near:
@@ -227,7 +234,7 @@ def review_quality(inputs: Inputs, k: int | None) -> Review:
         QUALITY,
         photos,
         _listed(suspects, k),
-        found.estimated,
+        estimated_number([item.score for item in suspects]),
         len(rows),
         int(decided.sum()),
         notes,
@@ -252,12 +259,12 @@ def _review(
     notes: Sequence[str],
 ) -> Review:
     rows = {item.row for item in suspects} | {row for item in suspects for row, _ in item.near}
-    with inputs.catalog.read() as reader:
-        files = reader.files.of_images(photos.ids[sorted(rows)].tolist())
-    suspects = [item for item in suspects if int(photos.ids[item.row]) in files]
+    found = files_of(inputs.catalog, photos.ids[sorted(rows)].tolist())
+    files = {row: found[image] for row in rows if (image := int(photos.ids[row])) in found}
 
-    def neighbour(row: int, distance: float) -> ReviewNeighbour:
-        file = files[int(photos.ids[row])][0]
+    def neighbour(suspect: Suspect, row: int, distance: float) -> ReviewNeighbour:
+        label = suspect.suggestion if row == suspect.row else photos.labels[row]
+        file = _file(files[row], label)
         return ReviewNeighbour(file.path, file.sha256, file.label, distance)
 
     return Review(
@@ -274,11 +281,12 @@ def _review(
                 item.suggestion,
                 item.score,
                 item.reason,
-                tuple(neighbour(row, far) for row, far in item.near),
+                tuple(neighbour(item, row, far) for row, far in item.near if row in files),
                 dict(item.scores),
             )
             for item in suspects
-            for file in [_file(files[int(photos.ids[item.row])], item.label)]
+            if item.row in files  # another process may have removed some
+            for file in [_file(files[item.row], item.label)]
         ),
         notes=tuple(notes),
         workspace=str(inputs.workspace),
@@ -286,5 +294,5 @@ def _review(
 
 
 def _file(files: Sequence[LiveFile], label: str | None) -> LiveFile:
-    """Return the first file with a label, or else the first one."""
+    """Return the first file with this label, or else the first one."""
     return next((file for file in files if file.label == label), files[0])

@@ -116,7 +116,8 @@ class Verdicts(WorkspaceBase):
 
         The CSV has the columns ``verdict``, and ``path`` or ``sha256``, which decides if there are
         both. Rows without a verdict are skipped. The verdict ``suggested`` stands for ``relabel``
-        with the label in the column ``suggestion``. Other columns are ignored.
+        with the label in the column ``suggestion``; for ``off-topic`` or ``poor`` in a table of
+        such a review. Other columns are ignored.
 
         Parameters
         ----------

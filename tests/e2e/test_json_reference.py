@@ -23,6 +23,8 @@ COMMANDS = {
     "duplicates": "duplicates",
     "verdict": "verdict PHOTOS/red/0.jpg PHOTOS/red/1.jpg different",
     "verdict --from-csv": "verdict --from-csv verdicts.csv",
+    "review": "review -k 3",
+    "review --impact": "review --impact",
     "clean": "clean --plan plan.csv",
     "apply": "apply plan.csv",
     "quarantine list": "quarantine list",
