@@ -505,9 +505,7 @@ def test_a_lease_waits_for_another_process_and_reports_it(catalog: Catalog) -> N
     assert holder.wait() == 0
 
 
-def test_waiting_too_long_for_a_lease_raises_catalog_busy(
-    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waiting_too_long_for_a_lease_raises_catalog_busy(catalog: Catalog) -> None:
     with catalog.write():
         pass
     with subprocess.Popen(
@@ -516,8 +514,8 @@ def test_waiting_too_long_for_a_lease_raises_catalog_busy(
     ) as holder:  # fmt: skip
         assert holder.stdout
         holder.stdout.readline()
-        monkeypatch.setattr(lease, "PATIENCE", 0.05)
-        with pytest.raises(CatalogBusy, match=f"process {holder.pid} kept"), catalog.read():
+        impatient = Catalog(catalog.path.parent, patience=0.05)
+        with pytest.raises(CatalogBusy, match=f"process {holder.pid} kept"), impatient.read():
             pass
         holder.communicate("go\n")
 

@@ -72,7 +72,6 @@ def review(
     \b
         embedkit review --html review.html
         embedkit review --what off-topic -k 20
-        embedkit review --impact
     """
     from embedkit.workspace import Workspace
 

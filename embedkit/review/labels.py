@@ -1,6 +1,6 @@
 """Review of labels: photos whose label is probably wrong, from embeddings and copies."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,8 +13,8 @@ from embedkit.results import CERTAIN, ProgressCallback
 from embedkit.results.verdicts import BOTH, LABEL_VERDICTS, MARKED_KINDS, UNSURE
 from embedkit.review.collection import Photos
 from embedkit.review.label_errors import LabelRanking, out_of_fold, rank
-from embedkit.review.neighbours import nearest_of_class
-from embedkit.review.suspects import Suspect
+from embedkit.review.neighbours import nearest_of_class, nearest_to
+from embedkit.review.suspects import Near, Suspect
 
 _SMALLEST = 1e-12
 
@@ -144,24 +144,43 @@ def label_suspects(
     ]
 
 
-def several_labels(photos: Photos) -> list[Suspect]:
+def several_labels(
+    photos: Photos, labelled: LabelledPhotos, vectors: np.ndarray, own: Mapping[int, np.ndarray]
+) -> list[Suspect]:
     """Return the photos whose files have several labels and that no verdict has decided.
 
-    Each has itself as a neighbour, because it is its own copy under the other label.
+    Each has itself as the first neighbour, because it is its own copy under the other label. The
+    label with the nearest photo is suggested. ``vectors`` are the embeddings of the labelled
+    photos, float32 (n, dim), and ``own`` those of photos with several labels, (dim,), by row.
     """
+    number_of = {name: code for code, name in enumerate(labelled.names)}
     decided = photos.rows_with((*LABEL_VERDICTS, *MARKED_KINDS))
-    return [
-        Suspect(
-            row,
-            second,
-            first,
-            CERTAIN,
-            f"another file with the same bytes has the label {shown(first)}",
-            ((row, 0.0),),
+    suspects = []
+    for row, names in photos.several.items():
+        if decided[row]:
+            continue
+        sides: dict[str, Near] = {}
+        for name in names:
+            members = np.flatnonzero(labelled.codes == number_of.get(name, -1))
+            sides[name] = (
+                nearest_to(own[row], vectors, members) if row in own and len(members) else ()
+            )
+        second, first = sorted(
+            names, key=lambda name: -sides[name][0][1] if sides[name] else -np.inf
         )
-        for row, (first, second) in photos.several.items()
-        if not decided[row]
-    ]
+        reason = f"another file with the same bytes has the label {shown(first)}"
+        near = (*sides[second], *sides[first])
+        suspects.append(
+            Suspect(
+                row,
+                second,
+                first,
+                CERTAIN,
+                reason,
+                ((row, 0.0), *((int(labelled.rows[place]), far) for place, far in near)),
+            )
+        )
+    return suspects
 
 
 def notes(labelled: LabelledPhotos, ranking: LabelRanking) -> list[str]:

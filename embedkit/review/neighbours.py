@@ -41,6 +41,15 @@ def nearest_of_class(
     return found
 
 
+def nearest_to(vector: np.ndarray, vectors: np.ndarray, members: np.ndarray) -> Near:
+    """Return the nearest of the photos ``members`` to an embedding (dim,)."""
+    _, places = nearest_with_products(vector[None], vectors[members], SHOWN)
+    others = members[places[0]]
+    far = distances(vector, vectors[others])
+    order = np.lexsort((others, far)).tolist()
+    return tuple((int(others[one]), float(far[one])) for one in order)
+
+
 def nearest_among(
     vectors: np.ndarray, rows: np.ndarray, members: np.ndarray, groups: np.ndarray
 ) -> list[Near]:

@@ -87,6 +87,13 @@ class Inputs:
                 found &= np.isin(photos.ids, reader.embeddings.ids(backbone.spec.digest))
         return found
 
+    def vectors_by_row(self, photos: Photos, rows: Sequence[int]) -> dict[int, np.ndarray]:
+        """Return the embeddings under the first backbone, (dim,), of photos that have one."""
+        ids = photos.ids[list(rows)].tolist()
+        with self.catalog.read() as reader:
+            found = reader.embeddings.of_images(self.backbones[0].spec.digest, ids)
+        return {photos.row_of[image_id]: vector for image_id, vector in found.items()}
+
     def features(self, backbone: ResolvedName, ids: np.ndarray) -> Features:
         """Return the embeddings of images that all have one, in order of id."""
         with self.catalog.read() as reader:
@@ -106,8 +113,9 @@ def review_labels(inputs: Inputs, k: int | None) -> Review:
     features = (inputs.features(one, ids) for one in inputs.backbones)
     ranking, estimated = labels.ranked(photos, labelled, features, inputs.progress)
     vectors = inputs.features(inputs.backbones[0], ids).vectors
+    several = inputs.vectors_by_row(photos, list(photos.several))
     suspects = [
-        *labels.several_labels(photos),
+        *labels.several_labels(photos, labelled, vectors, several),
         *labels.label_suspects(photos, labelled, ranking, pairs, vectors, k or DEFAULT_LENGTH),
     ]
     suspects.sort(key=lambda item: -item.score)
