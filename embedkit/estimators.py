@@ -1,5 +1,6 @@
 """scikit-learn estimators: images to embeddings, and the probe as a classifier of embeddings."""
 
+import warnings
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -22,6 +24,7 @@ from embedkit.classify.heads.probe.sweep import sweep
 from embedkit.errors import BadInput
 from embedkit.results import no_progress
 from embedkit.search.embedding_store import EmbeddingStore
+from embedkit.search.queries import check_unchanged
 
 if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
@@ -99,12 +102,21 @@ class EmbeddingTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
         UnreadableImage
             An image cannot be read.
         BadInput
-            An element is not an image.
+            An element is not an image, or the weights of the backbone have changed since the
+            photos of the workspace were embedded.
         """
         images = [item.item() if isinstance(item, np.str_) else item for item in X]
+        network = self._network()
         if self.workspace is None:
-            return self._network().embed(images)
-        return _store(absolute(self.workspace)).embed(self.backbone, images)
+            return network.embed(images)
+        for image in images:
+            if isinstance(image, np.ndarray) and image.ndim != 3:
+                raise BadInput(f"an array {image.shape} is not an RGB image, uint8 (H, W, 3)")
+        store = _store(absolute(self.workspace))
+        known = {item.name: item for item in store.backbone_snapshot().backbones}
+        if network.resolved.name in known:
+            check_unchanged(known[network.resolved.name], network)
+        return store.embed(self.backbone, images)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:  # noqa: ARG002
         """Return a name for each number of an embedding.
@@ -203,6 +215,11 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             The arrays are not valid, or there is only one class.
         BadInput
             A parameter is not valid.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            The fit has not converged after ``max_iter`` iterations.
         """
         rows, classes = validate_data(self, X, y, dtype=np.float32)
         check_classification_targets(classes)
@@ -212,6 +229,8 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"ProbeClassifier needs samples of at least 2 classes; there is one class, "
                 f"{self.classes_[0]!r}"
             )
+        if self.max_iter < 1:
+            raise BadInput(f"max_iter must be 1 or more, not {self.max_iter}")
         protocol = Protocol(
             features=(self.features,),
             grid=(self.C,),
@@ -224,6 +243,13 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         (fit,) = sweep(examples, len(self.classes_), self.features, protocol)
         self.coef_, self.intercept_ = fit.linear.weights, fit.linear.bias
         self.n_iter_ = fit.iterations
+        if not fit.converged:
+            warnings.warn(
+                f"the fit has not converged after {fit.iterations} iterations; raise max_iter or "
+                "tol, or lower C",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
@@ -283,8 +309,11 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def _normalised(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return rows of length 1 and their lengths; a row of zeros stays one."""
-    norms = np.linalg.norm(rows, axis=1)
-    return rows / np.where(norms > 0, norms, 1.0)[:, None], norms
+    largest = np.abs(rows).max(axis=1, initial=0.0)
+    largest = np.where(largest > 0, largest, 1.0)  # squares of the quotients cannot overflow
+    scaled = rows / largest[:, None]
+    norms = np.linalg.norm(scaled, axis=1)
+    return scaled / np.where(norms > 0, norms, 1.0)[:, None], norms * largest
 
 
 @lru_cache(maxsize=4)

@@ -28,7 +28,8 @@ import numpy as np
 from label_scores import OURS, all_scores, gain, header, metrics, row
 
 from embedkit import Workspace
-from embedkit.review.label_errors import LabelRanking, ReadEmbeddings, find_label_errors
+from embedkit.classify.heads.linear import Features
+from embedkit.review.label_errors import LabelRanking, ReadEmbeddings, rank, two_rounds
 
 ALL = "all backbones"
 LABELS = ("worse_label", "random_label1", "aggre_label")
@@ -56,14 +57,14 @@ class Collection:
         return cls(workspace, ids, paths, table.column("label").to_pylist())
 
     def readers(self) -> dict[str, ReadEmbeddings]:
-        """Return a function for each backbone that reads embeddings (N, dim) and norms (N,)."""
+        """Return a function for each backbone that reads its embeddings."""
         backbones = self.workspace._catalog.backbone_snapshot().backbones
         return {one.name: partial(self._read, one.spec.digest) for one in backbones}
 
-    def _read(self, spec: str) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, spec: str) -> Features:
         with self.workspace._catalog.read() as reader:
             _, vectors, norms, _ = reader.embeddings.features(spec, self.ids)
-        return vectors, norms
+        return Features(vectors, norms)
 
 
 def rankings(
@@ -72,9 +73,10 @@ def rankings(
     """Yield the ranking of each backbone, and that of all of them; no photo has copies."""
     readers, alone = collection.readers(), np.arange(len(labels))
     for name, read in readers.items():
-        yield name, find_label_errors([read], labels, alone, classes)
+        yield name, rank(two_rounds([read], labels, alone, classes), labels)
     if len(readers) > 1:
-        yield ALL, find_label_errors(list(readers.values()), labels, alone, classes)
+        members = two_rounds(list(readers.values()), labels, alone, classes)
+        yield ALL, rank(members, labels)
 
 
 def summary(ranking: LabelRanking, labels: np.ndarray, truth: np.ndarray) -> str:
@@ -83,7 +85,7 @@ def summary(ranking: LabelRanking, labels: np.ndarray, truth: np.ndarray) -> str
     first = ranking.order[: wrong.sum()]
     right = ranking.suggestions == truth
     return (
-        f"estimated {ranking.estimated:.0f}, true {wrong.sum()}; of as many first suspects "
+        f"estimated {ranking.estimated}, true {wrong.sum()}; of as many first suspects "
         f"{wrong[first].mean():.3f} are wrong; suggestions right for {right[wrong].mean():.3f} of "
         f"the wrong labels, {right[first][wrong[first]].mean():.3f} of those among the first"
     )
@@ -142,7 +144,8 @@ def speed(options: argparse.Namespace) -> None:
     labels = np.where(wrong, random.integers(0, options.classes, len(truth)), truth)
     started = time.perf_counter(), time.process_time()
     alone = np.arange(len(labels))
-    ranking = find_label_errors([lambda: (vectors, norms)], labels, alone, options.classes)
+    features = Features(vectors, norms)
+    ranking = rank(two_rounds([lambda: features], labels, alone, options.classes), labels)
     seconds, work = time.perf_counter() - started[0], time.process_time() - started[1]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(

@@ -43,6 +43,7 @@ _UNDONE = {
         "DELETE FROM counters WHERE name = 'settled'",
     ),
     8: ("DROP TABLE add_options", "DROP TABLE small_files", "DROP TABLE truncated"),
+    9: ("ALTER TABLE verdicts DROP COLUMN label", "DROP TABLE quality"),
 }
 
 

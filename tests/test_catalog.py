@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import ToyBackbone
+from earlier import undo_schema_steps
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sweep
@@ -389,6 +390,33 @@ def test_the_first_schema_step_opens_an_empty_database(catalog: Catalog) -> None
     duckdb.connect(str(catalog.path)).close()
     with catalog.read() as reader:
         assert reader.files.counts() == {"files": 0, "images": 0, "missing": 0}
+
+
+def test_reading_an_earlier_catalog_leaves_it_as_it_is(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with catalog.write() as writer:
+        root = writer.folders.scope("/photos").root_id
+        writer.commit(Batch([image(1)], [(file(root, "1"), image(1).sha256)]))
+    with duckdb.connect(str(catalog.path)) as connection:
+        undo_schema_steps(connection, after=len(schema.STEPS) - 1)
+    before = {path.name: path.read_bytes() for path in catalog.path.parent.iterdir()}
+    notices: list[str] = []
+    reading = Catalog(catalog.path.parent, on_wait=notices.append)
+    for _ in range(2):
+        with reading.read() as reader:
+            assert reader.files.counts()["images"] == 1
+    assert [text for text in notices if "copy" in text] == notices[:1]
+    assert {path.name: path.read_bytes() for path in catalog.path.parent.iterdir()} == before
+    assert len(list(tmp_path.glob("embedkit-catalog-*"))) == 1
+    with catalog.write() as writer:
+        writer.commit(Batch([image(2)], [(file(root, str(2)), image(2).sha256)]))
+    with reading.read() as reader:
+        assert reader.files.counts()["images"] == 2
+    assert len(notices) == 1
+    del reading
+    assert list(tmp_path.glob("embedkit-catalog-*")) == []
 
 
 def test_the_second_schema_step_makes_the_next_add_compute_fingerprints_again(

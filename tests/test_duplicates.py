@@ -367,7 +367,7 @@ def test_an_image_to_keep_represents_its_group(filled: Workspace, messy: Path) -
 def test_an_invalid_verdict_is_bad_input(
     filled: Workspace, messy: Path, verdict: str, others: list[str]
 ) -> None:
-    with pytest.raises(BadInput, match="give 'duplicate' or 'different' for two images"):
+    with pytest.raises(BadInput, match="for one, or duplicate or different for two"):
         filled.verdicts.set(verdict, messy / "red/0.jpg", *(messy / other for other in others))
     with pytest.raises(BadInput, match="the same bytes"):
         filled.verdicts.set("different", messy / "blue/7.jpg", messy / "blue/copy of 7.jpg")
@@ -379,7 +379,7 @@ def test_a_verdict_on_a_file_that_is_not_a_photo_is_rejected(
 ) -> None:
     (messy / "no.jpg").write_bytes(content)
     photo, other = messy / "blue/8.jpg", messy / "no.jpg"
-    for arguments in ([other, "--keep"], [photo, other, "--different"], [other, photo, "--forget"]):
+    for arguments in ([other, "keep"], [photo, other, "different"], [other, photo, "duplicate"]):
         words = ["verdict", *map(str, arguments), "-w", str(filled.folder)]
         result = CliRunner().invoke(embedkit, words)
         assert result.exit_code == 2, result.output
@@ -740,7 +740,7 @@ def test_the_commands_find_remove_and_restore_duplicates(
     output = run("duplicates", "--kind", "exact,pixels", "--html", tmp_path / "page.html")
     assert "2 groups with 2 copies among 20 images" in output
     assert (tmp_path / "page.html").stat().st_size > 10_000
-    assert "stored" in run("verdict", messy / "blue/8.jpg", messy / "blue/9.jpg", "--different")
+    assert "stored" in run("verdict", messy / "blue/8.jpg", messy / "blue/9.jpg", "different")
 
     before = {path: path.read_bytes() for path in messy.rglob("*.*")}
     plan = tmp_path / "plan.csv"

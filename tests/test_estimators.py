@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from classes import draw
+from conftest import Toys
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator
@@ -16,6 +18,7 @@ from embedkit import EmbeddingTransformer, ProbeClassifier, Workspace
 from embedkit.classify.heads.examples import Examples
 from embedkit.classify.heads.probe import Probe, Protocol
 from embedkit.errors import BadInput, UnreadableImage
+from embedkit.estimators import _open
 
 NOT_RUN = {"check_array_api_input"}
 """Checks of scikit-learn that need an array library other than NumPy."""
@@ -84,6 +87,21 @@ def test_one_class_and_wrong_parameters_are_refused() -> None:
         ProbeClassifier(features="colour").fit(rows, labels)
     with pytest.raises(BadInput, match="C must be positive"):
         ProbeClassifier(C=-1.0).fit(rows, labels)
+    with pytest.raises(BadInput, match="max_iter must be 1 or more"):
+        ProbeClassifier(max_iter=0).fit(rows, labels)
+
+
+def test_a_fit_that_stops_early_warns() -> None:
+    with pytest.warns(ConvergenceWarning, match="not converged after 1 iteration"):
+        ProbeClassifier(max_iter=1).fit(*blobs())
+
+
+def test_the_scale_of_the_rows_does_not_matter() -> None:
+    rows, labels = blobs()
+    expected = ProbeClassifier().fit(rows, labels).predict_proba(rows)
+    huge = rows * np.float32(1e30)
+    found = ProbeClassifier().fit(huge, labels).predict_proba(huge)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_a_pipeline_classifies_paths(
@@ -124,6 +142,19 @@ def test_photos_of_a_workspace_are_not_embedded_again(
     fresh = EmbeddingTransformer(name).fit_transform(labelled[0])
     np.testing.assert_allclose(stored, fresh, atol=1e-6)
     assert stored.dtype == np.float32
+    with pytest.raises(BadInput, match="not an RGB image"):
+        EmbeddingTransformer(name, workspace.folder).transform(stored)
+
+
+def test_stored_embeddings_of_other_weights_are_refused(
+    labelled: tuple[list[str], list[str]], workspace: Workspace, toys: Toys
+) -> None:
+    workspace.add(labelled[0])
+    name = workspace.info().specs[0].backbones[0]
+    toys.weights = "1" * 64
+    _open.cache_clear()
+    with pytest.raises(BadInput, match="have changed since the photos were added"):
+        EmbeddingTransformer(name, workspace.folder).transform(labelled[0])
 
 
 def test_the_transformer_describes_its_output(

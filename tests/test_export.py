@@ -15,7 +15,7 @@ from classes import heads_folder, write_classes  # noqa: F401  (a fixture)
 import embedkit
 from embedkit import Workspace
 from embedkit.classify.heads.store import load_head, save_head
-from embedkit.errors import BadInput, ExportFailed, MissingExtra
+from embedkit.errors import BadInput, ExportFailed, MissingExtra, UnreadableImage
 from embedkit.images.decode import decoding
 
 pytest.importorskip("onnxruntime")
@@ -52,8 +52,11 @@ def made(tmp_path_factory: pytest.TempPathFactory, tiny: str, tiny_weights: Path
     workspace.heads.ensemble("both", ["probe", "knn"], method="calibrated")
     for name in HEADS:
         head = workspace.heads.load(name)
-        head.export_onnx(folder / f"{name}.onnx", tolerance=TOLERANCE)
-        head.export_openvino(folder / f"{name}.xml", tolerance=TOLERANCE)
+        onnx = head.export_onnx(folder / f"{name}.onnx", tolerance=TOLERANCE)
+        assert onnx.bytes == (folder / f"{name}.onnx").stat().st_size
+        openvino = head.export_openvino(folder / f"{name}.xml", tolerance=TOLERANCE)
+        files = folder / f"{name}.xml", folder / f"{name}.bin"
+        assert openvino.bytes == sum(file.stat().st_size for file in files)
     assert tiny_weights.is_file()
     return folder
 
@@ -143,6 +146,8 @@ def test_a_wrong_suffix_and_a_missing_package_are_refused(
     head = embedkit.load_head(heads_folder / "workspace/heads/probe")
     with pytest.raises(BadInput, match=r"\.onnx"):
         head.export_onnx(tmp_path / "head.bin")
+    with pytest.raises(UnreadableImage, match="image 0 \\(bytes\\)"):
+        head.export_onnx(tmp_path / "head.onnx", photos=[b"no image"])
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(MissingExtra, match=r"embedkit\[onnx\]"):
         head.export_onnx(tmp_path / "head.onnx")

@@ -191,6 +191,9 @@ def test_fine_tuning_in_another_folder_gives_the_same_bytes(
     task: Task, tuned: FineTuned, tmp_path: Path
 ) -> None:
     assert_same(fit(task, EVERYTHING, tmp_path / "again"), tuned)
+    (tmp_path / "plain").touch()
+    weights = tmp_path / "again/weights.safetensors"
+    assert weights.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_a_finished_training_is_not_repeated(task: Task, tuned: FineTuned) -> None:

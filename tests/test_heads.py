@@ -38,9 +38,9 @@ CLASSES = ("blue", "green", "red")
 DIM = 48
 
 
-def features(count: int, seed: int = 0) -> Features:
+def features(count: int, seed: int = 0, dim: int = DIM) -> Features:
     random = np.random.default_rng(seed)
-    raw = random.normal(size=(count, DIM)).astype(np.float32)
+    raw = random.normal(size=(count, dim)).astype(np.float32)
     norms = np.linalg.norm(raw, axis=1)
     return Features(raw / norms[:, None], norms)
 
@@ -126,6 +126,20 @@ def test_the_gallery_returns_the_nearest_by_cosine_distance() -> None:
     assert np.allclose(distances, np.sort(brute, axis=1)[:, :4], atol=1e-3)  # float16
     assert gallery.nearest(queries.vectors, 999)[0].shape == (5, 300)
     assert len(Gallery.sample(*photos, max_photos=7).labels) == 7
+
+
+def test_a_large_gallery_gives_one_photo_and_many_the_same_neighbours() -> None:
+    vectors = features(8_300, 1, 512).vectors.astype(np.float16)
+    vectors[8_000] = vectors[5]
+    gallery = Gallery(vectors, np.zeros((8_300, 32), np.uint8), np.arange(8_300))
+    queries = np.concatenate([vectors[[5, 8_299]], features(10, 2, 512).vectors], dtype=np.float32)
+    rows, distances = gallery.nearest(queries, 4)
+    one_by_one = [gallery.nearest(query[None], 4) for query in queries]
+    assert rows[0, :2].tolist() == [5, 8_000]
+    assert rows[1, 0] == 8_299
+    assert (np.concatenate([found for found, _ in one_by_one]) == rows).all()
+    assert np.allclose(np.concatenate([far for _, far in one_by_one]), distances, atol=1e-6)
+    assert gallery.nearest(queries[:0], 4)[0].shape == (0, 4)
 
 
 # -- ensembles ---------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 import contextlib
+import hashlib
 import io
 import os
 import struct
@@ -14,7 +15,7 @@ from PIL import Image
 
 from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images import decode
-from embedkit.images.decode import Decoder, decoder_of, read_bytes
+from embedkit.images.decode import Decoder, decoder_of, file_digest, read_bytes
 from embedkit.images.fingerprint import (
     digests,
     fingerprint,
@@ -92,6 +93,14 @@ def test_reading_a_pipe_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UnreadableImage, match="not a regular file"):
         read_bytes(str(tmp_path / "pipe"))
+    with pytest.raises(UnreadableImage, match="not a regular file"):
+        file_digest(str(tmp_path / "pipe"))
+
+
+def test_the_digest_of_a_file_covers_all_of_it(tmp_path: Path) -> None:
+    content = os.urandom(2 << 20) + b"end"
+    (tmp_path / "photo").write_bytes(content)
+    assert file_digest(str(tmp_path / "photo")) == hashlib.sha256(content).digest()
 
 
 # -- decode ------------------------------------------------------------------------------------

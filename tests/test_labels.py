@@ -352,7 +352,10 @@ def test_the_command_lists_what_it_skips(filled: Workspace, photos: Path) -> Non
     assert document["labels"] == {"blue": 6, "red": 5, "猫": 1}
     assert (document["labelled"], len(document["unknown"])) == (1, 12)
     assert document["skipped"] == [{"line": 3, "reason": "no label"}]
-    assert json.loads(run(filled, "labels", "--json").stdout).keys() == {"labels"}
+    assert json.loads(run(filled, "labels", "--json").stdout).keys() == {
+        "labels",
+        "relabelled",
+    }
 
 
 def test_the_command_takes_a_root(filled: Workspace, photos: Path, tmp_path: Path) -> None:

@@ -266,18 +266,6 @@ def test_the_policy_allows_only_the_style_and_script_of_the_page(tmp_path: Path)
 Open = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    chromium = Path("/usr/bin/chromium")
-    if not chromium.exists():
-        pytest.skip("no /usr/bin/chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(chromium), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Iterator[Open]:
     """Open a page of a plan; check at the end that it reported no error and fetched nothing."""
@@ -763,6 +751,14 @@ def test_a_file_is_enlarged_beside_the_kept_one(tmp_path: Path, opened: Open) ->
     assert not page.is_visible("#large") and focused(page) == "c.tif"
     page.click("#view .picture >> nth=0")
     assert page.is_visible("#large") and len(page.context.pages) == 1
+
+
+def test_closing_the_enlarged_view_selects_the_file_in_it(tmp_path: Path, opened: Open) -> None:
+    page = opened(grouped(tmp_path / "photos", "kvr"))
+    page.click("#view .picture >> nth=0")
+    press(page, "ArrowRight ArrowRight Escape")
+    page.wait_for_function("document.activeElement.dataset.row === '2'")
+    assert focused(page) == "1c.jpg"
 
 
 def test_without_scripts_the_page_is_readable(tmp_path: Path, opened: Open) -> None:

@@ -40,6 +40,8 @@ COMMANDS = {
     "evaluation": "evaluate first second",
     "predictions": "classify {photos}/red --head first",
     "info": "info",
+    "review": "review -k 5",
+    "impact": "review --impact",
 }
 """The command that prints each result."""
 
@@ -63,6 +65,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         workspace.split(3, 3)
         workspace.heads.train("probe", "first")
         workspace.heads.train("knn", "second")
+        workspace.verdicts.set("unsure", folder / "photos/red/2.jpg")
         yield workspace
 
 
@@ -77,7 +80,10 @@ def results(here: Workspace) -> dict[str, Result]:
         "evaluation": here.heads.evaluate(["first", "second"]),
         "predictions": here.classify(photos / "red", head="first"),
         "info": here.info(),
+        "review": here.review(k=5),
+        "impact": here.review_impact(),
         "plan": here.clean(),
+        "verdicts": here.verdicts.list(),
     }
 
 

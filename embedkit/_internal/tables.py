@@ -119,6 +119,14 @@ class Table:
         """Return the error for a problem on a line."""
         return BadInput(f"{self.name}, line {line}: {complaint}")
 
+    @contextmanager
+    def errors_in(self, line: int) -> Iterator[None]:
+        """Add the name of the table and the line to a :class:`BadInput` of the block."""
+        try:
+            yield
+        except BadInput as error:
+            raise self.error(line, str(error)) from error
+
     def _next(self) -> list[str] | None:
         """Return the cells of the next row, even an empty one; None at the end."""
         self._line = self._before + self._rows.line_num + 1

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from embedkit._internal import paths
 from embedkit.catalog import Catalog
+from embedkit.results.verdicts import RELABEL
 
 IMAGES_AT_A_TIME = 100_000
 """Images whose files are checked between two leases of the catalog."""
@@ -22,14 +23,17 @@ class Inventory:
     """Files that do not exist, now or at the last add."""
     labels: dict[str, int]
     """Number of existing files by label, sorted."""
+    relabelled: int
+    """Number of existing files with a label from a verdict."""
 
 
 def inventory(catalog: Catalog) -> Inventory:
     """Check the path of every live file of the catalog."""
     with catalog.read() as reader:
         last, missing = reader.images.last_id(), reader.files.counts()["missing"]
+        with_new_label = set(reader.verdicts.on_one_image(RELABEL))
     labels: Counter[str] = Counter()
-    files = images = 0
+    files = images = relabelled = 0
     for first in range(0, last + 1, IMAGES_AT_A_TIME):
         with catalog.read() as reader:
             rows = reader.files.in_image_range(first, first + IMAGES_AT_A_TIME)
@@ -39,8 +43,9 @@ def inventory(catalog: Catalog) -> Inventory:
                 missing += 1
                 continue
             files += 1
+            relabelled += image_id in with_new_label
             existing.add(image_id)
             if label is not None:
                 labels[label] += 1
         images += len(existing)
-    return Inventory(files, images, missing, dict(sorted(labels.items())))
+    return Inventory(files, images, missing, dict(sorted(labels.items())), relabelled)

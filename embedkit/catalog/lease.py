@@ -30,6 +30,7 @@ from embedkit._internal.text import one_line
 from embedkit.catalog import schema
 from embedkit.catalog.listing import FILE_NAME as LISTING
 from embedkit.catalog.listing import Listing, State, is_earlier_version, write_listing
+from embedkit.catalog.outdated import UpgradedCopy
 from embedkit.catalog.reader import Reader
 from embedkit.catalog.records import BackboneSnapshot, LiveFile
 from embedkit.catalog.session import Session
@@ -94,6 +95,7 @@ class Catalog:
         self._snapshot: tuple[State, BackboneSnapshot] | None = None
         self._listing: tuple[State, Listing | None] | None = None
         self._unlisted: State | None = None  # a state whose listing was not written
+        self._copy: tuple[State, UpgradedCopy] | None = None
         with _locks_guard:
             self._lock = _locks.setdefault(str(self.path.absolute()), threading.Lock())
 
@@ -121,7 +123,8 @@ class Catalog:
         """Lease the catalog for reading.
 
         Raises :class:`EmptyWorkspace` when there is no catalog, :class:`CatalogBusy` when the lease
-        takes longer than the patience, and :class:`BadCatalog` when it cannot be read.
+        takes longer than the patience, and :class:`BadCatalog` when it cannot be read. A catalog
+        that an earlier version wrote is read from an upgraded copy: only a write upgrades it.
         """
         if not self.exists:
             raise EmptyWorkspace(
@@ -130,11 +133,16 @@ class Catalog:
             )
         with self._connection(read_only=True) as connection:
             outdated = schema.version(connection) < len(schema.STEPS)
-            if not outdated:
+            if outdated:
+                copy = self._upgraded_copy()
+            else:
                 yield Reader(Session(connection))
         if outdated:
-            with self.write() as writer:
-                yield writer.reader
+            with (
+                _duckdb_errors(copy.path),
+                duckdb.connect(str(copy.path), read_only=True, config=_CONFIG) as connection,
+            ):
+                yield Reader(Session(connection))
 
     def require(self) -> None:
         """Raise as :meth:`read` does, before a change that must not create a catalog."""
@@ -236,6 +244,17 @@ class Catalog:
         except OSError:
             self._unlisted = state
         self._listing = state, self._read_listing(state)
+
+    def _upgraded_copy(self) -> UpgradedCopy:
+        state = self._state()
+        if self._copy is None or self._copy[0] != state:
+            if self.on_wait is not None:
+                self.on_wait(
+                    "reading a copy of the catalog, which an earlier version of embedkit wrote; "
+                    "'embedkit compact' upgrades it"
+                )
+            self._copy = state, UpgradedCopy(self.path, _CONFIG)
+        return self._copy[1]
 
     def _read_listing(self, state: State) -> Listing | None:
         """Return the listing of the given state of the catalog; None if there is none."""

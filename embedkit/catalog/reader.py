@@ -7,6 +7,7 @@ from embedkit.catalog.readers.files import FileReader
 from embedkit.catalog.readers.folders import FolderReader
 from embedkit.catalog.readers.images import ImageReader
 from embedkit.catalog.readers.labels import LabelReader, SplitReader
+from embedkit.catalog.readers.quality import QualityReader
 from embedkit.catalog.session import Session
 
 
@@ -26,4 +27,5 @@ class Reader:
         self.verdicts = VerdictReader(session)
         self.pairs = PairReader(session)
         self.examinations = ExaminationReader(session)
+        self.quality = QualityReader(session)
         self.runs = RunReader(session)

@@ -68,7 +68,7 @@ class FileFacts:
     """Hex digest of the image that the file last contained."""
     label: str | None = None
     source: str | None = None
-    """Source of the label: ``csv`` or ``folder``."""
+    """Source of the label: ``csv``, ``folder`` or ``verdict``."""
     attributes: dict[str, str] = field(default_factory=dict)
     """Other columns of the label tables: value by column name."""
 

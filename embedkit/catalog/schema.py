@@ -165,6 +165,14 @@ STEPS: tuple[tuple[Step, ...], ...] = (
         # Truncated images, and the share of their pixels that was decoded.
         "CREATE TABLE truncated (image_id BIGINT NOT NULL, share DOUBLE NOT NULL)",
     ),
+    (
+        # The new label of the verdict relabel. One image has at most one verdict on its label
+        # (right, relabel, both, unsure), and one on whether it stays (keep, off-topic, poor).
+        "ALTER TABLE verdicts ADD COLUMN label VARCHAR",
+        # Quality measures of images, by content.
+        """CREATE TABLE quality (sha256 BLOB NOT NULL, version VARCHAR NOT NULL,
+               measures VARCHAR NOT NULL)""",
+    ),
 )
 
 

@@ -12,6 +12,10 @@ FILE_PATH = "rtrim(r.path, '/') || '/' || f.path"
 NOT_TRUNCATED = "image_id NOT IN (SELECT image_id FROM truncated)"
 """Condition on rows of ``files``. Truncated images are neither duplicates nor training data."""
 
+NEW_LABELS = """(SELECT image_id, v.label AS new_label FROM verdicts v
+                 JOIN images ON sha256 = first_sha256 WHERE verdict = 'relabel')"""
+"""Query of the images with the verdict ``relabel``: image_id, new_label."""
+
 
 def inside(alias: str, scopes: Sequence[Scope]) -> str:
     """Return a condition that selects the rows of ``alias`` (root_id, path) inside any scope."""
@@ -34,16 +38,18 @@ def inside(alias: str, scopes: Sequence[Scope]) -> str:
 def live_files(condition: str = "true") -> str:
     """Return a query of the usable, not missing files: image_id, place, label.
 
-    ``place`` is the stored absolute path; ``condition`` refers to columns of ``files``. When a file
-    has labels from several sources, one from a CSV comes before one from a folder.
+    ``place`` is the stored absolute path; ``condition`` refers to columns of ``files``. The label
+    is that of the verdict ``relabel`` on the image, or else that of the file: one from a CSV comes
+    before one from a folder.
     """
     return f"""
         WITH f AS (SELECT file_id, root_id, image_id, path FROM files
                    WHERE {condition} AND NOT missing AND NOT broken)
-        SELECT f.image_id, {FILE_PATH} AS place, l.label
+        SELECT f.image_id, {FILE_PATH} AS place, coalesce(new_label, stored_label) AS label
         FROM f JOIN roots r USING (root_id)
-        LEFT JOIN (SELECT file_id, arg_min(label, source) AS label
-                   FROM labels SEMI JOIN f USING (file_id) GROUP BY file_id) l USING (file_id)
+        LEFT JOIN (SELECT file_id, arg_min(label, source) AS stored_label
+                   FROM labels SEMI JOIN f USING (file_id) GROUP BY file_id) USING (file_id)
+        LEFT JOIN {NEW_LABELS} USING (image_id)
         WHERE true"""
 
 
@@ -54,7 +60,7 @@ def file_filter(label: str | None, folder: str | None) -> tuple[str, dict[str, s
     """
     query, values = "", {}
     if label is not None:
-        query += " AND l.label = $label"
+        query += " AND label = $label"
         values["label"] = label
     if folder is not None:
         query += " AND (place = $folder OR starts_with(place, rtrim($folder, '/') || '/'))"

@@ -13,6 +13,7 @@ from embedkit.catalog.writers.files import FileWriter
 from embedkit.catalog.writers.folders import FolderWriter
 from embedkit.catalog.writers.images import ImageWriter
 from embedkit.catalog.writers.labels import LabelWriter, SplitWriter
+from embedkit.catalog.writers.quality import QualityWriter
 from embedkit.catalog.writers.relocation import Relocation
 from embedkit.images.version import DECODER, TOLERANT_DECODER
 from embedkit.results import RemovalReport
@@ -47,6 +48,7 @@ class Writer:
         self.verdicts = VerdictWriter(session)
         self.pairs = PairWriter(session)
         self.examinations = ExaminationWriter(session)
+        self.quality = QualityWriter(session)
         self.runs = RunWriter(session, reader.runs)
 
     def commit(self, batch: Batch) -> None:

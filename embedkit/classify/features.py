@@ -20,7 +20,7 @@ from embedkit.classify.heads.embedding_head import Embedded, Model
 from embedkit.classify.heads.linear import Features
 from embedkit.classify.stored_photos import StoredPhotos
 from embedkit.errors import UnreadableImage
-from embedkit.images.decode import ImageInput, decoding, is_path, read_bytes
+from embedkit.images.decode import ImageInput, decoding, file_digest, is_path
 from embedkit.images.faults import file_errors
 from embedkit.ingest.network import resolve
 
@@ -171,7 +171,7 @@ def _digest(image: ImageInput) -> bytes | None:
         return None
     try:
         with file_errors():
-            return sha256(read_bytes(absolute(image))).digest()
+            return file_digest(absolute(image))
     except UnreadableImage:
         return None
 

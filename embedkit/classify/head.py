@@ -262,6 +262,8 @@ class Head:
             Nothing is written.
         MissingExtra
             The extra ``onnx`` is not installed.
+        UnreadableImage
+            One of ``photos`` cannot be read.
         BadInput
             The head was saved by an earlier version, its backbone is not a torch network, or
             ``path`` ends otherwise.
@@ -335,7 +337,11 @@ class Head:
             training = self._head.models[0].gallery.sha256
             some = training[:: -(-len(training) // MAX_COMPARED)]
             paths = self._stored.paths(row.tobytes() for row in some).values()
-            compared = [path for path in paths if _decodes(path)]
+            compared = [path for path in paths if _fault(path) is None]
+        else:
+            for row, image in enumerate(compared):
+                if error := _fault(image):
+                    raise UnreadableImage(error.stage, error.reason, _name(image, row)) from error
         options = ExportOptions(self._head, self._features.backbones, target, compared, tolerance)
         self._progress(Progress("exporting"))
         return options
@@ -363,13 +369,14 @@ def _as_list(images: Images) -> list[ImageInput]:
     return list(images)
 
 
-def _decodes(path: str) -> bool:
+def _fault(image: ImageInput) -> UnreadableImage | None:
+    """Return why an image cannot be decoded; None if it can."""
     try:
-        with file_errors(), decoding(path) as decoder:
+        with file_errors(), decoding(image) as decoder:
             decoder.at_least()
-    except UnreadableImage:
-        return False
-    return True
+    except UnreadableImage as error:
+        return error
+    return None
 
 
 def _target(path: str | os.PathLike[str], suffix: str) -> Path:

@@ -2,9 +2,10 @@
 
 Labels and other columns of a CSV belong to files; verdicts belong to the content of images. When a
 file is removed and the kept file has no label, it gets the label of the removed one; the same
-applies to each other column and each verdict. Contradictory values are not carried over. The
-quarantine's journal records what is carried over before the catalog is changed, so that an undo can
-take back exactly that.
+applies to each other column and each verdict. Contradictory values are not carried over, nor is a
+verdict about another label than that of the kept file, nor one that a photo is off-topic or poor.
+The quarantine's journal records what is carried over before the catalog is changed, so that an undo
+can take back exactly that.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -18,6 +19,7 @@ from embedkit.cleaning.journal import Journal
 from embedkit.cleaning.plan import CONFLICT
 from embedkit.cleaning.quarantine import Numbered
 from embedkit.results import CarriedOver, NotCarriedOver, PlanRow
+from embedkit.results.verdicts import LABEL_VERDICTS, MARKED_KINDS, verdict_parts, verdict_text
 
 CARRIED = "carried"
 TAKEN_BACK = "taken back"
@@ -25,10 +27,11 @@ TAKEN_BACK = "taken back"
 LABEL, ATTRIBUTE, VERDICT = "label", "attribute", "verdict"
 
 _Key = tuple[str, str]
-"""A kind, and the column of an attribute or the other image (hex) of a verdict; else empty."""
+"""A kind, and the column of an attribute, or the other image (hex) of a verdict, or ``label`` for a
+verdict on the label of one image; else empty."""
 _Entry = dict[str, Any]
 """An entry of the journal: one value that is carried over to a path."""
-_Verdicts = Sequence[tuple[bytes, bytes | None, str]]
+_Verdicts = Sequence[tuple[bytes, bytes | None, str, str | None]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def carry_over(
         for group in groups:
             if group.kept_file in facts:
                 values = _file_values(group, facts)
-                _add_verdicts(values, group, verdicts)
+                _add_verdicts(values, group, verdicts, facts)
                 _choose(group, values, entries, not_carried)
         if entries:
             journal.write(CARRIED, entries)
@@ -134,7 +137,10 @@ def _file_values(group: RemovedFiles, facts: dict[str, FileFacts]) -> _Values:
     values.kept_file = {key: value for key, value, _ in _items(facts[group.kept_file])}
     for number, row in group.removed:
         for key, value, source in _items(_facts_of(row, group, facts)):
-            values.add_removed(key, value, source, number, row.path)
+            if source == VERDICT:  # the verdict is carried over, and the label with it
+                values.remaining.setdefault(key, set()).add(value)
+            else:
+                values.add_removed(key, value, source, number, row.path)
     return values
 
 
@@ -157,24 +163,34 @@ def _items(facts: FileFacts | None) -> Iterator[tuple[_Key, str, str]]:
         yield (ATTRIBUTE, name), value, ""
 
 
-def _add_verdicts(values: _Values, group: RemovedFiles, verdicts: _Verdicts) -> None:
+def _add_verdicts(
+    values: _Values, group: RemovedFiles, verdicts: _Verdicts, facts: dict[str, FileFacts]
+) -> None:
     """Add the verdicts on the images of a group, except verdicts on pairs among these images.
 
     An image that another file of the group still has was not removed.
     """
     present = {row.sha256 for row in group.remaining} | {group.sha256}
     removed = {row.sha256 for _, row in group.removed} - present
-    for first, second, verdict in verdicts:
+    for first, second, verdict, label in verdicts:
         one, other = first.hex(), "" if second is None else second.hex()
+        value = verdict_text(verdict, label)
         for image, partner in ((one, other), (other, one)) if other else ((one, ""),):
             if partner in removed or partner == group.sha256:
                 continue
+            key = (VERDICT, LABEL if verdict in LABEL_VERDICTS else partner)
             if image == group.sha256:
-                values.kept_file[VERDICT, partner] = verdict
-            if image in removed:
+                values.kept_file[key] = value
+            if image in removed and verdict not in MARKED_KINDS:
                 for number, row in group.removed:
-                    if row.sha256 == image:
-                        values.add_removed((VERDICT, partner), verdict, "", number, row.path)
+                    if row.sha256 == image and (key[1] != LABEL or _same_label(row, group, facts)):
+                        values.add_removed(key, value, "", number, row.path)
+
+
+def _same_label(row: PlanRow, group: RemovedFiles, facts: dict[str, FileFacts]) -> bool:
+    """Return whether the kept file has the label of a removed one, or none."""
+    found = _facts_of(row, group, facts)
+    return facts[group.kept_file].label in (None, found and found.label)
 
 
 def _choose(
@@ -227,7 +243,7 @@ def _add_to_catalog(writer: Writer, entries: Sequence[_Entry]) -> None:
         elif entry["kind"] == ATTRIBUTE:
             attributes.setdefault(entry["name"], {})[path] = value
         else:
-            writer.verdicts.set(*_pair(entry), value)
+            writer.verdicts.set([_verdict(entry)])
     for source, by_path in labels.items():
         writer.labels.set(by_path, source)
     for name, values in attributes.items():
@@ -251,17 +267,23 @@ def _remove_from_catalog(writer: Writer, entries: Sequence[_Entry]) -> list[_Ent
         writer.reader.verdicts.of_images([bytes.fromhex(entry["image"]) for entry in verdicts])
     )
     for entry in verdicts:
-        first, second = _pair(entry)
+        first, second, verdict, label = _verdict(entry)
         one, other = (first, second) if second is None else sorted((first, second))
-        if (one, other, entry["value"]) in current:
-            writer.verdicts.clear(first, second)
+        if (one, other, verdict, label) in current:
+            writer.verdicts.clear(first, second, verdict)
             taken.append(entry)
     return taken
 
 
-def _pair(entry: _Entry) -> tuple[bytes, bytes | None]:
-    """Return the images of a verdict: that of the kept file, and the other if there is one."""
-    return bytes.fromhex(entry["image"]), bytes.fromhex(entry["name"]) or None
+def _verdict(entry: _Entry) -> tuple[bytes, bytes | None, str, str | None]:
+    """Return a verdict: the image of the kept file, the other one or None, verdict and label."""
+    other = bytes.fromhex(_other_image(entry)) or None
+    return bytes.fromhex(entry["image"]), other, *verdict_parts(entry["value"])
+
+
+def _other_image(entry: _Entry) -> str:
+    """Return the other image (hex) of a verdict; empty for one on a single image."""
+    return "" if entry["name"] == LABEL else str(entry["name"])
 
 
 def _key_fields(entry: _Entry) -> _Entry:
@@ -281,8 +303,8 @@ def _pending(journal: Journal) -> list[_Entry]:
 
 def _report(writer: Writer, entries: Sequence[_Entry]) -> tuple[CarriedOver, ...]:
     """Return entries for a report, with the other image of a verdict by path, if one is known."""
-    others = [entry["name"] for entry in entries if entry["kind"] == VERDICT and entry["name"]]
-    ids = writer.reader.images.ids([bytes.fromhex(digest) for digest in others])
+    others = [_other_image(entry) for entry in entries if entry["kind"] == VERDICT]
+    ids = writer.reader.images.ids([bytes.fromhex(digest) for digest in others if digest])
     files = writer.reader.files.of_images(list(ids.values()))
     paths = {digest.hex(): files[key][0].path for digest, key in ids.items() if key in files}
     return tuple(
@@ -293,7 +315,7 @@ def _report(writer: Writer, entries: Sequence[_Entry]) -> tuple[CarriedOver, ...
             attribute=entry["name"] if entry["kind"] == ATTRIBUTE else None,
             value=entry["value"] if entry["kind"] == ATTRIBUTE else None,
             verdict=entry["value"] if entry["kind"] == VERDICT else None,
-            other=(paths.get(entry["name"], entry["name"]) or None)
+            other=(paths.get(_other_image(entry), _other_image(entry)) or None)
             if entry["kind"] == VERDICT
             else None,
         )

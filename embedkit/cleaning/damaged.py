@@ -34,7 +34,8 @@ def add_damaged_rows(
     blurred and blurred copies are not allowed. A damaged file that could also be a copy of a
     different picture gets no row.
     """
-    damaged = find_damaged_images(catalog, progress)
+    planned = {row.sha256 for row in rows}
+    damaged = [one for one in find_damaged_images(catalog, progress) if one.sha256 not in planned]
     if not damaged:
         return list(rows)
     with catalog.read() as reader:

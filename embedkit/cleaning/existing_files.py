@@ -1,12 +1,12 @@
 """Checks of the files on disk for a plan: protected, missing and hard-linked files."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
-from embedkit.cleaning.plan import REMOVE, REVIEW
+from embedkit.cleaning.plan import REMOVE, REVIEW, SYMLINK_REASON
 from embedkit.duplicates.pair_search import EXACT
 from embedkit.errors import BadInput
 from embedkit.results import DuplicateGroup, Duplicates, GroupMember, PlanRow
@@ -31,15 +31,17 @@ def check_protected(catalog: Catalog, protected: Sequence[str]) -> None:
             )
 
 
-def drop_missing_files(found: Duplicates) -> Duplicates:
+def drop_missing_files(found: Duplicates, without: Collection[str] = ()) -> Duplicates:
     """Return groups of duplicates without missing files, and without groups of a single file.
+
+    Images ``without`` count as missing; they are given by their SHA-256 (hex).
 
     The members of a group were each compared with its representative. If all files of the
     representative are missing, the remaining members were not compared with each other, so only
     those with the same bytes stay together. The others form groups again after the next ``add`` has
     recorded the missing files.
     """
-    groups = [part for group in found.groups for part in _existing_parts(group)]
+    groups = [part for group in found.groups for part in _existing_parts(group, without)]
     return replace(found, groups=tuple(groups))
 
 
@@ -63,9 +65,34 @@ def review_hard_links(rows: Sequence[PlanRow]) -> list[PlanRow]:
     return result
 
 
-def _existing_parts(group: DuplicateGroup) -> list[DuplicateGroup]:
-    """Return the groups that the existing files of a group form."""
-    existing = [member for member in group.members if os.path.exists(member.path)]
+def by_real_path(kept: Iterable[str]) -> dict[str, str]:
+    """Return the paths of kept files by their real path; the first one, where several are equal."""
+    found: dict[str, str] = {}
+    for path in kept:
+        found.setdefault(os.path.realpath(path), path)
+    return found
+
+
+def alias_reason(path: str, kept: Mapping[str, str]) -> str:
+    """Return why a path is only another name of a file; empty if it is a file of its own.
+
+    ``kept`` contains the kept files by real path.
+    """
+    if os.path.islink(path):
+        return SYMLINK_REASON
+    kept_file = kept.get(os.path.realpath(path))
+    if kept_file is not None:
+        return f"the same file as {shown(kept_file)}, which is kept, through a linked folder"
+    return ""
+
+
+def _existing_parts(group: DuplicateGroup, without: Collection[str]) -> list[DuplicateGroup]:
+    """Return the groups that the existing files of a group form, without some images."""
+    existing = [
+        member
+        for member in group.members
+        if member.sha256 not in without and os.path.exists(member.path)
+    ]
     if len(existing) == len(group.members):
         return [group]
     if any(member.sha256 == group.members[0].sha256 for member in existing):

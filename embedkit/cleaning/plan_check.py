@@ -6,10 +6,11 @@ from pathlib import Path
 
 from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
-from embedkit.cleaning.plan import plan_id
+from embedkit.cleaning.plan import REMOVE, plan_id
 from embedkit.cleaning.quarantine import QuarantineFolder
 from embedkit.errors import BadInput
 from embedkit.results import DAMAGED, PlanRow
+from embedkit.results.verdicts import MARKED_KINDS
 
 
 def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path) -> None:
@@ -19,7 +20,8 @@ def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path)
     in these cases: its path is that of a known file and its digest that of a known image; or this
     plan, with its quarantine below ``root``, moved the file before, even if the catalog has
     forgotten it; or nothing is at its path and the image is known, for example after a file was
-    renamed. A row of a damaged file is valid, whatever its digest, if the workspace knows the file
+    renamed. A row that removes a photo as off-topic or poor is valid only if the photo has this
+    verdict. A row of a damaged file is valid, whatever its digest, if the workspace knows the file
     or could not decode it, or if nothing is at its path. Files below ``root`` are never photos of
     the workspace.
     """
@@ -27,6 +29,10 @@ def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path)
         known = set(reader.files.facts([row.path for row in rows]))
         known |= {item.path for item in reader.failures.all() if item.stage == "decode"}
         images = reader.images.ids(list({bytes.fromhex(row.sha256) for row in rows}))
+        marked = [bytes.fromhex(row.sha256) for row in rows if row.kind in MARKED_KINDS]
+        verdicts = {
+            (sha256.hex(), verdict) for sha256, _, verdict, _ in reader.verdicts.of_images(marked)
+        }
     history = QuarantineFolder(root / plan_id(rows)).history()
     quarantine = os.path.realpath(root)
     for number, row in enumerate(rows, 1):
@@ -39,6 +45,8 @@ def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path)
             continue
         elif row.kind != DAMAGED and bytes.fromhex(row.sha256) not in images:
             why = "does not have the content of any photo of this workspace"
+        elif _needs_verdict(row) and (row.sha256, row.kind) not in verdicts:
+            why = f"does not have the verdict {row.kind}"
         elif row.path in known or not os.path.lexists(row.path):
             continue
         else:
@@ -47,3 +55,8 @@ def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path)
             f"{name}: {shown(row.path)} {why}; nothing was moved. Apply a plan that "
             "'embedkit clean' has made for this workspace"
         )
+
+
+def _needs_verdict(row: PlanRow) -> bool:
+    """Return whether a row removes a photo because of a verdict."""
+    return row.action == REMOVE and row.kind in MARKED_KINDS

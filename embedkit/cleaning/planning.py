@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from embedkit._internal.paths import is_within, shown
+from embedkit.cleaning.existing_files import alias_reason, by_real_path
 from embedkit.cleaning.plan import (
     CONFLICT,
     DROP_ALL,
@@ -14,7 +15,6 @@ from embedkit.cleaning.plan import (
     KEEP_ONE,
     REMOVE,
     REVIEW,
-    SYMLINK_REASON,
 )
 from embedkit.cleaning.ranking import (
     Candidate,
@@ -160,14 +160,14 @@ class _Planner:
             sure = set()
         labels = sorted({member.label for member in group.members if member.label is not None})
         reason = f"the same picture is labelled {' and '.join(shown(label) for label in labels)}"
-        kept = _by_real_path([one for one in group.members if self._keep_reason(one)])
+        kept = by_real_path(one.path for one in group.members if self._keep_reason(one))
         decided = {}
         for member in group.members:
             if keep_reason := self._keep_reason(member):
                 decided[member.path] = _Decision(KEEP, keep_reason)
                 continue
             is_removed = member.path in sure
-            alias = _alias_reason(member, kept) if is_removed else ""
+            alias = alias_reason(member.path, kept) if is_removed else ""
             decided[member.path] = (
                 _Decision(REMOVE, reason)
                 if is_removed and not alias
@@ -204,14 +204,14 @@ class _Planner:
         files = {member.path: _candidate(member, metadata) for member in group.members}
         kept_files = [member for member in group.members if self._keep_reason(member)]
         kept_files = kept_files or [self._best(group, files)]
-        kept = _by_real_path(kept_files)
+        kept = by_real_path(one.path for one in kept_files)
         kept_paths = {member.path for member in kept_files}
         decided: dict[str, _Decision] = {}
         for_review: list[GroupMember] = []
         for member in group.members:
             if member.path in kept_paths:
                 continue
-            if alias := _alias_reason(member, kept):
+            if alias := alias_reason(member.path, kept):
                 decided[member.path] = _Decision(REVIEW, alias)
             elif not self._is_unrelated(member, kept_files):
                 decided[member.path] = self._decide(member, kept_files, files)
@@ -456,10 +456,6 @@ def _may_be_kept(member: GroupMember) -> bool:
     )
 
 
-def _by_real_path(kept_files: Sequence[GroupMember]) -> dict[str, GroupMember]:
-    return {os.path.realpath(member.path): member for member in reversed(kept_files)}
-
-
 def _candidate(member: GroupMember, metadata: Mapping[str, FileMetadata]) -> Candidate:
     return Candidate(
         member.path, member.width, member.height, member.bytes, metadata.get(member.sha256)
@@ -472,16 +468,3 @@ def _best_reason(kept_file: Candidate, preferred: Sequence[Preference]) -> str:
         return camera_reason(kept_file)
     reasons = list(dict.fromkeys(one.why for one in preferred if one.prefers_first))
     return "the best of its group" + (f": it {' and '.join(reasons[:2])}" if reasons else "")
-
-
-def _alias_reason(member: GroupMember, kept: Mapping[str, GroupMember]) -> str:
-    """Return why a path is only another name of a file; empty if it is a file of its own.
-
-    ``kept`` contains the kept files by real path.
-    """
-    if os.path.islink(member.path):
-        return SYMLINK_REASON
-    kept_file = kept.get(os.path.realpath(member.path))
-    if kept_file is not None:
-        return f"the same file as {shown(kept_file.path)}, which is kept, through a linked folder"
-    return ""

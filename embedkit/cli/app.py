@@ -9,13 +9,13 @@ import click
 
 from embedkit._internal.artifacts import storage_error
 from embedkit._internal.paths import shown
-from embedkit.cli import classify, clean, compare, find, heads, manage, show, streams
+from embedkit.cli import classify, clean, compare, find, heads, manage, review, show, streams
 from embedkit.errors import DamagedCache, EmbedkitError
 from embedkit.version import __version__
 
 SECTIONS = {
     "Find similar photos": find.COMMANDS,
-    "Clean up duplicates": clean.COMMANDS,
+    "Clean a collection": (*clean.COMMANDS, review.review),
     "Compare backbones": compare.COMMANDS,
     "Classify photos": (*classify.COMMANDS, *heads.COMMANDS),
     "Manage a workspace": manage.COMMANDS,

@@ -24,6 +24,7 @@ from embedkit.cli.options import (
     split_items,
     workspace_argument,
 )
+from embedkit.cli.verdict import verdict
 from embedkit.errors import BadInput
 from embedkit.results import ApplyReport, EmptyReport, UndoReport
 
@@ -119,47 +120,6 @@ def duplicates(
 
 
 @click.command()
-@click.argument("first", type=PATH, metavar="A")
-@click.argument("second", required=False, type=PATH, metavar="[B]")
-@click.option(
-    "--duplicate", "verdict", flag_value="duplicate", help="A and B show the same picture."
-)
-@click.option(
-    "--different", "verdict", flag_value="different", help="A and B show different pictures."
-)
-@click.option("--keep", "verdict", flag_value="keep", help="Every plan keeps A.")
-@click.option("--forget", "verdict", flag_value="forget", help="Remove the verdict.")
-@options
-def verdict(
-    first: Path, second: Path | None, verdict: str | None, workspace: Path, as_json: bool
-) -> None:
-    """Store your decision about two photos or one. It applies to their content, under any name.
-
-    Examples:
-
-    \b
-        embedkit verdict photos/temple/1.jpg photos/temple/2.jpg --different
-        embedkit verdict photos/temple/1.jpg --keep
-    """
-    from embedkit.workspace import Workspace
-
-    if verdict is None:
-        raise BadInput("no verdict; give --duplicate, --different, --keep or --forget")
-    verdicts = Workspace(workspace).verdicts
-    if verdict == "forget":
-        verdicts.clear(first, second)
-    else:
-        verdicts.set(verdict, first, second)
-    if as_json:
-        stored = None if verdict == "forget" else verdict
-        show.print_json({"a": str(first), "b": second and str(second), "verdict": stored})
-    else:
-        show.print_line(
-            "forgotten" if verdict == "forget" else "stored; you will not be asked again"
-        )
-
-
-@click.command()
 @click.option("--plan", type=TABLE, required=True, metavar="FILE", help="The CSV to write.")
 @click.option(
     "--conflicts",
@@ -168,7 +128,15 @@ def verdict(
     metavar="POLICY",
     help="For copies with different labels: review, or drop-all (remove every copy).",
 )
-@_kinds
+@click.option(
+    "--kind",
+    "--kinds",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    help="exact, pixels, combined, perceptual or semantic duplicates, and photos that you marked "
+    "off-topic or poor; repeatable, or a list with commas.  [default: exact,pixels,combined]",
+)
 @click.option(
     "--protect",
     type=PATH,

@@ -76,14 +76,17 @@ def labels(
         report = ws.labels.from_folders(from_folders)
     if from_csv is not None:
         report = ws.labels.from_csv(from_csv, root=root)
-    counts = ws.info().labels
+    content = ws.info()
     if report is not None:
         show_manage.skipped_labels(report)
     if as_json:
-        show.print_json({"labels": counts} | ({} if report is None else asdict(report)))
+        counts = {"labels": content.labels, "relabelled": content.relabelled}
+        show.print_json(counts | ({} if report is None else asdict(report)))
     else:
-        for label, count in counts.items():
+        for label, count in content.labels.items():
             show.print_line(f"{count:>8}  {shown(label)}")
+        if content.relabelled:
+            show.print_line(f"{content.relabelled} of them from verdicts")
 
 
 @click.command()

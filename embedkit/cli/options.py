@@ -39,6 +39,8 @@ class _OutputFile(_Path):
 
 
 PATH = _Path(path_type=Path)
+WORD_OR_PATH = _Path()
+"""A path, or another word, as it was given."""
 PAGE = _OutputFile(".html", ".htm")
 TABLE = _OutputFile(".csv")
 LATEX = _OutputFile(".tex")

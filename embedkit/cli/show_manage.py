@@ -26,7 +26,8 @@ def info_summary(info: WorkspaceInfo) -> None:
     print_line(f"photos     {files}, {images}{missing}")
     if info.labels:
         named = ", ".join(f"{shown(label)} {count}" for label, count in info.labels.items())
-        print_line(f"labels     {named}")
+        given = f"; {info.relabelled} from verdicts" if info.relabelled else ""
+        print_line(f"labels     {named}{given}")
     if info.specs:
         _specs_table(info.specs)
     elif info.images:

@@ -14,8 +14,6 @@ from embedkit.catalog import Catalog, LiveFile
 from embedkit.duplicates.evidence import WEIGHTS, Evidence, Fingerprints
 from embedkit.duplicates.examiner import Examiner
 from embedkit.duplicates.groups import (
-    DIFFERENT,
-    KEEP,
     GroupImage,
     Links,
     build_groups,
@@ -24,10 +22,13 @@ from embedkit.duplicates.groups import (
 )
 from embedkit.duplicates.pair_search import (
     EXACT,
+    PERCEPTUAL,
+    PIXELS,
     SEMANTIC,
     DuplicateOptions,
     Limits,
     PairSearchResult,
+    duplicate_options,
     find_pairs,
 )
 from embedkit.duplicates.pixels import RULE_VERSION, PixelDigests, pixel_digests
@@ -36,6 +37,7 @@ from embedkit.errors import EmptyWorkspace
 from embedkit.images.version import DECODER
 from embedkit.index.index import Index
 from embedkit.results import DuplicateGroup, Duplicates, ProgressCallback
+from embedkit.results.verdicts import DIFFERENT, KEEP
 
 _STORED_LIMITS = {"any_orientation": "turned", "similarity": "alike"}
 """Names of limits in the catalog, where they differ from those of the fields."""
@@ -129,6 +131,27 @@ def duplicate_pairs(
     pairs = [(one, other) for one, near in links.items() for other in near if one < other]
     first, second = np.array(pairs, np.int64).reshape(-1, 2).T
     return first, second
+
+
+def copy_links(catalog: Catalog, index: Index, empty: Index, progress: ProgressCallback) -> Links:
+    """Return the links between images that are probably copies, without a search by embedding.
+
+    If the catalog has the result of a search with the default options, the links are its pairs.
+    Otherwise they are the pairs with equal pixels or similar perceptual hashes, which takes seconds
+    for a million images; the search uses ``empty``, an index without embeddings, and is not stored.
+    Verdicts are applied.
+    """
+    options = duplicate_options(())
+    with catalog.read() as reader:
+        table, verdicts = reader.images.fingerprints(), reader.verdicts.all()
+        cached = reader.pairs.of_search(_search_key(table, index, options))
+    if cached is not None:
+        found = _from_stored(*cached)
+    else:
+        options = duplicate_options((EXACT, PIXELS, PERCEPTUAL))
+        fingerprints = load_fingerprints(catalog, table)
+        found = find_pairs(fingerprints, empty, options, pixel_digester(catalog), progress)
+    return build_links(found.pairs, options.kinds, found.limits, verdicts)
 
 
 def to_result(

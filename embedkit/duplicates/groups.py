@@ -16,12 +16,9 @@ from embedkit.duplicates.pair_search import (
     Limits,
     matches_kinds,
 )
-from embedkit.errors import BadInput
 from embedkit.results import COPY, OPEN, DuplicateGroup, Examination, GroupMember
 from embedkit.results import DIFFERENT as DIFFERENT_PICTURES
-
-DUPLICATE, DIFFERENT, KEEP = VERDICTS = ("duplicate", "different", "keep")
-"""The verdicts: two images are duplicates, or are not; one image is to be kept."""
+from embedkit.results.verdicts import DIFFERENT, DUPLICATE
 
 STRENGTH = (EXACT, PIXELS, COMBINED, PERCEPTUAL, SEMANTIC)
 """The kinds of duplicates, the most reliable first."""
@@ -117,18 +114,6 @@ Links = dict[int, dict[int, Link]]
 
 Examine = Callable[[Sequence[tuple[int, int]]], Mapping[tuple[int, int], Examination]]
 """Maps pairs of image ids, the smaller first, to their examinations."""
-
-
-def check_verdict(verdict: str | None, images: int) -> None:
-    """Raise :class:`BadInput` for an invalid verdict on a number of images.
-
-    None, which clears a verdict, is always valid.
-    """
-    if verdict is not None and (verdict not in VERDICTS or images != (1 if verdict == KEEP else 2)):
-        raise BadInput(
-            "invalid verdict; give 'duplicate' or 'different' for two images, 'keep' for one, or "
-            "None to clear the verdict"
-        )
 
 
 def build_links(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, cached_property
 from hashlib import sha256
-from typing import TypeGuard
+from typing import BinaryIO, TypeGuard
 
 import numpy as np
 from PIL import Image
@@ -39,6 +39,7 @@ GUESSED_DEPTH = (
 BROKEN_PROFILE = "a colour profile that is invalid and was ignored"
 """Warnings in :attr:`Decoder.warnings`."""
 
+_PART = 1 << 20
 _DCT_SCALES = (8, 4, 2)
 _SCALED_FORMATS = ("JPEG", "MPO", raw.PREVIEW)
 _large_lock = threading.RLock()
@@ -49,6 +50,32 @@ def read_bytes(path: str) -> bytes:
 
     Raises :class:`UnreadableImage` (stage ``read``) when it cannot be read.
     """
+    with _regular_file(path) as (file, size):
+        # One more byte detects files without an end and files that grow.
+        data: bytes | None = file.read(size + 1)
+    if data is None:
+        raise UnreadableImage("read", "it contains no data")
+    if len(data) > size:
+        raise UnreadableImage("read", "it grew while it was read")
+    return data
+
+
+def file_digest(path: str) -> bytes:
+    """Return the SHA-256 of a regular file without keeping its bytes in memory.
+
+    Raises :class:`UnreadableImage` as :func:`read_bytes` does.
+    """
+    with _regular_file(path) as (file, size):
+        digest, remaining = sha256(), size
+        while remaining > 0 and (part := file.read(min(_PART, remaining))):
+            digest.update(part)
+            remaining -= len(part)
+    return digest.digest()
+
+
+@contextmanager
+def _regular_file(path: str) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a regular file that is not too large; yield it and its size in bytes."""
     try:
         descriptor = os.open(
             path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -59,15 +86,9 @@ def read_bytes(path: str) -> bytes:
                 raise UnreadableImage("read", "not a regular file")
             if status.st_size > MAX_FILE_BYTES:
                 raise UnreadableImage("read", f"larger than {MAX_FILE_BYTES / 1e9:.1f} GB")
-            # One more byte detects files without an end and files that grow.
-            data: bytes | None = file.read(status.st_size + 1)
+            yield file, status.st_size
     except OSError as error:
         raise UnreadableImage("read", error.strerror or str(error)) from error
-    if data is None:
-        raise UnreadableImage("read", "it contains no data")
-    if len(data) > status.st_size:
-        raise UnreadableImage("read", "it grew while it was read")
-    return data
 
 
 def exclusive(pixels: int) -> AbstractContextManager[object]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from embedkit.catalog.writer import Writer
 
 PATH, LABEL = "path", "label"
-_CHANGED = "the file has changed since it was added; run 'embedkit add' and read the table again"
+CHANGED = "the file has changed since it was added; run 'embedkit add' and read the table again"
 
 
 def as_label(text: str) -> str:
@@ -177,14 +177,14 @@ def read_table(catalog: Catalog, source: Path, column: str, root: str | None = N
             if values_of_line:
                 rows.append((line, cells[PATH], values_of_line))
     base = absolute(source.parent) if root is None else root
-    places = _resolved_paths(catalog, [cell for _, cell, _ in rows], base, root is not None)
-    changed = _changed(catalog, [path for path, is_known in places if is_known])
+    places = resolved_paths(catalog, [cell for _, cell, _ in rows], base, root is not None)
+    changed = changed_files(catalog, [path for path, is_known in places if is_known])
 
     values: dict[str, dict[str, str]] = {name: {} for name in names}
     unknown: dict[str, str] = {}
     for (line, cell, values_of_line), (path, is_known) in zip(rows, places, strict=True):
         if path in changed:
-            skipped.append(SkippedLine(line, _CHANGED))
+            skipped.append(SkippedLine(line, CHANGED))
             continue
         if not is_known:
             unknown.setdefault(path, cell)
@@ -196,7 +196,7 @@ def read_table(catalog: Catalog, source: Path, column: str, root: str | None = N
     return FileTable(values, unknown, tuple(skipped), base)
 
 
-def _changed(catalog: Catalog, known: list[str]) -> set[str]:
+def changed_files(catalog: Catalog, known: list[str]) -> set[str]:
     """Return the known files whose content on disk is not the one that was added."""
     with catalog.read() as reader:
         stamps = reader.files.sizes_and_mtimes(known)
@@ -210,10 +210,14 @@ def _changed(catalog: Catalog, known: list[str]) -> set[str]:
     return changed
 
 
-def _resolved_paths(
-    catalog: Catalog, cells: list[str], base: str, has_root: bool
+def resolved_paths(
+    catalog: Catalog, cells: list[str], base: str, has_root: bool = False
 ) -> list[tuple[str, bool]]:
-    """Return the absolute path of each cell, and whether it is in the workspace."""
+    """Return the absolute path of each cell, and whether it is in the workspace.
+
+    Relative paths start at ``base``, below which paths with a drive letter are found if it
+    ``has_root``.
+    """
     found = [absolute(os.path.join(base, from_stored(cell))) for cell in cells]
     with catalog.read() as reader:
         known = reader.files.known(found)

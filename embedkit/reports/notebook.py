@@ -21,9 +21,11 @@ from embedkit.results import (
     Matches,
     Prediction,
     Predictions,
+    Review,
 )
 from embedkit.results.evaluation import MAIN_METRICS
 from embedkit.results.result import BOOL, FLOAT, INT, Result
+from embedkit.results.review import LABELS
 from embedkit.workspace.plan import Plan
 
 SIDE = 160
@@ -243,6 +245,28 @@ def _prediction_strip(item: Prediction, photos: Photos) -> Strip:
 
 
 @_view.register
+def _(review: Review) -> View:
+    first = review.items[:PHOTOS_SHOWN]
+    photos = numbered_photos((item.path for item in first), SIDE)
+    word = "suggested: " if review.what == LABELS else ""
+    cards = [
+        _card(
+            photos,
+            item.path,
+            item.label,
+            head=f"{word}{shown(item.suggestion or '')}",
+            detail=shown(item.reason),
+        )
+        for item in first
+    ]
+    return View(
+        shown(review._summary()),
+        [Strip(cards, more=_more(len(review.items) - len(first), "photo", "photos"))],
+        notes=[shown(note) for note in review.notes],
+    )
+
+
+@_view.register
 def _(comparison: Comparison) -> View:
     first, tests = comparison.backbones[0], comparison.tests
     with_best = {test.other: test for test in tests if test.backbone == first.backbone}
@@ -341,7 +365,9 @@ def _frame_notes(groups: Sequence[object], meaning: str) -> list[str]:
 
 
 def _failure_notes(failures: Iterable[Failure]) -> list[str]:
-    return [f"{shown(item.path)}: {shown(item.reason)}" for item in list(failures)[:ROWS_SHOWN]]
+    listed = [f"{shown(item.path)}: {shown(item.reason)}" for item in failures]
+    more = len(listed) - ROWS_SHOWN
+    return listed[:ROWS_SHOWN] + ([f"and {counted(more, 'more file')}"] if more > 0 else [])
 
 
 def _value_text(value: object) -> str:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import json
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,29 @@ def filled(template: str, **values: object) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(version=__version__, **values)
+
+
+def script_json(value: object) -> str:
+    """Return JSON in ASCII without markup, so that no text in it can end the script element."""
+    text = json.dumps(value, separators=(",", ":"))
+    for char in "<>&":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
+
+
+def content_policy(style: str, script: str) -> str:
+    """Return a content security policy that allows only this style and this script.
+
+    Images may be data URLs, and local files for the enlarged view.
+    """
+    style_hash, script_hash = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (style, script)
+    )
+    return (
+        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
+        "img-src data: file:; base-uri 'none'; form-action 'none'"
+    )
 
 
 Photos: TypeAlias = dict[str, dict[str, object]]

@@ -5,19 +5,13 @@ and opens a page of thousands of groups at once; the script builds only the grou
 browser without scripts shows all groups, read-only.
 """
 
-import base64
-import json
 import os
 import re
 import shlex
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
-from itertools import groupby, repeat
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
 
-from embedkit._internal.cores import usable_cores
 from embedkit._internal.paths import shown
 from embedkit._internal.text import size_text
 from embedkit.cleaning import plan
@@ -31,13 +25,11 @@ from embedkit.cleaning.plan import (
     plan_cells,
     plan_id,
 )
-from embedkit.errors import UnreadableImage
-from embedkit.images.decode import Decoder, decoding, read_bytes
-from embedkit.images.faults import file_errors
-from embedkit.images.partial import decode_partial
-from embedkit.reports.page import relative_to, small_webp, write_page
-from embedkit.reports.photo_facts import Fact, facts_of, modified
-from embedkit.results import CHANGES, DAMAGED, PlanRow, Progress, ProgressCallback, no_progress
+from embedkit.reports.page import content_policy, relative_to, script_json, write_page
+from embedkit.reports.photo_facts import Fact, modified
+from embedkit.reports.photos import Photo, Source, photos_of
+from embedkit.results import CHANGES, DAMAGED, PlanRow, ProgressCallback, no_progress
+from embedkit.results.verdicts import OFF_TOPIC, POOR
 
 SIDES = ((2_000, 400), (6_000, 320), (20_000, 200))
 """Pairs: a maximum number of images on a page, and the longest side of their thumbnails, pixels."""
@@ -61,6 +53,8 @@ KINDS = {
     "combined": "all evidence combined: embeddings, hashes and a comparison at 16 x 16 pixels",
     DAMAGED: "a truncated file whose decoded part equals that of an intact file",
     INTACT: "an intact file with a damaged copy",
+    OFF_TOPIC: "a photo that you marked off-topic: it does not belong to the collection",
+    POOR: "a photo that you marked poor: its quality is too low",
     "conflict": "the same picture under different labels: at most one of them is right",
 }
 SCORE_MEANING = (
@@ -70,19 +64,6 @@ SCORE_MEANING = (
 ALWAYS = frozenset({"pixels", "bytes"})
 """Facts that every file has on the page; others are shown only where files of a group differ."""
 _ID = re.compile(rb'"id": ?"([0-9a-f]{12})", ?"name":')
-
-
-class _Photo(NamedTuple):
-    """Thumbnail and facts of an image, for all files that contain it."""
-
-    address: str | None
-    """The thumbnail as a data URL; None if there is none."""
-    note: str
-    """Why there is no thumbnail."""
-    pixels: str
-    """Width and height of the upright image; empty if it is unreadable."""
-    facts: list[Fact]
-    """Facts in the metadata of the file."""
 
 
 def plan_of_page(page: Path) -> str | None:
@@ -152,7 +133,7 @@ def write_plan_page(
         hues=sorted(set(hues.values())),
         total=len(groups),
         groups=(_group(members, folder, photos, hues) for members in groups),
-        data=_json(
+        data=script_json(
             {
                 "id": plan_id(rows),
                 "name": target.stem.encode("utf-8", "replace").decode(),
@@ -166,7 +147,7 @@ def write_plan_page(
                 "states": {state: word for state, (word, _) in STATES.items()},
             }
         ),
-        policy=_policy,
+        policy=content_policy,
     )
 
 
@@ -191,51 +172,14 @@ def _is_conflict(members: Sequence[PlanRow]) -> bool:
     return len({row.label for row in members} - {None}) > 1
 
 
-def _photos(rows: Sequence[PlanRow], progress: ProgressCallback) -> dict[str, _Photo]:
-    """Return the photo of each digest, decoded from the first file that contains it."""
+def _photos(rows: Sequence[PlanRow], progress: ProgressCallback) -> dict[str, Photo]:
+    """Return the photo of each digest."""
     paths: dict[str, list[str]] = {}
     for row in rows:
         paths.setdefault(row.sha256, []).append(row.path)
     side = next((side for limit, side in SIDES if len(paths) <= limit), SMALLEST_SIDE)
-    photos = {}
-    with ThreadPoolExecutor(usable_cores()) as pool:  # decoding releases the GIL
-        results = pool.map(_photo, paths, paths.values(), repeat(side))
-        for digest, photo in zip(paths, results, strict=True):
-            photos[digest] = photo
-            progress(Progress("drawing thumbnails", len(photos), len(paths)))
-    return photos
-
-
-def _photo(digest: str, paths: Iterable[str], side: int) -> _Photo:
-    """Return the photo of a digest; if none of its files can be shown, a note about the first."""
-    note = ""
-    for path in paths:
-        try:
-            with file_errors(), decoding(path, reduced=True) as decoder:
-                if decoder.sha256 == digest:
-                    address, (width, height) = _thumbnail(decoder, path, side)
-                    return _Photo(address, "", f"{width} × {height}", facts_of(decoder))
-        except UnreadableImage as error:
-            note = note or f"cannot be read: {error.reason}"
-        else:
-            note = note or "changed since the plan was made"
-    return _Photo(None, note, "", [])
-
-
-def _thumbnail(decoder: Decoder, path: str, side: int) -> tuple[str, tuple[int, int]]:
-    """Return a thumbnail as a data URL, and the size of the image.
-
-    The thumbnail of a damaged image contains the part that can be decoded.
-    """
-    try:
-        return small_webp(decoder.at_least(long=side), side), decoder.size
-    except UnreadableImage as error:
-        try:
-            with decoder.exclusive():
-                image, _ = decode_partial(read_bytes(path))
-                return small_webp(image, side), image.size
-        except UnreadableImage:
-            raise error from None
+    sources = {digest: Source(files, side) for digest, files in paths.items()}
+    return photos_of(sources, "the plan was made", progress)
 
 
 def _size_on_disk(path: str) -> int:
@@ -249,7 +193,7 @@ def _size_on_disk(path: str) -> int:
 def _group(
     numbered: Sequence[tuple[int, PlanRow]],
     folder: str,
-    photos: dict[str, _Photo],
+    photos: dict[str, Photo],
     hues: dict[str, int],
 ) -> dict[str, object]:
     members = [row for _, row in numbered]
@@ -296,7 +240,7 @@ def _group(
     }
 
 
-def _facts(row: PlanRow, photo: _Photo) -> list[Fact]:
+def _facts(row: PlanRow, photo: Photo) -> list[Fact]:
     try:
         status = os.stat(row.path)
     except OSError as error:
@@ -307,25 +251,3 @@ def _facts(row: PlanRow, photo: _Photo) -> list[Fact]:
     if not photo.pixels:
         return facts
     return [Fact("pixels", photo.pixels, "Width and height of the upright photo, pixels"), *facts]
-
-
-def _json(value: object) -> str:
-    """Return JSON in ASCII without markup, so that no text in it can end the script element."""
-    text = json.dumps(value, separators=(",", ":"))
-    for char in "<>&":
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return text
-
-
-def _policy(style: str, script: str) -> str:
-    """Return a content security policy that allows only this style and this script.
-
-    Images may be data URLs, and local files for the enlarged view.
-    """
-    style_hash, script_hash = (
-        base64.b64encode(sha256(text.encode()).digest()).decode() for text in (style, script)
-    )
-    return (
-        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
-        "img-src data: file:; base-uri 'none'; form-action 'none'"
-    )

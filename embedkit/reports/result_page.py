@@ -13,6 +13,7 @@ from embedkit.results import (
     Matches,
     Predictions,
     ProgressCallback,
+    Review,
     no_progress,
 )
 from embedkit.results.result import Result
@@ -45,6 +46,10 @@ def write_result_page(
             from embedkit.reports.evaluation_page import write_evaluation_page
 
             write_evaluation_page(target, result)
+        case Review():
+            from embedkit.reports.review_page import write_review_page
+
+            write_review_page(target, result, progress)
         case Plan():
             from embedkit.reports.plan_page import write_plan_page
 

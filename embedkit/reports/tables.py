@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,13 +83,15 @@ def _named(tables: Mapping[str, Table], name: str | None) -> Table:
     return tables[name]
 
 
-def _write(target: Path, table: Table) -> None:
+def table_cells(table: Table) -> Iterator[list[Any]]:
+    """Yield the cells of each row of a CSV, before their conversion to text."""
     kinds = table.columns.values()
-    write_table(
-        target,
-        list(table.columns),
-        ([_cell(*cell) for cell in zip(row, kinds, strict=True)] for row in table.rows),
-    )
+    for row in table.rows:
+        yield [_cell(*cell) for cell in zip(row, kinds, strict=True)]
+
+
+def _write(target: Path, table: Table) -> None:
+    write_table(target, list(table.columns), table_cells(table))
 
 
 def _valid(value: Any, kind: str) -> Any:

@@ -208,7 +208,7 @@ class ExportReport:
     path : str
         Absolute path of the file.
     bytes : int
-        Size of the graph.
+        Size of the file, or of both files for OpenVINO.
     gallery_photos, gallery_bytes : int
         Training photos in the graph, and the size of their float16 embeddings.
     compared : int

@@ -20,10 +20,11 @@ class PlanRow:
     kind : str
         Why the file is in its group: ``exact``, ``pixels``, ``combined``, ``perceptual`` or
         ``semantic``; ``conflict`` for copies under different labels; ``damaged`` for a truncated
-        copy; ``intact`` for a file that is in the group only because of its damaged copies.
+        copy; ``intact`` for a file that is in the group only because of its damaged copies;
+        ``off-topic`` or ``poor`` for a photo with this verdict.
     score : float or None
         Confidence that the file is a copy of the group's representative, 0 to 1; None for
-        ``damaged`` and ``intact``.
+        ``damaged``, ``intact``, ``off-topic`` and ``poor``.
     label : str or None
         Label of the file.
     reason : str
@@ -94,8 +95,9 @@ class CarriedOver:
         Absolute path of the removed file.
     attribute, value : str or None
         Name and value of another column of a label table.
-    verdict : {'keep', 'duplicate', 'different'} or None
-        The verdict about ``path``, or about ``path`` and ``other``.
+    verdict : str or None
+        The verdict about ``path``, such as ``keep`` or ``relabel=cat``, or about ``path`` and
+        ``other``.
     other : str or None
         Path of the other image of a verdict, or its SHA-256 if no file of it is known.
     """

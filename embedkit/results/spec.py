@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 PIPELINE_VERSION = 2
@@ -75,12 +76,12 @@ class EmbeddingSpec:
     alpha: str = "contrast"
     pipeline: int = PIPELINE_VERSION
 
-    @property
+    @cached_property
     def canonical_json(self) -> str:
         """The spec as JSON with sorted keys and no spaces, the input of the digest."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """First 16 hex digits of the SHA-256 of :attr:`canonical_json`."""
         return hashlib.sha256(self.canonical_json.encode()).hexdigest()[:16]

@@ -91,6 +91,8 @@ class WorkspaceInfo(Result):
         The stored split; None if there is none.
     heads : tuple of HeadInfo
         The heads, by name.
+    relabelled : int
+        Number of files with a label from a verdict.
     """
 
     workspace: str
@@ -106,6 +108,7 @@ class WorkspaceInfo(Result):
     truncated: tuple[TruncatedFile, ...] = ()
     split: Split | None = None
     heads: tuple[HeadInfo, ...] = ()
+    relabelled: int = 0
 
     def _tables(self) -> dict[str, Table]:
         return {

@@ -1,1 +1,1 @@
-"""Review: photos that probably have a wrong label, do not belong, or are of poor quality."""
+"""Review: wrong labels, photos that do not belong, poor photos, with a person deciding."""

@@ -20,7 +20,6 @@ from embedkit.classify.heads.probabilities import (
 from embedkit.classify.heads.probe import Protocol
 from embedkit.classify.heads.probe.sweep import sweep
 from embedkit.errors import BadInput
-from embedkit.results import Progress, ProgressCallback, no_progress
 
 NOT_SCORED = "too few different photos of this class, or of others, to judge the label"
 """Why a photo has no out-of-fold probabilities."""
@@ -58,7 +57,6 @@ def out_of_fold(
     labels: np.ndarray,
     groups: np.ndarray,
     classes: int,
-    progress: ProgressCallback = no_progress,
 ) -> OutOfFold:
     """Return calibrated out-of-fold class probabilities of a probe.
 
@@ -80,8 +78,6 @@ def out_of_fold(
         Group numbers, the same for copies of each other: int64 (N,).
     classes : int
         Number of classes.
-    progress : callable, optional
-        Called with the state of the work.
 
     Returns
     -------
@@ -107,14 +103,12 @@ def out_of_fold(
     if not scored.any():
         return OutOfFold(np.full((len(labels), classes), np.nan), scored, np.nan, np.nan)
     sample = _sample(groups)
-    progress(Progress("selecting C"))
     tried = _logits(examples, folds, sample, classes, _GRID)
     counted = scored & sample
     fits = [_calibrated(logits[counted], labels[counted]) for logits in tried]
     best = min(range(len(_GRID)), key=lambda number: fits[number][1])
     (temperature, _), logits = fits[best], tried[best]
     if not sample.all():
-        progress(Progress("fitting probes"))
         (logits,) = _logits(examples, folds, np.ones(len(labels), bool), classes, (_GRID[best],))
         temperature, _ = _calibrated(logits[scored], labels[scored])
     return _member(logits, scored, _GRID[best], temperature)

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from embedkit.classify.heads.linear import Features
 from embedkit.results import Progress, ProgressCallback, no_progress
 from embedkit.review.cross_validation import OutOfFold, out_of_fold, refit_without
 
-ReadEmbeddings = Callable[[], tuple[np.ndarray, np.ndarray]]
-"""Reads L2-normalised embeddings, float32 (N, dim), and their norms before normalising (N,)."""
+ReadEmbeddings = Callable[[], Features]
+"""Reads the embeddings of N photos under one backbone."""
 
 _TINY = np.finfo(np.float64).tiny
 
@@ -43,18 +44,19 @@ class LabelRanking:
     confident: np.ndarray
     """Photos that are, with confidence, of another class than their label, bool (N,): the most
     probable class is at least as probable as it is on average for photos with that label."""
-    estimated: float
+    estimated: int
     """Estimated number of wrong labels; see :func:`rank`."""
 
 
-def find_label_errors(
+def two_rounds(
     embeddings: Sequence[ReadEmbeddings],
     labels: np.ndarray,
     groups: np.ndarray,
     classes: int,
+    verified: np.ndarray | None = None,
     progress: ProgressCallback = no_progress,
-) -> LabelRanking:
-    """Rank labelled photos by how probable it is that their label is wrong.
+) -> list[OutOfFold]:
+    """Return the out-of-fold probabilities of both rounds of probes of each backbone.
 
     Parameters
     ----------
@@ -63,13 +65,16 @@ def find_label_errors(
         time are in memory.
     labels, groups, classes
         As for :func:`out_of_fold`.
+    verified : ndarray, optional
+        Photos whose label a person has verified, bool (N,): the second round is fitted on them,
+        however improbable their label is. Default: none.
     progress : callable, optional
         Called with the state of the work.
 
     Returns
     -------
-    LabelRanking
-        The ranking by the mean of both rounds of all backbones.
+    list of OutOfFold
+        The members of the ranking: see :func:`rank`.
 
     Raises
     ------
@@ -80,12 +85,17 @@ def find_label_errors(
     first, second = [], []
     for number, read in enumerate(embeddings):
         progress(Progress("fitting probes", number, total))
-        first.append(out_of_fold(*read(), labels, groups, classes))
+        features = read()
+        first.append(out_of_fold(features.vectors, features.norms, labels, groups, classes))
     suspects = rank(first, labels).confident
+    if verified is not None:
+        suspects &= ~verified
     for number, (read, member) in enumerate(zip(embeddings, first, strict=True)):
         progress(Progress("fitting probes", len(first) + number, total))
-        second.append(refit_without(suspects, member, *read(), labels, groups))
-    return rank([*first, *second], labels)
+        features = read()
+        vectors, norms = features.vectors, features.norms
+        second.append(refit_without(suspects, member, vectors, norms, labels, groups))
+    return [*first, *second]
 
 
 def rank(members: Sequence[OutOfFold], labels: np.ndarray) -> LabelRanking:
@@ -97,7 +107,7 @@ def rank(members: Sequence[OutOfFold], labels: np.ndarray) -> LabelRanking:
     Parameters
     ----------
     members : sequence of OutOfFold
-        One for each backbone, of the same photos in the same order.
+        Probabilities of the same photos in the same order: see :func:`two_rounds`.
     labels : ndarray
         Class numbers of the photos: int64 (N,).
 
@@ -123,7 +133,7 @@ def rank(members: Sequence[OutOfFold], labels: np.ndarray) -> LabelRanking:
     confident[rows] = _confident(known, given)
     estimated = np.mean([_confident(one.probabilities[rows], given).sum() for one in members])
     return LabelRanking(
-        order, scores, suggestions, probabilities, scored, confident, float(estimated)
+        order, scores, suggestions, probabilities, scored, confident, round(float(estimated))
     )
 
 

@@ -198,9 +198,14 @@ def _load_unchanged(
 ) -> "Backbone":
     """Load a backbone; raises :class:`BadInput` if its weights have changed."""
     backbone = load(resolved)
-    if backbone.spec != resolved.spec:
+    check_unchanged(resolved, backbone)
+    return backbone
+
+
+def check_unchanged(stored: ResolvedName, backbone: "Backbone") -> None:
+    """Raise :class:`BadInput` if the spec of a backbone is not that of the stored embeddings."""
+    if backbone.spec != stored.spec:
         raise BadInput(
-            f"the weights of {resolved.name} have changed since the photos were added; "
+            f"the weights of {stored.name} have changed since the photos were added; "
             "run 'embedkit add' again to embed them with the new ones"
         )
-    return backbone

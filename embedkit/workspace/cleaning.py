@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from embedkit._internal.paths import absolute, shown
+from embedkit.errors import BadInput
 from embedkit.ingest import labels
 from embedkit.results import Duplicates, Sheet, UndoReport
+from embedkit.results.verdicts import MARKED_KINDS
 from embedkit.workspace.plan import Plan
 from embedkit.workspace.state import StrPath, WorkspaceBase
 
@@ -98,7 +100,7 @@ class CleaningMethods(WorkspaceBase):
         backbone: str | None = None,
         duplicates: Duplicates | None = None,
     ) -> Plan:
-        """Plan which duplicates to keep and which to remove. Nothing is moved.
+        """Plan which duplicates, off-topic and poor photos to remove. Nothing is moved.
 
         The best file of each group is kept, and verdicts are applied. A file is removed only if it
         and the kept file were opened and do not differ; other copies are for review. A damaged file
@@ -108,7 +110,9 @@ class CleaningMethods(WorkspaceBase):
         Parameters
         ----------
         kinds : sequence of str, optional
-            As for :meth:`duplicates`.
+            As for :meth:`duplicates`, and ``off-topic`` and ``poor``: all files of the photos with
+            this verdict are removed, except protected ones. With only these two, duplicates are
+            not searched, and no embeddings are needed.
         conflicts : {'review', 'drop-all'}, default 'review'
             Action for groups that have several labels: review them, or remove every file.
         protect : sequence of paths, optional
@@ -142,8 +146,15 @@ class CleaningMethods(WorkspaceBase):
             drop_missing_files,
             review_hard_links,
         )
+        from embedkit.cleaning.marked import (
+            images_under_both_labels,
+            marked_images,
+            marked_rows,
+            without_settled,
+        )
         from embedkit.cleaning.planning import PlanOptions, plan_rows
         from embedkit.duplicates.examiner import Examiner
+        from embedkit.duplicates.pair_search import KINDS
 
         options = PlanOptions(
             conflicts,
@@ -151,13 +162,24 @@ class CleaningMethods(WorkspaceBase):
             tuple(item if set(item) & set("*?[") else absolute(item) for item in prefer),
             frozenset(allow),
         )
+        known_kinds = (*KINDS, *MARKED_KINDS)
+        if unknown := [kind for kind in kinds if kind not in known_kinds]:
+            raise BadInput(f"unknown kind {unknown[0]!r}; choose from {', '.join(known_kinds)}")
         check_protected(self._catalog, options.protect)
-        existing = drop_missing_files(
-            duplicates or self.duplicates(kinds, verify=verify, backbone=backbone)
-        )
+        with self._catalog.read() as reader:
+            marked = marked_images(reader, [kind for kind in MARKED_KINDS if kind in kinds])
+            both = images_under_both_labels(reader)
+        searched = [kind for kind in kinds if kind not in MARKED_KINDS]
+        if duplicates is None and (searched or not kinds):
+            duplicates = self.duplicates(searched, verify=verify, backbone=backbone)
+        if duplicates is None:
+            return Plan(review_hard_links(marked_rows(marked, options, 1)), self._state)
+        existing = drop_missing_files(duplicates, without={image.sha256 for image in marked})
+        existing = without_settled(existing, both)
         examiner = Examiner(self._catalog, self._state.features_folder, self._progress)
         examiner.add_members(member for group in existing.groups for member in group.members)
         rows = plan_rows(existing, examiner, options)
+        rows += marked_rows(marked, options, max((row.group for row in rows), default=0) + 1)
         rows = add_damaged_rows(rows, self._catalog, examiner, options, self._progress)
         return Plan(review_hard_links(rows), self._state)
 

@@ -26,12 +26,13 @@ from embedkit.workspace.embeddings import EmbeddingExchange
 from embedkit.workspace.heads import Heads
 from embedkit.workspace.labels import Labels
 from embedkit.workspace.quarantine import Quarantines
+from embedkit.workspace.review import ReviewMethods
 from embedkit.workspace.search import SearchMethods
 from embedkit.workspace.state import State, StrPath
 from embedkit.workspace.verdicts import Verdicts
 
 
-class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
+class Workspace(SearchMethods, CleaningMethods, ReviewMethods, ClassificationMethods):
     """A folder with the catalog, the indexes and an optional recipe of one photo collection.
 
     Nothing is read or created before it is needed. Photos are never changed: only
@@ -51,7 +52,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
     labels : Labels
         Labels of the files in the workspace, from a CSV or from folder names.
     verdicts : Verdicts
-        Decisions of a person about duplicates.
+        Decisions of a person about photos, their labels and their duplicates.
     quarantine : Quarantines
         List applied plans, and delete the files that they moved.
     heads : Heads
@@ -312,4 +313,5 @@ class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
             truncated=tuple(truncated),
             split=self._stored_split(),
             heads=self.heads.info(),
+            relabelled=counts.relabelled,
         )

@@ -65,6 +65,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         scene(900 + photo, (320, 240)).save(tmp_path / "new" / f"{photo}.jpg")
     for name in ("labels.csv", "cameras.csv"):
         (tmp_path / name).write_text("\n".join(rows) + "\n", "utf-8")
+    (tmp_path / "verdicts.csv").write_text("path,verdict\nphotos/beach/5.jpg,keep\n", "utf-8")
     folder = tmp_path / "my-folder"
     folder.mkdir()
     for model in (tmp_path / "model.onnx", folder / "model.onnx"):

@@ -21,7 +21,10 @@ COMMANDS = {
     "distance": "distance PHOTOS/red/0.jpg PHOTOS/blue/0.jpg",
     "backbones": "backbones resnet50",
     "duplicates": "duplicates",
-    "verdict": "verdict PHOTOS/red/0.jpg PHOTOS/red/1.jpg --different",
+    "verdict": "verdict PHOTOS/red/0.jpg PHOTOS/red/1.jpg different",
+    "verdict --from-csv": "verdict --from-csv verdicts.csv",
+    "review": "review -k 3",
+    "review --impact": "review --impact",
     "clean": "clean --plan plan.csv",
     "apply": "apply plan.csv",
     "quarantine list": "quarantine list",
@@ -59,6 +62,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toys: Toys) -> Callable
             path.parent.mkdir(parents=True, exist_ok=True)
             draw_photo(number + 100 * (label == "red")).save(path)
     shutil.copy("photos/red/0.jpg", "photos/red/copy.jpg")
+    (tmp_path / "verdicts.csv").write_text("path,verdict\nphotos/red/1.jpg,right\n")
 
     def run(line: str) -> Any:
         line = line.replace("PHOTOS", "photos").replace("MOVED", "moved")

@@ -1,12 +1,15 @@
 """Ranking wrong labels from embeddings and labels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
+from embedkit.classify.heads.linear import Features
 from embedkit.errors import BadInput
 from embedkit.review import cross_validation
 from embedkit.review.cross_validation import OutOfFold, out_of_fold, refit_without
-from embedkit.review.label_errors import find_label_errors, rank
+from embedkit.review.label_errors import LabelRanking, ReadEmbeddings, rank, two_rounds
 
 DIM = 16
 
@@ -26,6 +29,12 @@ def alone(labels: np.ndarray) -> np.ndarray:
     return np.arange(len(labels))
 
 
+def find_label_errors(
+    embeddings: Sequence[ReadEmbeddings], labels: np.ndarray, classes: int
+) -> LabelRanking:
+    return rank(two_rounds(embeddings, labels, alone(labels), classes), labels)
+
+
 def member(probabilities: list[list[float]]) -> OutOfFold:
     found = np.array(probabilities)
     return OutOfFold(found, ~np.isnan(found).any(1), 1.0, 1.0)
@@ -36,7 +45,7 @@ def test_planted_wrong_labels_head_the_list_with_the_true_class_as_suggestion() 
     labels = truth.copy()
     planted = np.array([3, 50, 77, 100])
     labels[planted] = (truth[planted] + 1) % 3
-    ranking = find_label_errors([lambda: (vectors, norms)], labels, alone(labels), 3)
+    ranking = find_label_errors([lambda: Features(vectors, norms)], labels, 3)
     assert set(ranking.order[:4].tolist()) == set(planted.tolist())
     assert (ranking.suggestions[planted] == truth[planted]).all()
     assert (ranking.scores[planted] > 0).all()
@@ -47,7 +56,7 @@ def test_planted_wrong_labels_head_the_list_with_the_true_class_as_suggestion() 
 def test_the_order_is_the_same_again() -> None:
     vectors, norms, labels = clusters([30, 30], spread=1.0)
     first, second = (
-        find_label_errors([lambda: (vectors, norms)], labels, alone(labels), 2) for _ in range(2)
+        find_label_errors([lambda: Features(vectors, norms)], labels, 2) for _ in range(2)
     )
     assert (first.order == second.order).all()
     assert (first.scores == second.scores).all()
@@ -77,7 +86,7 @@ def test_small_classes_are_ranked_or_marked_as_not_scored(sizes: list[int]) -> N
     assert (found.scored == (np.array(sizes)[labels] > 1)).all()
     assert np.isnan(found.probabilities[~found.scored]).all()
     assert np.allclose(found.probabilities[found.scored].sum(1), 1)
-    ranking = find_label_errors([lambda: (vectors, norms)], labels, alone(labels), len(sizes))
+    ranking = find_label_errors([lambda: Features(vectors, norms)], labels, len(sizes))
     assert sorted(ranking.order.tolist()) == np.flatnonzero(found.scored).tolist()
     assert (ranking.suggestions[~found.scored] == -1).all()
 
@@ -113,6 +122,18 @@ def test_the_second_round_is_not_fitted_on_suspects() -> None:
     assert second.scored.all()
 
 
+def test_verified_labels_are_fitted_on_though_they_are_improbable() -> None:
+    vectors, norms, truth = clusters([30, 30], spread=0.15)
+    labels, verified = truth.copy(), np.zeros(len(truth), bool)
+    labels[:5], verified[:5] = 1, True
+    readers = [lambda: Features(vectors, norms)]
+    without, second = (
+        two_rounds(readers, labels, alone(labels), 2, some)[1] for some in (None, verified)
+    )
+    of_suspects = verified.nonzero()[0], labels[verified]
+    assert (second.probabilities[of_suspects] > without.probabilities[of_suspects]).all()
+
+
 def test_a_class_of_suspects_alone_is_still_fitted_in_the_second_round() -> None:
     vectors, norms, labels = clusters([30, 30, 4], spread=0.1)
     groups, suspects = alone(labels), labels == 2
@@ -126,21 +147,21 @@ def test_several_backbones_are_averaged_and_read_one_at_a_time() -> None:
     mirrored = vectors[:, ::-1].copy()
     order = []
 
-    def read(name: str, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def read(name: str, some: np.ndarray) -> Features:
         order.append(name)
-        return some, norms
+        return Features(some, norms)
 
     readers = [lambda: read("one", vectors), lambda: read("two", mirrored)]
-    both = find_label_errors(readers, labels, alone(labels), 2)
+    both = find_label_errors(readers, labels, 2)
     assert order == ["one", "two", "one", "two"]
-    one = find_label_errors(readers[:1], labels, alone(labels), 2)
+    one = find_label_errors(readers[:1], labels, 2)
     assert np.allclose(both.probabilities[both.scored].sum(1), 1)
     assert np.allclose(both.scores, one.scores, atol=0.05)  # a rotation changes nothing
 
 
 def test_no_photo_is_scored_when_every_class_is_one_group() -> None:
     vectors, norms, labels = clusters([1, 1, 1])
-    ranking = find_label_errors([lambda: (vectors, norms)], labels, alone(labels), 3)
+    ranking = find_label_errors([lambda: Features(vectors, norms)], labels, 3)
     assert not ranking.scored.any()
     assert len(ranking.order) == 0
     assert ranking.estimated == 0

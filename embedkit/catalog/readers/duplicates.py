@@ -1,6 +1,7 @@
 """Verdicts, pairs of duplicates, and examinations of pairs."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import numpy as np
 
@@ -24,12 +25,31 @@ class VerdictReader:
                WHERE second_sha256 IS NULL OR b.image_id IS NOT NULL ORDER BY ALL"""
         )
 
-    def of_images(self, sha256s: Sequence[bytes]) -> list[tuple[bytes, bytes | None, str]]:
-        """Return the verdicts on any of the images: first SHA-256, second or None, verdict."""
+    def on_one_image(self, verdict: str) -> list[int]:
+        """Return the ids of the known images with a verdict, sorted."""
+        return sorted(one for one, other, found in self.all() if (other, found) == (None, verdict))
+
+    def stored(self) -> list[tuple[bytes, bytes | None, str, str | None, datetime]]:
+        """Return all verdicts, the earliest first.
+
+        Columns: first SHA-256, second or None, verdict, label or None, and the time in UTC.
+        """
+        return self._session.rows(
+            """SELECT first_sha256, second_sha256, verdict, label, decided_at FROM verdicts
+               ORDER BY decided_at, first_sha256, second_sha256, verdict"""
+        )
+
+    def of_images(
+        self, sha256s: Sequence[bytes]
+    ) -> list[tuple[bytes, bytes | None, str, str | None]]:
+        """Return the verdicts on any of the images.
+
+        Columns: first SHA-256, second or None, verdict, label or None.
+        """
         if not sha256s:
             return []
         return self._session.rows(
-            """SELECT first_sha256, second_sha256, verdict FROM verdicts
+            """SELECT first_sha256, second_sha256, verdict, label FROM verdicts
                WHERE first_sha256 IN (SELECT unnest($digests))
                   OR second_sha256 IN (SELECT unnest($digests)) ORDER BY ALL""",
             {"digests": list(sha256s)},

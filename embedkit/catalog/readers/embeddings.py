@@ -109,20 +109,26 @@ class EmbeddingReader:
         import pyarrow as pa  # slow to import, and most queries do without it
 
         with self._session.view("wanted", pa.table({"image_id": image_ids})):
-            columns = self._session.table(
-                f"""SELECT image_id, embedding, norm, sha256 FROM {embeddings_table(spec)}
-                    JOIN images USING (image_id) SEMI JOIN wanted USING (image_id)"""
-            )
-        ids = columns.column("image_id").to_numpy()
-        order = np.argsort(ids)
-        vectors = columns.column("embedding").combine_chunks().flatten().to_numpy()
-        digests = np.frombuffer(b"".join(columns.column("sha256").to_pylist()), np.uint8)
-        return (
-            ids[order],
-            vectors.reshape(len(ids), -1)[order],
-            columns.column("norm").to_numpy()[order],
-            digests.reshape(-1, 32)[order],
-        )
+            source = f"""FROM {embeddings_table(spec)} JOIN images USING (image_id)
+                         SEMI JOIN wanted USING (image_id)"""
+            found = self._session.columns(f"SELECT image_id {source} ORDER BY 1")
+            ids = np.asarray(found["image_id"], np.int64)
+            vectors = np.empty((len(ids), 0), np.float32)
+            norms = np.empty(len(ids), np.float32)
+            digests = np.empty((len(ids), 32), np.uint8)
+            # In batches, so that the vectors are in memory only once.
+            for batch in self._session.batches(
+                f"SELECT image_id, embedding, norm, sha256 {source}", ROWS_AT_A_TIME
+            ):
+                rows = np.searchsorted(ids, batch.column(0).to_numpy())
+                values = batch.column(1).flatten().to_numpy().reshape(len(rows), -1)
+                if not vectors.shape[1]:
+                    vectors = np.empty((len(ids), values.shape[1]), np.float32)
+                vectors[rows] = values
+                norms[rows] = batch.column(2).to_numpy()
+                content = np.frombuffer(b"".join(batch.column(3).to_pylist()), np.uint8)
+                digests[rows] = content.reshape(-1, 32)
+        return ids, vectors, norms, digests
 
     def chunks(self, spec: str, after_serial: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield chunks of image ids, int64 (n,), and embeddings, float32 (n, dim).
@@ -141,6 +147,13 @@ class EmbeddingReader:
             ids = chunk.column(0).to_numpy()
             values = chunk.column(1).flatten().to_numpy(zero_copy_only=True)
             yield ids, values.reshape(len(ids), -1)
+
+    def ids(self, spec: str) -> np.ndarray:
+        """Return the ids of the images with an embedding, int64 (N,), sorted."""
+        if not has_spec(self._session, spec):
+            return np.empty(0, np.int64)
+        columns = self._session.columns(f"SELECT image_id FROM {embeddings_table(spec)} ORDER BY 1")
+        return np.asarray(columns["image_id"], np.int64)
 
     def count(self, spec: str, after_serial: int = 0) -> int:
         """Return the number of embeddings that were stored after ``after_serial``."""

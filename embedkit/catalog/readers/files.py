@@ -10,7 +10,7 @@ from embedkit.catalog.readers.embeddings import images_with_embedding
 from embedkit.catalog.readers.folders import FolderReader
 from embedkit.catalog.records import FileFacts, LiveFile, PendingFiles, Scope
 from embedkit.catalog.session import Session
-from embedkit.catalog.sql import FILE_PATH, file_filter, inside, live_files
+from embedkit.catalog.sql import FILE_PATH, NEW_LABELS, file_filter, inside, live_files
 from embedkit.images.version import DECODER, TOLERANT_DECODER
 from embedkit.results import ADD_ALL, AddOptions
 
@@ -160,7 +160,7 @@ class FileReader:
         """Return the facts about the known files among paths, by path.
 
         For a missing file, they are the facts from before it went missing. When a file has several
-        labels, one from a CSV comes before one from a folder.
+        labels, one from a verdict comes before one from a CSV, and that before one from a folder.
         """
         if not absolute:
             return {}
@@ -175,9 +175,11 @@ class FileReader:
                               UNION ALL
                               SELECT file_id, value, 'csv' FROM kept WHERE name = 'label')
                         GROUP BY file_id)
-                    SELECT place, sha256, label, source
+                    SELECT place, sha256, coalesce(new_label, label),
+                           CASE WHEN new_label IS NULL THEN source ELSE 'verdict' END
                     FROM requested JOIN images USING (image_id)
-                    LEFT JOIN labelled USING (file_id)""",
+                    LEFT JOIN labelled USING (file_id)
+                    LEFT JOIN {NEW_LABELS} USING (image_id)""",
                 values,
             )
         }

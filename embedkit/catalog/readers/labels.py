@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from embedkit.catalog.session import Session
-from embedkit.catalog.sql import NOT_TRUNCATED, live_files
+from embedkit.catalog.sql import NEW_LABELS, NOT_TRUNCATED, live_files
 
 
 class LabelReader:
@@ -23,6 +23,14 @@ class LabelReader:
             )
         )
 
+    def names(self) -> list[str]:
+        """Return all labels of the catalog, sorted, including those of missing files."""
+        rows = self._session.rows(
+            """SELECT label FROM labels
+               UNION SELECT label FROM verdicts WHERE label IS NOT NULL ORDER BY 1"""
+        )
+        return [label for (label,) in rows]
+
     def by_image(self) -> Any:
         """Return an Arrow table of the images with a live file, in order of image id.
 
@@ -35,6 +43,29 @@ class LabelReader:
                 FROM ({live_files(NOT_TRUNCATED)}) JOIN images i USING (image_id)
                 GROUP BY image_id ORDER BY image_id"""
         )
+
+    def with_several(self) -> dict[bytes, tuple[str, str]]:
+        """Return the first and the last label of the images with several labels, by SHA-256."""
+        rows = self._session.rows(
+            f"""SELECT first(i.sha256), min(label), max(label)
+                FROM ({live_files(NOT_TRUNCATED)}) JOIN images i USING (image_id)
+                GROUP BY image_id HAVING min(label) <> max(label) ORDER BY image_id"""
+        )
+        return {sha256: (first, last) for sha256, first, last in rows}
+
+    def before_relabelling(self) -> dict[int, str | None]:
+        """Return the label that each image with the verdict ``relabel`` had before, by id.
+
+        None for an image without a label, or with several.
+        """
+        rows = self._session.rows(
+            f"""SELECT image_id, min(label), max(label)
+                FROM {NEW_LABELS} JOIN files f USING (image_id) LEFT JOIN (
+                    SELECT file_id, arg_min(label, source) AS label FROM labels GROUP BY file_id
+                ) USING (file_id)
+                WHERE NOT missing AND NOT broken GROUP BY image_id"""
+        )
+        return {image_id: first if first == last else None for image_id, first, last in rows}
 
     def columns(self) -> list[str]:
         """Return the names of the columns of label tables besides the label."""

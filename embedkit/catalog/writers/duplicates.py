@@ -1,11 +1,13 @@
 """Changes to verdicts, pairs of duplicates, and examinations of pairs."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 
 from embedkit.catalog.session import Session
+from embedkit.results.verdicts import same_subject
 
 
 class VerdictWriter:
@@ -14,22 +16,45 @@ class VerdictWriter:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def set(self, first: bytes, second: bytes | None, verdict: str) -> None:
-        """Record a verdict on one image, or on two; it replaces an earlier one."""
-        self.clear(first, second)
-        one, other = _ordered(first, second)
-        self._session.run(
-            "INSERT INTO verdicts VALUES ($one, $other, $verdict, current_timestamp::TIMESTAMP)",
-            {"one": one, "other": other, "verdict": verdict},
-        )
+    def set(self, verdicts: Sequence[tuple[bytes, bytes | None, str, str | None]]) -> None:
+        """Store verdicts: first SHA-256, second or None, verdict, label or None of each.
 
-    def clear(self, first: bytes, second: bytes | None) -> None:
-        """Remove the verdict on one image, or on two."""
+        A verdict replaces an earlier one on the same images and the same subject.
+        """
+        ordered = [(*_ordered(first, second), *rest) for first, second, *rest in verdicts]
+        first, second, names, labels = zip(*ordered, strict=True) if ordered else ((),) * 4
+        batch = pa.table(
+            {
+                "first": pa.array(first, pa.binary()),
+                "second": pa.array(second, pa.binary()),
+                "verdict": pa.array(names, pa.string()),
+                "label": pa.array(labels, pa.string()),
+                "replaced": pa.array(list(map(same_subject, names)), pa.list_(pa.string())),
+            }
+        )
+        with self._session.view("batch", batch):
+            self._session.run(
+                """DELETE FROM verdicts v USING batch b WHERE v.first_sha256 = b.first
+                   AND v.second_sha256 IS NOT DISTINCT FROM b.second
+                   AND list_contains(b.replaced, v.verdict)"""
+            )
+            self._session.run(
+                """INSERT INTO verdicts (first_sha256, second_sha256, verdict, label, decided_at)
+                   SELECT first, second, verdict, label, $now FROM batch""",
+                {"now": datetime.now(UTC).replace(tzinfo=None)},
+            )
+
+    def clear(self, first: bytes, second: bytes | None, verdict: str | None = None) -> int:
+        """Remove the verdicts on one image, or on two; return how many there were.
+
+        With ``verdict``, only that one is removed.
+        """
         one, other = _ordered(first, second)
-        self._session.run(
+        return self._session.scalar(
             """DELETE FROM verdicts
-               WHERE first_sha256 = $one AND second_sha256 IS NOT DISTINCT FROM $other""",
-            {"one": one, "other": other},
+               WHERE first_sha256 = $one AND second_sha256 IS NOT DISTINCT FROM $other
+               AND verdict = coalesce($verdict, verdict)""",
+            {"one": one, "other": other, "verdict": verdict},
         )
 
 

@@ -6,7 +6,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,10 +76,10 @@ def export_onnx(options: ExportOptions) -> ExportReport:
         outputs: Sequence[np.ndarray] = session.run(None, dict(zip(names, arrays, strict=True)))
         return outputs
 
-    report = _compared(options, inputs, run, len(packed))
+    report = _compared(options, inputs, run)
     with atomic_write(options.target) as temporary:
         temporary.write_bytes(_with_metadata(packed, metadata(head, inputs, report)))
-    return report
+    return replace(report, bytes=options.target.stat().st_size)
 
 
 def export_openvino(options: ExportOptions) -> ExportReport:
@@ -94,7 +94,7 @@ def export_openvino(options: ExportOptions) -> ExportReport:
         found = compiled(dict(enumerate(arrays)))
         return [np.asarray(found[number]) for number in range(len(model.outputs))]
 
-    report = _compared(options, inputs, run, len(packed))
+    report = _compared(options, inputs, run)
     for key, value in metadata(options.head, inputs, report).items():
         model.set_rt_info(value, key.split("."))
     target = options.target
@@ -110,7 +110,8 @@ def export_openvino(options: ExportOptions) -> ExportReport:
         for ending in (".bin", target.suffix):
             with atomic_write(target.with_suffix(ending)) as temporary:
                 own.with_suffix(ending).rename(temporary)
-    return report
+    files = target, target.with_suffix(".bin")
+    return replace(report, bytes=sum(file.stat().st_size for file in files))
 
 
 def _onnx(options: ExportOptions) -> tuple[bytes, tuple["GraphInput", ...]]:
@@ -162,10 +163,10 @@ def _example(backbone: Backbone) -> np.ndarray:
         return backbone.prepare(decoder)
 
 
-def _compared(
-    options: ExportOptions, inputs: Sequence["GraphInput"], run: Run, size: int
-) -> ExportReport:
-    """Compare a graph of ``size`` bytes with its head, on drawn images and photos.
+def _compared(options: ExportOptions, inputs: Sequence["GraphInput"], run: Run) -> ExportReport:
+    """Compare a graph with its head, on drawn images and photos.
+
+    The size in the report is 0 until the graph is written.
 
     Raises :class:`ExportFailed` when a probability differs by more than the tolerance.
     """
@@ -186,7 +187,7 @@ def _compared(
     galleries = {sha256(one.tobytes()).digest(): one for one in vectors}
     return ExportReport(
         path=str(options.target),
-        bytes=size,
+        bytes=0,
         gallery_photos=sum(len(one) for one in galleries.values()),
         gallery_bytes=sum(one.nbytes for one in galleries.values()),
         compared=len(images),

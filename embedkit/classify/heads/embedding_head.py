@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -78,7 +79,13 @@ class Model:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return neighbour distances and logarithms of outlier ratios, both float64 (N,)."""
         distance = mean_log_distance(nearest[1])
-        return distance, distance - log_distance_to_outliers(features.vectors, self.outliers)
+        return distance, distance - log_distance_to_outliers(
+            features.vectors, self._float32_outliers
+        )
+
+    @cached_property
+    def _float32_outliers(self) -> np.ndarray:
+        return self.outliers.astype(np.float32)
 
 
 @dataclass(frozen=True)

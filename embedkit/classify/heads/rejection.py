@@ -50,7 +50,7 @@ def log_distance_to_outliers(vectors: np.ndarray, outliers: np.ndarray) -> np.nd
     """
     if not len(outliers):
         return np.full(len(vectors), np.inf)
-    products = (vectors @ outliers.astype(np.float32).T).max(axis=1)
+    products = (vectors @ outliers.astype(np.float32, copy=False).T).max(axis=1)
     return np.asarray(np.log(np.maximum(1.0 - products.astype(np.float64), EPSILON)))
 
 

@@ -1,8 +1,6 @@
-"use strict";
 // The page of a plan: filters and pages through its groups, takes decisions, saves the plan as CSV.
 // Every group is markup inside a <noscript>, which scripts see as text; only groups in view become elements.
 
-const $ = (id) => document.getElementById(id);
 const plan = JSON.parse($("data").textContent);
 const GROUPS_PER_PAGE = 50;
 const FILES_AT_ONCE = 48; // of a group
@@ -25,7 +23,6 @@ let saved = snapshot(); // the states in the file on the disk
 
 function fold(text) { return text.normalize("NFKC").toLowerCase(); }
 function snapshot() { return files.map((file) => STATES.indexOf(file.state)).join(""); }
-function counted(count, thing) { return `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`; }
 function number(group, state) { return group.files.filter((file) => file.state === state).length; }
 function isOpen(file) { return file.state === OPEN; }
 function openOthers(file) { return file.group.files.filter((other) => other !== file && isOpen(other)); }
@@ -88,28 +85,12 @@ function save() {
     goTo(bad[0].files[0]);
     return notify(`Not saved: no file of group ${bad[0].files[0].cells[column.group]}${others} would be kept. Keep one of its files first.`, true);
   }
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob(["\ufeff", csv()], { type: "text/csv" }));
-  link.download = `${plan.name}-${timestamp(new Date())}.csv`; // a unique name, since browsers would rename a second plan.csv
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  const action = (file) => (file.state === "left" ? OPEN : file.state);
+  const name = download(plan.name, [plan.columns, ...files.map((file) => file.cells.with(column.action, action(file)))]);
   saved = snapshot();
   set([]);
   const where = plan.workspace && ` -w ${plan.workspace}`;
-  notify(`Saved to your downloads. Next, in that folder: embedkit apply ${link.download}${where}`);
-}
-
-function timestamp(now) { // local time, as 20260131-235959
-  const digits = (value) => String(value).padStart(2, "0");
-  return [now.getFullYear(), now.getMonth() + 1, now.getDate()].map(digits).join("")
-    + "-" + [now.getHours(), now.getMinutes(), now.getSeconds()].map(digits).join("");
-}
-
-function csv() { // the same bytes as write_plan, except for the actions
-  const quoted = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
-  const row = (cells) => `${cells.map(quoted).join(",")}\r\n`;
-  const action = (file) => (file.state === "left" ? OPEN : file.state);
-  return row(plan.columns) + files.map((file) => row(file.cells.with(column.action, action(file)))).join("");
+  notify(`Saved to your downloads. Next, in that folder: embedkit apply ${name}${where}`);
 }
 
 // -- what is in view -----------------------------------------------------------------------------
@@ -126,6 +107,7 @@ let list = []; // groups that pass the filters; only a change of filters updates
 let undecided = new Set(); // those of them with open files at that time; they come first
 let page = 0;
 let current = null; // the file that keys decide about
+let enlarged = null; // the file in the enlarged view; closing it would select the file that had the focus before
 
 function applyFilters() {
   const all = groups.filter((group) => group.files.some(passesAll));
@@ -185,10 +167,6 @@ function fewer(parent, items) { // a group of thousands of files would block the
   more.type = "button";
   more.addEventListener("click", () => parent.replaceChildren(...items));
   parent.append(more);
-}
-
-function element(tag, className, text) {
-  return Object.assign(document.createElement(tag), { className, textContent: text });
 }
 
 // -- drawing states ------------------------------------------------------------------------------
@@ -301,11 +279,6 @@ function drawPages(nav) {
 }
 
 function nameOf(file) { return cards.get(file).querySelector(".name").textContent; }
-function say(text) { $("said").textContent = text; }
-function notify(text, isBad = false) {
-  $("notice").textContent = text;
-  $("notice").classList.toggle("bad", isBad);
-}
 
 // -- moving --------------------------------------------------------------------------------------
 
@@ -364,11 +337,6 @@ function onward(act) { // after a decision by key go to the next undecided file
 
 // -- enlarged ------------------------------------------------------------------------------------
 
-function showDialog(id, focused) { // the attribute autofocus would also take the focus when the page opens
-  $(id).showModal();
-  $(id).querySelector(focused).focus();
-}
-
 function partner(file) { // the kept file, or else the first other file
   const others = file.group.files.filter((other) => other !== file);
   const differs = (other) => other.cells[column.sha256] !== file.cells[column.sha256];
@@ -382,6 +350,7 @@ function enlarge() {
 }
 
 function drawLarge() {
+  enlarged = current;
   const pair = [current, partner(current)].filter(Boolean);
   const stage = $("large").querySelector(".stage");
   const shown = pair.map((file) => file.path).join("\0");
@@ -439,12 +408,7 @@ const LARGE_KEYS = { d: () => compare("difference"), f: () => compare("flip") };
 const ANYWHERE = { u: undo, "?": () => showDialog("keys", ".close") };
 
 document.addEventListener("keydown", (event) => {
-  const target = event.target;
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || $("keys").open) return;
-  if (target.closest("input:not([type=radio]), select, textarea")) return;
-  const native = [" ", "Enter"].includes(event.key) && target.closest("button, a, summary, input");
-  if (native || (event.key.startsWith("Arrow") && target.closest("input"))) return;
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const key = keyOf(event);
   const act = ANYWHERE[key] ?? (current && KEYS[key]) ?? ($("large").open && LARGE_KEYS[key]);
   if (!act) return;
   event.preventDefault();
@@ -502,7 +466,7 @@ $("restart").addEventListener("click", () => {
   decide(files.map((file) => [file, file.proposed]));
   applyFilters();
 });
-$("large").addEventListener("close", () => cards.get(current)?.focus());
+$("large").addEventListener("close", () => focusOn(enlarged));
 window.addEventListener("beforeunload", (event) => { if (snapshot() !== saved) event.preventDefault(); });
 window.addEventListener("storage", (event) => { // the same page in another tab
   if (event.key !== storageKey) return;

@@ -34,6 +34,9 @@ def write(target: Path, tensors: Mapping[str, torch.Tensor], record: dict[str, A
             save_file(kept, folder / target.name, metadata={_ENTRY: text})
         except SafetensorError as error:
             raise storage_error(shown(str(target)), error, "no epoch is lost") from error
+        # safetensors makes its file readable only for its owner.
+        temporary.touch()
+        os.chmod(folder / target.name, temporary.stat().st_mode)
         os.replace(folder / target.name, temporary)
 
 

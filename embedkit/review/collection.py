@@ -1,0 +1,82 @@
+"""The photos that a review looks at: their labels, their verdicts and their copies."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from embedkit.catalog import Catalog, LiveFile
+from embedkit.classify.split.drawing import tied_groups
+from embedkit.duplicates.groups import Links
+
+_NO_VALUES = np.empty(0, np.int64), np.empty(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Photos:
+    """The photos of a workspace that have a file, in order of id.
+
+    Truncated photos are not among them.
+    """
+
+    ids: np.ndarray
+    """Image ids: int64 (N,)."""
+    sha256: Sequence[bytes]
+    labels: Sequence[str | None]
+    """The label of each photo; None for a photo without a label or with several."""
+    several: dict[int, tuple[str, str]]
+    """The first and the last label of photos whose files have several, by row."""
+    verdicts: Sequence[frozenset[str]]
+    """The verdicts on each photo."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows_with(self, verdicts: Iterable[str]) -> np.ndarray:
+        """Return whether each photo has one of the verdicts: bool (N,)."""
+        wanted = frozenset(verdicts)
+        return np.array([bool(wanted & found) for found in self.verdicts], bool)
+
+    @cached_property
+    def row_of(self) -> dict[int, int]:
+        """Row of each photo by its image id."""
+        return {image_id: row for row, image_id in enumerate(self.ids.tolist())}
+
+    def first_path(self, catalog: Catalog, row: int) -> str | None:
+        """Return the first path of a photo; None if its files have gone."""
+        files = files_of(catalog, [int(self.ids[row])])
+        return next((file.path for of_photo in files.values() for file in of_photo), None)
+
+    def groups(self, links: Links) -> np.ndarray:
+        """Return the group number of each photo, int64 (N,): copies share one."""
+        pairs = [(one, other) for one, near in links.items() for other in near if one < other]
+        first, second = np.array(pairs, np.int64).reshape(-1, 2).T
+        return tied_groups(self.ids, (first, second), _NO_VALUES)
+
+
+def load_photos(catalog: Catalog) -> Photos:
+    """Return the photos of a catalog with their labels and verdicts."""
+    with catalog.read() as reader:
+        table = reader.labels.by_image()
+        decided = reader.verdicts.all()
+    ids = np.asarray(table.column("image_id").to_numpy(), np.int64)
+    firsts, lasts = (table.column(name).to_pylist() for name in ("label", "other"))
+    verdicts: dict[int, set[str]] = {}
+    for image_id, other, verdict in decided:
+        if other is None:
+            verdicts.setdefault(image_id, set()).add(verdict)
+    pairs = list(zip(firsts, lasts, strict=True))
+    return Photos(
+        ids,
+        table.column("sha256").to_pylist(),
+        [first if last is None else None for first, last in pairs],
+        {row: (first, last) for row, (first, last) in enumerate(pairs) if last is not None},
+        [frozenset(verdicts.get(image_id, ())) for image_id in ids.tolist()],
+    )
+
+
+def files_of(catalog: Catalog, ids: Collection[int]) -> dict[int, list[LiveFile]]:
+    """Return the files of photos, by image id."""
+    with catalog.read() as reader:
+        return reader.files.of_images(sorted(ids))
