@@ -21,14 +21,17 @@ import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from label_scores import OURS, all_scores, gain, header, metrics, row
 
 from embedkit import Workspace
-from embedkit.review.label_errors import LabelRanking, OutOfFold, out_of_fold, rank
+from embedkit.classify.heads.linear import Features
+from embedkit.review.label_errors import LabelRanking, ReadEmbeddings, rank, two_rounds
 
+ALL = "all backbones"
 LABELS = ("worse_label", "random_label1", "aggre_label")
 
 
@@ -53,21 +56,27 @@ class Collection:
         ids = table.column("image_id").to_numpy()
         return cls(workspace, ids, paths, table.column("label").to_pylist())
 
-    def embeddings(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        """Yield the name of each backbone, embeddings (N, dim) and norms (N,)."""
-        for backbone in self.workspace._catalog.backbone_snapshot().backbones:
-            with self.workspace._catalog.read() as reader:
-                found = reader.embeddings.features(backbone.spec.digest, self.ids)
-            yield backbone.name, found[1], found[2]
+    def readers(self) -> dict[str, ReadEmbeddings]:
+        """Return a function for each backbone that reads its embeddings."""
+        backbones = self.workspace._catalog.backbone_snapshot().backbones
+        return {one.name: partial(self._read, one.spec.digest) for one in backbones}
+
+    def _read(self, spec: str) -> Features:
+        with self.workspace._catalog.read() as reader:
+            _, vectors, norms, _ = reader.embeddings.features(spec, self.ids)
+        return Features(vectors, norms)
 
 
-def members(
+def rankings(
     collection: Collection, labels: np.ndarray, classes: int
-) -> Iterator[tuple[str, OutOfFold]]:
-    """Yield the name of each backbone and its out-of-fold probabilities; no photo has copies."""
-    alone = np.arange(len(labels))
-    for name, vectors, norms in collection.embeddings():
-        yield name, out_of_fold(vectors, norms, labels, alone, classes)
+) -> Iterator[tuple[str, LabelRanking]]:
+    """Yield the ranking of each backbone, and that of all of them; no photo has copies."""
+    readers, alone = collection.readers(), np.arange(len(labels))
+    for name, read in readers.items():
+        yield name, rank(two_rounds([read], labels, alone, classes), labels)
+    if len(readers) > 1:
+        members = two_rounds(list(readers.values()), labels, alone, classes)
+        yield ALL, rank(members, labels)
 
 
 def summary(ranking: LabelRanking, labels: np.ndarray, truth: np.ndarray) -> str:
@@ -98,24 +107,17 @@ def cifar(options: argparse.Namespace) -> None:
         labels = np.asarray(people[kind])[rows].astype(np.int64)
         wrong = labels != truth
         print(f"{kind}: {wrong.sum()} of {len(wrong)} labels are wrong")
-        single = list(members(collection, labels, len(names)))
-        sets = [(name, [member]) for name, member in single]
-        if len(single) > 1:
-            sets.append((f"all {len(single)}", [member for _, member in single]))
-        best_single = 0.0
-        for number, (name, some) in enumerate(sets):
-            ranking = rank(some, labels)
+        best = 0.0
+        for number, (name, ranking) in enumerate(rankings(collection, labels, len(names))):
             scores = all_scores(labels, ranking.probabilities, options.cleanlab_python)
             found = metrics(scores, wrong)
             if not number:
                 print(header(list(found)))
-            chosen = f" (C {some[0].C:.2g}, T {some[0].temperature:.2f})" if len(some) == 1 else ""
-            print(row(name + chosen, found))
+            print(row(name, found))
             print(f"    {summary(ranking, labels, truth)}; AUROC {gain(found)[1]:+.4f}", flush=True)
-            if len(some) == 1:
-                best_single = max(best_single, found[OURS][0])
-            else:
-                print(f"    {found[OURS][0] - best_single:+.4f} above the best backbone")
+            if name == ALL:
+                print(f"    {found[OURS][0] - best:+.4f} above the best backbone")
+            best = max(best, found[OURS][0])
 
 
 def stamps(options: argparse.Namespace) -> None:
@@ -127,10 +129,8 @@ def stamps(options: argparse.Namespace) -> None:
         planted = random.choice(len(truth), round(options.share * len(truth)), replace=False)
         labels = truth.copy()
         labels[planted] = (truth[planted] + random.integers(1, classes, len(planted))) % classes
-        found = list(members(collection, labels, classes))
-        sets = [(name, [member]) for name, member in found]
-        for name, some in [*sets, ("all", [member for _, member in found])]:
-            print(f"seed {seed}, {name}: {summary(rank(some, labels), labels, truth)}", flush=True)
+        for name, ranking in rankings(collection, labels, classes):
+            print(f"seed {seed}, {name}: {summary(ranking, labels, truth)}", flush=True)
 
 
 def speed(options: argparse.Namespace) -> None:
@@ -143,8 +143,9 @@ def speed(options: argparse.Namespace) -> None:
     wrong = random.random(len(truth)) < 0.1
     labels = np.where(wrong, random.integers(0, options.classes, len(truth)), truth)
     started = time.perf_counter(), time.process_time()
-    member = out_of_fold(vectors, norms, labels, np.arange(len(labels)), options.classes)
-    ranking = rank([member], labels)
+    alone = np.arange(len(labels))
+    features = Features(vectors, norms)
+    ranking = rank(two_rounds([lambda: features], labels, alone, options.classes), labels)
     seconds, work = time.perf_counter() - started[0], time.process_time() - started[1]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(

@@ -51,7 +51,7 @@ def main() -> None:
         means = np.mean(precisions[data], axis=0)
         print(
             f"{data}: within {TOLERANCE} of cleanlab's best in {within} of {len(found_gains)}; "
-            f"mean average precision of {OURS} {means[-1]:.4f}, of cleanlab's best "
+            f"mean average precision of {OURS} {means[-1]:.4f}, of cleanlab's best score "
             f"{means[:-1].max():.4f}"
         )
 

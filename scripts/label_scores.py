@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from embedkit.review.label_errors import OutOfFold, rank
+from embedkit.review.cross_validation import OutOfFold
+from embedkit.review.label_errors import rank
 
 OURS = "log-ratio"
 
@@ -80,4 +81,4 @@ def row(name: str, found: dict[str, tuple[float, float]]) -> str:
 
 def header(names: list[str]) -> str:
     """Return the first line of a table: average precision and AUROC of each score."""
-    return f"{'':<38}" + "".join(f"{name:>17}" for name in [*names]) + "  AP - best of theirs"
+    return f"{'':<38}" + "".join(f"{name:>17}" for name in names) + "  AP - best of theirs"

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from embedkit._internal.statistics import wilson
-from embedkit.results import ClassCount, ProbeAccuracy, ReviewImpact
+from embedkit.results import ClassCount, ProbeAccuracy, Progress, ReviewImpact
 from embedkit.results.verdicts import MARKED_KINDS, OFF_TOPIC, POOR, RELABEL
 from embedkit.review.collection import Photos, load_photos
-from embedkit.review.label_errors import out_of_fold
+from embedkit.review.cross_validation import out_of_fold
 from embedkit.review.labels import labelled_photos
 from embedkit.review.review import Inputs
 
@@ -61,13 +61,13 @@ def _hits(
     """
     labelled = labelled_photos(photos, groups, embedded)
     features = inputs.features(inputs.backbones[0], photos.ids[labelled.rows])
+    inputs.progress(Progress("fitting probes"))
     found = out_of_fold(
         features.vectors,
         features.norms,
         labelled.codes,
         labelled.groups,
         len(labelled.names),
-        inputs.progress,
     )
     right, judged = np.zeros(len(photos), bool), np.zeros(len(photos), bool)
     best = np.nan_to_num(found.probabilities).argmax(axis=1)

@@ -1,18 +1,17 @@
 """Review of labels: photos whose label is probably wrong, from embeddings and copies."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
-from embedkit.classify.heads.linear import Features
 from embedkit.errors import BadInput
 from embedkit.results import CERTAIN, ProgressCallback
-from embedkit.results.verdicts import BOTH, LABEL_VERDICTS, MARKED_KINDS, UNSURE
+from embedkit.results.verdicts import BOTH, LABEL_VERDICTS, MARKED_KINDS, RELABEL, RIGHT, UNSURE
 from embedkit.review.collection import Photos
-from embedkit.review.label_errors import LabelRanking, out_of_fold, rank
+from embedkit.review.label_errors import LabelRanking, ReadEmbeddings, rank, two_rounds
 from embedkit.review.neighbours import nearest_of_class, nearest_to
 from embedkit.review.suspects import Near, Suspect
 
@@ -70,35 +69,27 @@ def labelled_photos(photos: Photos, groups: np.ndarray, embedded: np.ndarray) ->
 def ranked(
     photos: Photos,
     labelled: LabelledPhotos,
-    features: Iterable[Features],
+    embeddings: Sequence[ReadEmbeddings],
     progress: ProgressCallback,
 ) -> tuple[LabelRanking, int]:
     """Rank labelled photos by their embeddings under each backbone.
 
     Also return the estimated number of wrong labels among the photos without a verdict on theirs.
     """
-    members = [
-        out_of_fold(
-            of_backbone.vectors,
-            of_backbone.norms,
-            labelled.codes,
-            labelled.groups,
-            len(labelled.names),
-            progress,
-        )
-        for of_backbone in features
-    ]
-    undecided = ~photos.rows_with(LABEL_VERDICTS)[labelled.rows]
+    codes, classes = labelled.codes, len(labelled.names)
+    decided = photos.rows_with(LABEL_VERDICTS)[labelled.rows]
+    verified = photos.rows_with((RIGHT, RELABEL))[labelled.rows]
+    members = two_rounds(embeddings, codes, labelled.groups, classes, verified, progress)
     of_undecided = [
         replace(
             member,
-            probabilities=member.probabilities[undecided],
-            scored=member.scored[undecided],
+            probabilities=member.probabilities[~decided],
+            scored=member.scored[~decided],
         )
         for member in members
     ]
-    estimated = rank(of_undecided, labelled.codes[undecided]).estimated
-    return rank(members, labelled.codes), estimated
+    estimated = rank(of_undecided, codes[~decided]).estimated
+    return rank(members, codes), estimated
 
 
 def label_suspects(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -110,8 +111,8 @@ def review_labels(inputs: Inputs, k: int | None) -> Review:
     examiner = Examiner(inputs.catalog, inputs.features_folder, inputs.progress)
     pairs = conflicting_pairs(photos, links, examiner)
     ids = photos.ids[labelled.rows]
-    features = (inputs.features(one, ids) for one in inputs.backbones)
-    ranking, estimated = labels.ranked(photos, labelled, features, inputs.progress)
+    embeddings = [partial(inputs.features, one, ids) for one in inputs.backbones]
+    ranking, estimated = labels.ranked(photos, labelled, embeddings, inputs.progress)
     vectors = inputs.features(inputs.backbones[0], ids).vectors
     several = inputs.vectors_by_row(photos, list(photos.several))
     suspects = [
