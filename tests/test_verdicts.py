@@ -344,6 +344,48 @@ def test_a_photo_to_keep_is_never_removed_by_an_earlier_plan(
     assert len(plan.apply().moved) == 1
 
 
+def test_a_plan_that_was_undone_does_not_remove_a_photo_that_is_kept_now(
+    filled: Workspace, photos: Path
+) -> None:
+    photo = photos / "red/0.jpg"
+    filled.verdicts.set("poor", photo)
+    plan = filled.clean(["poor"])
+    plan.apply()
+    filled.undo()
+    filled.verdicts.set("keep", photo)
+    with pytest.raises(BadInput, match="does not have the verdict poor; nothing was moved"):
+        plan.apply()
+    assert photo.exists()
+
+
+def test_a_label_can_only_be_right_if_there_is_one(workspace: Workspace, photos: Path) -> None:
+    workspace.add(photos, fingerprints_only=True)
+    with pytest.raises(BadInput, match="has no label that could be right"):
+        workspace.verdicts.set("right", photos / "red/0.jpg")
+    assert workspace.verdicts.list() == []
+
+
+def test_the_label_in_a_table_says_which_of_several_labels_is_right(
+    twice: Workspace, photos: Path, tmp_path: Path
+) -> None:
+    digest = sha256_of(photos / "red/0.jpg")
+    table = tmp_path / "table.csv"
+    table.write_text(f"sha256,label,verdict\n{digest},blue,right\n")
+    twice.verdicts.from_csv(table)
+    assert label_of(twice, photos / "red/0.jpg") == "blue"
+
+
+def test_a_table_whose_path_and_digest_differ_is_refused(
+    filled: Workspace, photos: Path, tmp_path: Path
+) -> None:
+    digest = sha256_of(photos / "red/1.jpg")
+    table = tmp_path / "table.csv"
+    table.write_text(f"path,sha256,verdict\n{photos / 'red/0.jpg'},{digest},poor\n")
+    with pytest.raises(BadInput, match=r"line 2.*does not have this SHA-256"):
+        filled.verdicts.from_csv(table)
+    assert filled.verdicts.list() == []
+
+
 def test_the_best_of_the_other_copies_of_a_marked_photo_is_kept(
     filled: Workspace, photos: Path
 ) -> None:

@@ -258,7 +258,7 @@ class Backbone:
         """Return the error for a text when the backbone embeds images only."""
         return BadInput(
             f"{self.resolved.name} embeds images only; use a backbone that embeds text too, "
-            "such as --backbone clip-vit-b-32"
+            "such as clip-vit-b-32"
         )
 
 

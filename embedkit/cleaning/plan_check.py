@@ -1,7 +1,7 @@
 """Checking a plan against the workspace, before any file is moved."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from embedkit._internal.paths import shown
@@ -11,6 +11,8 @@ from embedkit.cleaning.quarantine import QuarantineFolder
 from embedkit.errors import BadInput
 from embedkit.results import DAMAGED, PlanRow
 from embedkit.results.verdicts import MARKED_KINDS
+
+_NO_VERDICT = "does not have the verdict {}"
 
 
 def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path) -> None:
@@ -42,11 +44,13 @@ def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path)
             row.path,
             row.sha256,
         ):
-            continue
+            if not _lacks_verdict(row, verdicts) or not os.path.lexists(row.path):
+                continue
+            why = _NO_VERDICT.format(row.kind)  # an undo has put it back, and it is kept now
         elif row.kind != DAMAGED and bytes.fromhex(row.sha256) not in images:
             why = "does not have the content of any photo of this workspace"
-        elif _needs_verdict(row) and (row.sha256, row.kind) not in verdicts:
-            why = f"does not have the verdict {row.kind}"
+        elif _lacks_verdict(row, verdicts):
+            why = _NO_VERDICT.format(row.kind)
         elif row.path in known or not os.path.lexists(row.path):
             continue
         else:
@@ -57,6 +61,7 @@ def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path)
         )
 
 
-def _needs_verdict(row: PlanRow) -> bool:
-    """Return whether a row removes a photo because of a verdict."""
-    return row.action == REMOVE and row.kind in MARKED_KINDS
+def _lacks_verdict(row: PlanRow, verdicts: Collection[tuple[str, str]]) -> bool:
+    """Return whether a row removes a photo because of a verdict that it does not have."""
+    is_marked = row.action == REMOVE and row.kind in MARKED_KINDS
+    return is_marked and (row.sha256, row.kind) not in verdicts

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from embedkit._internal.paths import absolute, shown
@@ -28,7 +28,7 @@ from embedkit.results.verdicts import (
     verdict_parts,
 )
 
-SHA256, VERDICT, SUGGESTION, WHAT = "sha256", "verdict", "suggestion", "what"
+SHA256, VERDICT, SUGGESTION, WHAT, LABEL = "sha256", "verdict", "suggestion", "what", "label"
 """Columns of a table of verdicts, besides ``path``; ``what`` is the review that lists a row."""
 SUGGESTED = "suggested"
 """The word in a table that stands for ``relabel`` with the label in the column ``suggestion``, or
@@ -75,9 +75,9 @@ def set_verdict(
     with catalog.write() as writer:
         if label is not None and not new_label:
             _check_label(label, writer.reader.labels.names())
-        writer.verdicts.set([(first, second, verdict, label)])
         if verdict == RIGHT:
-            _check_one_label(first, name, writer.reader.labels.with_several())
+            _check_one_label(name, _other_labels(writer.reader, [first])[first])
+        writer.verdicts.set([(first, second, verdict, label)])
 
 
 def verdicts_from_csv(catalog: Catalog, source: Path, *, new_label: bool) -> VerdictReport:
@@ -90,7 +90,7 @@ def verdicts_from_csv(catalog: Catalog, source: Path, *, new_label: bool) -> Ver
     :func:`set_verdict`, an unknown photo, or another verdict than an earlier row on the photo.
     """
     with open_table(
-        source, (VERDICT,), "a table of verdicts", (PATH, SHA256, SUGGESTION, WHAT)
+        source, (VERDICT,), "a table of verdicts", (PATH, SHA256, SUGGESTION, WHAT, LABEL)
     ) as table:
         if not {PATH, SHA256}.intersection(table.columns):
             raise BadInput(
@@ -98,6 +98,7 @@ def verdicts_from_csv(catalog: Catalog, source: Path, *, new_label: bool) -> Ver
             )
         rows, skipped = _rows(table)
     digests = _digests(catalog, table, rows, absolute(source.parent))
+    rows = _checked_labels(catalog, table, rows, digests)
     decided: dict[tuple[bytes, tuple[str, ...]], _Row] = {}
     for row, digest in zip(rows, digests, strict=True):
         earlier = decided.setdefault((digest, same_subject(row.verdict)), row)
@@ -114,11 +115,6 @@ def verdicts_from_csv(catalog: Catalog, source: Path, *, new_label: bool) -> Ver
                 with table.errors_in(row.line):
                     _check_label(row.label, known)
         writer.verdicts.set(sorted(stored, key=repr))
-        several = writer.reader.labels.with_several()
-        for row, digest in zip(rows, digests, strict=True):
-            if row.verdict == RIGHT:
-                with table.errors_in(row.line):
-                    _check_one_label(digest, row.name, several)
     return VerdictReport(len(stored), skipped)
 
 
@@ -159,10 +155,20 @@ def _check_label(label: str, known: Iterable[str]) -> None:
     )
 
 
-def _check_one_label(digest: bytes, name: str, several: dict[bytes, tuple[str, str]]) -> None:
-    if digest in several:
+def _other_labels(reader: Reader, digests: Iterable[bytes]) -> dict[bytes, list[str]]:
+    """Return the labels of images by folder and CSV, sorted, by SHA-256."""
+    wanted = list(set(digests))
+    ids = reader.images.ids(wanted)
+    found = reader.labels.stored(list(ids.values()))
+    return {digest: found.get(ids.get(digest, -1), []) for digest in wanted}
+
+
+def _check_one_label(name: str, labels: Sequence[str]) -> None:
+    if not labels:
+        raise BadInput(f"{name} has no label that could be right; give {RELABEL}=LABEL")
+    if len(labels) > 1:
         raise BadInput(
-            f"{name} has the labels {listed(list(map(shown, several[digest])))}; give "
+            f"{name} has the labels {listed(list(map(shown, labels)))}; give "
             f"{RELABEL}=LABEL, or both if both are true"
         )
 
@@ -181,6 +187,8 @@ class _Row:
     """Lower case; empty without one."""
     verdict: str
     label: str | None
+    given: str
+    """The label in the table; empty without one."""
     text: str
     """The verdict as it is written in the table."""
 
@@ -212,16 +220,39 @@ def _rows(table: Table) -> tuple[list[_Row], int]:
             raise table.error(line, f"a verdict without a {PATH} or a {SHA256}")
         if digest and not re.fullmatch("[0-9a-f]{64}", digest):
             raise table.error(line, f"{shown(digest)!r} is not a SHA-256 of 64 hex digits")
-        rows.append(_Row(line, cells.get(PATH, "").strip(), digest, verdict, label, shown(written)))
+        given = cells.get(LABEL, "").strip()
+        rows.append(_Row(line, path, digest, verdict, label, given, shown(written)))
     return rows, skipped
+
+
+def _checked_labels(
+    catalog: Catalog, table: Table, rows: Sequence[_Row], digests: Sequence[bytes]
+) -> list[_Row]:
+    """Return the rows with ``relabel`` for ``right`` where a photo has several labels.
+
+    The column ``label`` says which of them is right. Raises :class:`BadInput` for a photo without
+    a label, or with several of which the table gives none.
+    """
+    with catalog.read() as reader:
+        labels = _other_labels(reader, digests)
+    checked = []
+    for row, digest in zip(rows, digests, strict=True):
+        if row.verdict == RIGHT and len(labels[digest]) > 1 and row.given in labels[digest]:
+            row = replace(row, verdict=RELABEL, label=row.given)
+        if row.verdict == RIGHT:
+            with table.errors_in(row.line):
+                _check_one_label(row.name, labels[digest])
+        checked.append(row)
+    return checked
 
 
 def _digests(catalog: Catalog, table: Table, rows: Sequence[_Row], base: str) -> list[bytes]:
     """Return the SHA-256 of each row's photo; relative paths start at ``base``."""
-    cells = [row.path for row in rows if not row.sha256]
+    cells = [row.path for row in rows if row.path]
     paths = dict(zip(cells, resolved_paths(catalog, cells, base), strict=True))
     known = [path for path, is_known in paths.values() if is_known]
-    changed = changed_files(catalog, known)
+    unnamed = {paths[row.path][0] for row in rows if not row.sha256}
+    changed = changed_files(catalog, [path for path in known if path in unnamed])
     with catalog.read() as reader:
         of_path = {path: facts.sha256 for path, facts in reader.files.facts(known).items()}
         images = reader.images.ids([bytes.fromhex(row.sha256) for row in rows if row.sha256])
@@ -229,7 +260,15 @@ def _digests(catalog: Catalog, table: Table, rows: Sequence[_Row], base: str) ->
     for row in rows:
         digest = row.sha256
         if digest and bytes.fromhex(digest) not in images:
-            raise NotInWorkspace(str(table.error(row.line, f"no photo has the SHA-256 {digest}")))
+            raise NotInWorkspace(
+                str(table.error(row.line, f"no photo has the SHA-256 {digest} ({row.name})"))
+            )
+        if digest and row.path and of_path.get(paths[row.path][0], digest) != digest:
+            raise table.error(
+                row.line,
+                f"{row.name} does not have this SHA-256: the photo has changed, or the columns of "
+                "the table are mixed up; empty the verdict in this line, or review again",
+            )
         if not digest:
             path, is_known = paths[row.path]
             if not is_known:

@@ -59,6 +59,10 @@ def _hits(
 
     Both are bool (N,).
     """
+    right, judged = np.zeros(len(photos), bool), np.zeros(len(photos), bool)
+    used = embedded & ~photos.rows_with(MARKED_KINDS)
+    if len({photos.labels[row] for row in np.flatnonzero(used).tolist()} - {None}) < 2:
+        return right, judged  # a probe needs two classes
     labelled = labelled_photos(photos, groups, embedded)
     features = inputs.features(inputs.backbones[0], photos.ids[labelled.rows])
     inputs.progress(Progress("fitting probes"))
@@ -69,7 +73,6 @@ def _hits(
         labelled.groups,
         len(labelled.names),
     )
-    right, judged = np.zeros(len(photos), bool), np.zeros(len(photos), bool)
     best = np.nan_to_num(found.probabilities).argmax(axis=1)
     right[labelled.rows] = found.scored & (best == labelled.codes)
     judged[labelled.rows] = found.scored

@@ -34,6 +34,7 @@ from embedkit.results.verdicts import (
     RELABEL,
     REMOVAL_VERDICTS,
     RIGHT,
+    UNSURE,
 )
 from embedkit.review import labels
 from embedkit.review.collection import Photos, files_of, load_photos
@@ -133,7 +134,7 @@ def review_labels(inputs: Inputs, k: int | None) -> Review:
         _listed(suspects, k),
         float(estimated),
         len(labelled.rows) + len(photos.several),
-        int(decided[with_label].sum()),
+        int(decided[labelled.rows].sum() + decided[list(photos.several)].sum()),
         notes,
     )
 
@@ -171,7 +172,15 @@ def review_off_topic(inputs: Inputs, k: int | None, texts: np.ndarray | None) ->
     if place is not None:
         ask = photos.first_path(inputs.catalog, int(rows[place]))
     order = np.lexsort((rows, -scores))
-    order = order[~decided[order]][: k or DEFAULT_LENGTH]
+    listed = ~(decided | photos.rows_with([UNSURE])[rows])
+    order = order[listed[order]][: k or DEFAULT_LENGTH]
+    look = "it is among the most unusual photos"
+    if is_off.any():
+        look = "it looks like photos that you marked off-topic"
+    elif is_on.any():
+        look = "it looks unlike the photos that belong here"
+    elif found.estimated:
+        look = "it looks like other unusual photos"
     near = nearest_among(vectors[0], order, np.flatnonzero(~is_off), groups)
     suspects = [
         Suspect(
@@ -179,7 +188,7 @@ def review_off_topic(inputs: Inputs, k: int | None, texts: np.ndarray | None) ->
             photos.labels[rows[place]],
             OFF_TOPIC,
             float(scores[place]),
-            _off_topic_reason(of_photo, bool(decided.any())),
+            _off_topic_reason(of_photo, look),
             tuple((int(rows[one]), far) for one, far in of_photo),
         )
         for place, of_photo in zip(order.tolist(), near, strict=True)
@@ -202,11 +211,8 @@ def _left_out(count: int, noun: str) -> list[str]:
     return [f"{counted(count, noun)} without an embedding left out"] if count else []
 
 
-def _off_topic_reason(near: Near, has_verdicts: bool) -> str:
-    by = "like photos that you marked" if has_verdicts else "like other unusual photos"
-    if not near:
-        return f"it looks {by}"
-    return f"it looks {by}; its nearest photo is at the distance {near[0][1]:.2f}"
+def _off_topic_reason(near: Near, look: str) -> str:
+    return f"{look}; its nearest photo is at the distance {near[0][1]:.2f}" if near else look
 
 
 def review_quality(inputs: Inputs, k: int | None) -> Review:
@@ -215,7 +221,7 @@ def review_quality(inputs: Inputs, k: int | None) -> Review:
     measures = quality_of(inputs.catalog, photos, inputs.progress)
     rows = list(measures)
     found = rate_quality([measures[row] for row in rows])
-    decided = photos.rows_with(REMOVAL_VERDICTS)
+    decided = photos.rows_with((*REMOVAL_VERDICTS, UNSURE))
     suspects = [
         Suspect(
             row,

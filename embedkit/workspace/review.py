@@ -63,10 +63,12 @@ class ReviewMethods(WorkspaceBase):
         if k is not None:
             check_count(k)
         if text is not None and what != OFF_TOPIC:
-            raise BadInput("words describe the topic, so they need the review off-topic")
+            raise BadInput(
+                "text (--text) describes the topic, so it needs the review off-topic (--what)"
+            )
         if what == QUALITY:
             if backbones:
-                raise BadInput("a review of quality uses no backbone")
+                raise BadInput("a review of quality takes no backbones (--backbones)")
             return reviews.review_quality(self._review_inputs((), needs_index=False), k)
         inputs = self._review_inputs(backbones)
         if what == LABELS:

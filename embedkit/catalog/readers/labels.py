@@ -44,14 +44,20 @@ class LabelReader:
                 GROUP BY image_id ORDER BY image_id"""
         )
 
-    def with_several(self) -> dict[bytes, tuple[str, str]]:
-        """Return the first and the last label of the images with several labels, by SHA-256."""
+    def stored(self, image_ids: list[int]) -> dict[int, list[str]]:
+        """Return the labels of images by folder and CSV, sorted, by id; verdicts do not count."""
         rows = self._session.rows(
-            f"""SELECT first(i.sha256), min(label), max(label)
-                FROM ({live_files(NOT_TRUNCATED)}) JOIN images i USING (image_id)
-                GROUP BY image_id HAVING min(label) <> max(label) ORDER BY image_id"""
+            """SELECT DISTINCT image_id, label FROM files JOIN (
+                   SELECT file_id, arg_min(label, source) AS label FROM labels GROUP BY file_id
+               ) USING (file_id)
+               WHERE image_id IN (SELECT unnest($ids)) AND NOT missing AND NOT broken ORDER BY ALL
+            """,
+            {"ids": image_ids},
         )
-        return {sha256: (first, last) for sha256, first, last in rows}
+        found: dict[int, list[str]] = {}
+        for image_id, label in rows:
+            found.setdefault(image_id, []).append(label)
+        return found
 
     def before_relabelling(self) -> dict[int, str | None]:
         """Return the label that each image with the verdict ``relabel`` had before, by id.
