@@ -109,15 +109,18 @@ def label_suspects(
     decided = photos.rows_with(LABEL_VERDICTS)[labelled.rows]
     doubtful = photos.rows_with((BOTH, UNSURE))
     pairs = [pair for pair in pairs if not doubtful[list(pair)].any()]
-    found = _conflicts(labelled, ranking, pairs, decided)
-    for place in ranking.order.tolist():
+    found = {
+        place: item
+        for place, item in _conflicts(labelled, ranking, pairs, decided).items()
+        if not decided[place]
+    }
+    probable = [place for place in ranking.order.tolist() if not decided[place]]
+    for place in probable[: k + len(found)]:
         if place not in found:
             reason = _reason(labelled, ranking, place)
             score = float(ranking.scores[place])
             found[place] = int(ranking.suggestions[place]), score, reason
-    places = [place for place in found if not decided[place]]
-    places.sort(key=lambda place: (-found[place][1], place))
-    places = places[:k]
+    places = sorted(found, key=lambda place: (-found[place][1], place))[:k]
     rows, suggested = np.array(places, np.int64), np.array([found[one][0] for one in places], int)
     same, other = (
         nearest_of_class(vectors, rows, wanted, labelled.codes, labelled.groups)

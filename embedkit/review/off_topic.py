@@ -25,6 +25,7 @@ import numpy as np
 from embedkit.classify.heads.gallery import sampled_rows
 from embedkit.errors import BadInput
 from embedkit.index.exact import nearest_with_products
+from embedkit.index.metric import cross_distances
 
 MIN_PHOTOS = 3
 """Minimum number of different photos: of two, neither is more unusual than the other."""
@@ -155,7 +156,7 @@ def topic_distances(vectors: np.ndarray, texts: np.ndarray) -> np.ndarray:
     ndarray
         float64 (N,), a term of :func:`off_topic`.
     """
-    return np.asarray(1 - (vectors @ texts.T).max(axis=1), np.float64)
+    return np.asarray(cross_distances(texts, vectors).min(axis=0))
 
 
 def relevance_scores(found: OffTopic, verdicts: np.ndarray) -> np.ndarray:
