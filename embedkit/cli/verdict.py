@@ -44,7 +44,7 @@ def verdict(
     Examples:
 
     \b
-        embedkit verdict photos/temple/1.jpg relabel=beach
+        embedkit verdict photos/temple/1.jpg relabel=forest
         embedkit verdict photos/temple/1.jpg photos/temple/2.jpg different
     """
     from embedkit.workspace import Workspace
