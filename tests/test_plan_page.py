@@ -727,9 +727,8 @@ def test_a_file_is_enlarged_beside_the_kept_one(tmp_path: Path, opened: Open) ->
     press(page, "z")
     assert page.locator("#large figure").count() == 2
     own = page.locator("#large figcaption li:last-child")
-    page.wait_for_function(
-        "/itself.*itself/s.test(document.querySelector('#large .stage').textContent)"
-    )
+    for number in (0, 1):
+        page.wait_for_selector(f"#large figure >> nth={number} >> text=itself")
     widths = "all => all.map(image => image.naturalWidth)"
     assert page.eval_on_selector_all("#large img", widths) == [320, 1600]
     press(page, "d")
@@ -741,7 +740,7 @@ def test_a_file_is_enlarged_beside_the_kept_one(tmp_path: Path, opened: Open) ->
     press(page, "f")
     assert page.eval_on_selector_all("#large .frame", seen) == ["hidden", "visible"]
     press(page, "ArrowRight")  # a format that browsers do not show
-    page.wait_for_function("document.querySelector('#large .name').textContent == 'c.tif'")
+    page.wait_for_selector("#large .name:text-is('c.tif')")
     assert own.nth(0).inner_text() == "reduced picture"
     assert page.eval_on_selector_all("#large .frame", seen) == ["visible", "hidden"]
     assert page.inner_text("#large .here b") == "c.tif"
@@ -757,7 +756,7 @@ def test_closing_the_enlarged_view_selects_the_file_in_it(tmp_path: Path, opened
     page = opened(grouped(tmp_path / "photos", "kvr"))
     page.click("#view .picture >> nth=0")
     press(page, "ArrowRight ArrowRight Escape")
-    page.wait_for_function("document.activeElement.dataset.row === '2'")
+    page.wait_for_selector("[data-row='2']:focus")
     assert focused(page) == "1c.jpg"
 
 

@@ -451,10 +451,10 @@ def test_a_photo_is_enlarged_alone_or_beside_a_neighbour(tmp_path: Path, opened:
     widths = "all => all.map(image => image.naturalWidth)"
     assert page.eval_on_selector_all("#large img", widths) == [1600]  # the file itself
     press(page, "Escape")
-    page.wait_for_function("document.activeElement.dataset.row === '0'")
+    page.wait_for_selector("[data-row='0']:focus")
     assert not page.is_visible("#large")
     page.click(".near .picture")
-    page.wait_for_function("document.querySelectorAll('#large img').length === 2")
+    page.wait_for_selector("#large figure >> nth=1 >> img")
     captions = page.eval_on_selector_all("figcaption", "all => all.map(c => c.textContent)")
     assert captions == [
         "wide.jpg, labelled cat, suggested dog",
@@ -467,7 +467,7 @@ def test_a_photo_is_enlarged_alone_or_beside_a_neighbour(tmp_path: Path, opened:
     page.click("#large [data-act=unsure]")
     assert badges(page)[1] == "Not sure" and len(page.context.pages) == 1
     page.click("#large .close")
-    page.wait_for_function("document.activeElement.dataset.row === '1'")
+    page.wait_for_selector("[data-row='1']:focus")
 
 
 @pytest.mark.parametrize("width", [360, 640, 1280])
