@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from conftest import draw_photo
 from test_clean import HOSTILE
-from test_plan_page import LABELS, Elements, jpeg, press
+from test_plan_page import EXPECTED, LABELS, Elements, jpeg, press
 
 from embedkit.images import decode
 from embedkit.reports.review_page import CHOICES, write_review_page
@@ -303,7 +303,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Open]:
     yield opened
     for context in contexts:
         context.close()
-    assert [it for it in complaints if not it.startswith(("file:", "data:", "blob:"))] == []
+    assert [it for it in complaints if not it.startswith(EXPECTED)] == []
 
 
 def badges(page: Any) -> list[str]:
