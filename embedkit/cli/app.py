@@ -9,11 +9,12 @@ import click
 
 from embedkit._internal.artifacts import storage_error
 from embedkit._internal.paths import shown
-from embedkit.cli import classify, clean, compare, find, heads, manage, review, show, streams
+from embedkit.cli import classify, clean, compare, find, heads, manage, review, serve, show, streams
 from embedkit.errors import DamagedCache, EmbedkitError
 from embedkit.version import __version__
 
 SECTIONS = {
+    "Look in the browser": (serve.serve,),
     "Find similar photos": find.COMMANDS,
     "Clean a collection": (*clean.COMMANDS, review.review),
     "Compare backbones": compare.COMMANDS,

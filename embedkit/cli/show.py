@@ -106,6 +106,12 @@ def print_json(content: Any) -> None:
     sys.stdout.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
+def print_json_line(content: Any) -> None:
+    """Print a JSON document on one line of stdout at once, for a program that reads lines."""
+    sys.stdout.write(json.dumps(content, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
 @contextmanager
 def progress_bar() -> Iterator[ProgressCallback]:
     """Yield a callback that shows progress on stderr, with a bar on a terminal."""

@@ -26,6 +26,7 @@ from embedkit.results.verdicts import (
     VerdictReport,
     same_subject,
     verdict_parts,
+    verdict_text,
 )
 
 SHA256, VERDICT, SUGGESTION, WHAT, LABEL = "sha256", "verdict", "suggestion", "what", "label"
@@ -78,6 +79,56 @@ def set_verdict(
         if verdict == RIGHT:
             label = _confirmed_label(name, _other_labels(writer.reader, [first])[first])
         writer.verdicts.set([(first, second, verdict, label)])
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict on one image to store, or to remove."""
+
+    sha256: bytes
+    verdict: str
+    """A verdict such as ``keep`` or ``relabel=LABEL``; to remove one, any on the same subject."""
+    is_cleared: bool = False
+    """Whether the stored verdict on this subject is removed."""
+
+
+def decide(
+    catalog: Catalog, decisions: Sequence[Decision], *, new_label: bool = False
+) -> list[Decision]:
+    """Store or remove verdicts on single images, all or none; return decisions that undo this.
+
+    There is at most one decision on each subject of an image. Raises :class:`BadInput` as
+    :func:`set_verdict` does, and :class:`NotInWorkspace` for an unknown image.
+    """
+    parsed = [parse_verdict(one.verdict, 1) for one in decisions]
+    digests = list({one.sha256 for one in decisions})
+    with catalog.write() as writer:
+        known, names = writer.reader.images.ids(digests), set(writer.reader.labels.names())
+        labels = _other_labels(writer.reader, digests)
+        before = {
+            (digest, same_subject(verdict)): verdict_text(
+                verdict, label if verdict == RELABEL else None
+            )
+            for digest, other, verdict, label in writer.reader.verdicts.of_images(digests)
+            if other is None
+        }
+        stored, undo = [], []
+        for one, (verdict, label) in zip(decisions, parsed, strict=True):
+            name = one.sha256.hex()[:12]
+            if one.sha256 not in known:
+                raise NotInWorkspace(f"no photo of the workspace has the SHA-256 {name}...")
+            if label is not None and not new_label and not one.is_cleared:
+                _check_label(label, names)
+            if verdict == RIGHT and not one.is_cleared:
+                label = _confirmed_label(name, labels[one.sha256])
+            earlier = before.get((one.sha256, same_subject(verdict)))
+            undo.append(Decision(one.sha256, earlier or verdict, is_cleared=earlier is None))
+            if one.is_cleared and earlier is not None:
+                writer.verdicts.clear(one.sha256, None, verdict_parts(earlier)[0])
+            elif not one.is_cleared:
+                stored.append((one.sha256, None, verdict, label))
+        writer.verdicts.set(stored)
+    return undo
 
 
 def verdicts_from_csv(catalog: Catalog, source: Path, *, new_label: bool) -> VerdictReport:

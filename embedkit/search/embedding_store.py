@@ -14,7 +14,13 @@ from embedkit.index.indexes import Indexes
 from embedkit.index.manifest import spec_info
 from embedkit.recipe import read_recipe
 from embedkit.results import Failure, ProgressCallback, RemovalReport, ResolvedName, SpecInfo
-from embedkit.search.queries import Queries, embed_images, embed_text, select_backbone
+from embedkit.search.queries import (
+    Queries,
+    embed_images,
+    embed_text,
+    select_backbone,
+    stored_query,
+)
 
 if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
@@ -86,6 +92,10 @@ class EmbeddingStore:
     def query_images(self, backbone: str | None, images: Sequence[ImageInput]) -> Queries:
         """Return images as queries: see :func:`embedkit.search.queries.embed_images`."""
         return embed_images(self._catalog, _full_name(backbone), images, self.network)
+
+    def query_stored(self, backbone: str | None, sha256: str) -> Queries:
+        """Return a stored photo as a query: see :func:`embedkit.search.queries.stored_query`."""
+        return stored_query(self._catalog, _full_name(backbone), sha256)
 
     def query_text(self, backbone: str | None, text: str) -> Queries:
         """Return a text as a query: see :func:`embedkit.search.queries.embed_text`."""

@@ -107,6 +107,51 @@ def embed_images(
     return Queries(resolved, snapshot.revisions[spec.digest], vectors, image_ids, names)
 
 
+def stored_query(catalog: Catalog, name: str | None, sha256: str) -> Queries:
+    """Return a photo of the catalog as a query, by its stored embedding.
+
+    Raises :class:`NotInWorkspace` when there is no such embedding, :class:`BadInput` when
+    ``sha256`` is not a hex digest, and as :func:`select_backbone` does.
+    """
+    digest = _parsed(sha256)
+    snapshot = catalog.backbone_snapshot()
+    resolved = select_backbone(snapshot.backbones, name, catalog.path.parent)
+    with catalog.read() as reader:
+        image_id = reader.images.ids([digest]).get(digest)
+        known = [] if image_id is None else [image_id]
+        stored = reader.embeddings.of_images(resolved.spec.digest, known)
+        files = reader.files.of_images(known)
+    if image_id is None or image_id not in stored:
+        raise NotInWorkspace(
+            f"no photo with the SHA-256 {sha256} is embedded with {resolved.name}; run "
+            "'embedkit add'"
+        )
+    path = files[image_id][0].path if image_id in files else sha256
+    revision = snapshot.revisions[resolved.spec.digest]
+    return Queries(resolved, revision, stored[image_id][None], (image_id,), (path,))
+
+
+def stored_photo(catalog: Catalog, sha256: str) -> str:
+    """Return the path of a file with these bytes; raises as :func:`stored_query` does."""
+    digest = _parsed(sha256)
+    with catalog.read() as reader:
+        files = reader.files.of_images(list(reader.images.ids([digest]).values()))
+    for file in (file for of_image in files.values() for file in of_image):
+        if os.path.exists(file.path):
+            return file.path
+    raise NotInWorkspace(f"no file with the SHA-256 {sha256} is in the workspace and on disk")
+
+
+def _parsed(sha256: str) -> bytes:
+    try:
+        digest = bytes.fromhex(sha256)
+    except ValueError:
+        digest = b""
+    if len(digest) != 32:
+        raise BadInput(f"{shown(sha256)!r} is not a SHA-256 of 64 hex digits")
+    return digest
+
+
 def embed_text(
     catalog: Catalog, name: str | None, text: str, load: Callable[[ResolvedName], "Backbone"]
 ) -> Queries:

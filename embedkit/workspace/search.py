@@ -8,7 +8,7 @@ import numpy as np
 
 from embedkit.errors import BadInput
 from embedkit.results import Matches
-from embedkit.search.queries import Queries, name_of, open_query
+from embedkit.search.queries import Queries, name_of, open_query, stored_photo
 from embedkit.search.search import SearchFilter, check_count, search
 from embedkit.workspace.state import ImageLike, StrPath, WorkspaceBase
 
@@ -21,6 +21,7 @@ class SearchMethods(WorkspaceBase):
         image: ImageLike | None = None,
         k: int = 10,
         *,
+        sha256: str | None = None,
         text: str | None = None,
         backbone: str | None = None,
         max_distance: float | None = None,
@@ -38,6 +39,9 @@ class SearchMethods(WorkspaceBase):
             embedding of any norm. A photo of the workspace is its own first match, at distance 0.
         k : int, default 10
             The number of images.
+        sha256 : str, optional
+            Hex digest of a photo of the workspace, in place of an image. Its file is not read,
+            unless matches are to be verified.
         text : str, optional
             Words to search for in place of an image; needs a CLIP-like backbone.
         backbone : str, optional
@@ -62,12 +66,13 @@ class SearchMethods(WorkspaceBase):
         EmptyWorkspace
             Nothing has been added.
         NotInWorkspace
-            No file was embedded with the backbone, has the label or is below the folder.
+            No file was embedded with the backbone, has the label or is below the folder, or no
+            photo has the digest.
         BadInput
             The image cannot be read, or arguments contradict each other.
         """
-        if (image is None) == (text is None):
-            raise BadInput("give either an image or a text to search for")
+        if sum(given is not None for given in (image, sha256, text)) != 1:
+            raise BadInput("give an image, a digest or a text to search for, and only one of them")
         check_count(k)
         check_count(verify, least=0, name="verify")
         if verify and (text is not None or (isinstance(image, np.ndarray) and image.ndim == 1)):
@@ -75,6 +80,11 @@ class SearchMethods(WorkspaceBase):
         search_filter = SearchFilter.from_arguments(max_distance, label, folder)
         if text is not None:
             return self._matches(self._embeddings.query_text(backbone, text), k, search_filter)[0]
+        if sha256 is not None and not verify:
+            queries = self._embeddings.query_stored(backbone, sha256)
+            return self._matches(queries, k, search_filter)[0]
+        if sha256 is not None:
+            image = stored_photo(self._catalog, sha256)
         assert image is not None
         if not verify:
             return self._matches(

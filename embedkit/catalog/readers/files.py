@@ -95,6 +95,35 @@ class FileReader:
         )
         return np.asarray(columns["image_id"], np.int64)
 
+    def image_ids_by_path(self, label: str | None = None, folder: str | None = None) -> np.ndarray:
+        """Return the same ids, in order of the first path of each image."""
+        condition, values = file_filter(label, folder)
+        columns = self._session.columns(
+            f"""SELECT image_id FROM ({live_files()} {condition})
+                GROUP BY image_id ORDER BY min(place), image_id""",
+            values,
+        )
+        return np.asarray(columns["image_id"], np.int64)
+
+    def image_ids_by_label(
+        self, label: str | None = None, folder: str | None = None
+    ) -> tuple[np.ndarray, list[tuple[str | None, int]]]:
+        """Return the same ids, in order of the first label of each image, and the labels.
+
+        The second value is each label and its number of images, in the same order; photos without
+        a label are last.
+        """
+        condition, values = file_filter(label, folder)
+        query = f"""SELECT image_id, min(label) AS name FROM ({live_files()} {condition})
+                    GROUP BY image_id"""
+        columns = self._session.columns(
+            f"SELECT image_id FROM ({query}) ORDER BY name NULLS LAST, image_id", values
+        )
+        runs = self._session.rows(
+            f"SELECT name, count(*) FROM ({query}) GROUP BY name ORDER BY name NULLS LAST", values
+        )
+        return np.asarray(columns["image_id"], np.int64), runs
+
     def counts(
         self, scopes: Sequence[Scope] | None = None, excluding: Sequence[Scope] = ()
     ) -> dict[str, int]:

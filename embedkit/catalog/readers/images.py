@@ -62,6 +62,17 @@ class ImageReader:
                 ORDER BY p.width::BIGINT * p.height DESC, i.bytes DESC, first"""
         )
 
+    def sizes_and_lumas(self, image_ids: Sequence[int]) -> dict[int, tuple[int, int, bytes]]:
+        """Return width, height and luma thumbnail of images with a fingerprint, by id."""
+        return {
+            image_id: (width, height, luma)
+            for image_id, width, height, luma in self._session.rows(
+                """SELECT image_id, width, height, luma FROM fingerprints
+                   WHERE image_id IN (SELECT unnest($ids))""",
+                {"ids": list(image_ids)},
+            )
+        }
+
     def lumas(self, image_ids: np.ndarray) -> np.ndarray:
         """Return the luma thumbnails of images with a fingerprint, uint8 (N, 1024).
 

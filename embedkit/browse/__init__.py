@@ -1,0 +1,1 @@
+"""Browsing a collection: frozen orderings of its photos, and their thumbnails."""

@@ -1,0 +1,129 @@
+"""Orderings of the photos of a workspace that do not change while a person looks at them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+
+from embedkit._internal.paths import absolute
+from embedkit.catalog import Catalog
+from embedkit.errors import BadInput
+from embedkit.ingest.labels import as_label
+
+ADDED, LABEL, PATH = ORDERS = ("added", "label", "path")
+"""Orders of photos: by when they were added, by label and by path."""
+PLACEHOLDER_SIDE = 8
+"""Side of a placeholder, pixels."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """The photos of one label in an ordering by label."""
+
+    label: str | None
+    first: int
+    """Position of the first photo."""
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class Ordering:
+    """Photos in a fixed order."""
+
+    ids: np.ndarray
+    """Image ids: int64 (N,)."""
+    key: str
+    """Digest of the ids: orderings with the same key are equal."""
+    sections: tuple[Section, ...] = ()
+    """The labels in an ordering by label; empty in other orderings."""
+
+    @classmethod
+    def of(cls, ids: np.ndarray, sections: Sequence[Section] = ()) -> "Ordering":
+        """Return the ordering of these ids."""
+        key = sha256(np.ascontiguousarray(ids, "<i8").tobytes()).hexdigest()[:32]
+        return cls(ids, key, tuple(sections))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class PhotoDetails:
+    """What a page shows of a photo."""
+
+    sha256: str
+    """Hex digest."""
+    path: str
+    """First file by path."""
+    files: int
+    """Number of files."""
+    labels: tuple[str, ...]
+    """Distinct labels of the files, sorted."""
+    width: int
+    height: int
+    """Size of the upright image, pixels; 0 if it is unknown."""
+    placeholder: bytes
+    """Luma of the image at 8 x 8 pixels, row by row; empty if it is unknown."""
+
+
+def order_photos(
+    catalog: Catalog, order: str = ADDED, label: str | None = None, folder: str | None = None
+) -> Ordering:
+    """Return the photos with a label and below a folder, where these are given, in an order.
+
+    A photo with several files is at the position of its first one. Raises :class:`BadInput` for an
+    unknown order.
+    """
+    if order not in ORDERS:
+        raise BadInput(f"unknown order {order!r}; use {', '.join(ORDERS)}")
+    wanted = None if label is None else as_label(label)
+    below = None if folder is None else absolute(folder)
+    with catalog.read() as reader:
+        if order == ADDED:
+            return Ordering.of(reader.files.image_ids(wanted, below))
+        if order == PATH:
+            return Ordering.of(reader.files.image_ids_by_path(wanted, below))
+        ids, runs = reader.files.image_ids_by_label(wanted, below)
+    firsts = np.cumsum([0, *(count for _, count in runs)])
+    sections = [
+        Section(name, int(first), count)
+        for (name, count), first in zip(runs, firsts[:-1].tolist(), strict=True)
+    ]
+    return Ordering.of(ids, sections)
+
+
+def details(catalog: Catalog, ids: Sequence[int]) -> list[PhotoDetails | None]:
+    """Return what a page shows of photos; None for one without a file."""
+    with catalog.read() as reader:
+        files = reader.files.of_images(list(ids))
+        sketches = reader.images.sizes_and_lumas(list(files))
+    found: list[PhotoDetails | None] = []
+    for image_id in ids:
+        of_image = files.get(image_id)
+        if not of_image:
+            found.append(None)
+            continue
+        width, height, luma = sketches.get(image_id, (0, 0, b""))
+        found.append(
+            PhotoDetails(
+                sha256=of_image[0].sha256,
+                path=of_image[0].path,
+                files=len(of_image),
+                labels=tuple(sorted({file.label for file in of_image if file.label is not None})),
+                width=width,
+                height=height,
+                placeholder=_placeholder(luma),
+            )
+        )
+    return found
+
+
+def _placeholder(luma: bytes) -> bytes:
+    """Return a square luma thumbnail at :data:`PLACEHOLDER_SIDE`."""
+    side = int(len(luma) ** 0.5)
+    if side < PLACEHOLDER_SIDE:
+        return b""
+    step = side // PLACEHOLDER_SIDE
+    blocks = np.frombuffer(luma, np.uint8).reshape(PLACEHOLDER_SIDE, step, PLACEHOLDER_SIDE, step)
+    return bytes(blocks.mean(axis=(1, 3)).round().astype(np.uint8))

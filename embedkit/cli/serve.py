@@ -1,0 +1,73 @@
+"""The command that serves the local app."""
+
+import webbrowser
+from pathlib import Path
+
+import click
+
+from embedkit._internal.paths import shown
+from embedkit.cli import show
+from embedkit.cli.options import options
+from embedkit.errors import MissingExtra
+
+
+@click.command()
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="HOST",
+    help="Address to listen on. Others than this machine reach 0.0.0.0, with the token.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Port; 0 for a free one.  [default: 8899, or a free one if it is in use]",
+)
+@click.option("--open", "open_browser", is_flag=True, help="Open the app in the browser.")
+@click.option("--read-only", is_flag=True, help="Refuse every change.")
+@click.option("--api-only", is_flag=True, help="Serve the JSON API without pages.")
+@options
+def serve(
+    host: str,
+    port: int | None,
+    open_browser: bool,
+    read_only: bool,
+    api_only: bool,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Look at the photos, search and decide in the browser.
+
+    The app runs on this machine only, and needs the link that this command prints: the part after
+    # is a secret. Stop it with Ctrl+C. Other commands can use the workspace meanwhile.
+
+    With --json, one line with url, token and port is printed when the server is ready. Programs
+    send the token as 'Authorization: Bearer TOKEN'; the API is described at /api/v1/openapi.json.
+
+    Examples:
+
+    \b
+        embedkit serve --open
+        embedkit serve --api-only --port 9000 --json
+    """
+    try:
+        from embedkit.web.serve import Address
+        from embedkit.web.serve import serve as run
+    except ModuleNotFoundError as error:
+        if (error.name or "embedkit").startswith("embedkit"):
+            raise
+        raise MissingExtra(
+            f"the app needs {error.name}; run pip install 'embedkit[web]'"
+        ) from error
+
+    def report(address: Address) -> None:
+        if as_json:
+            show.print_json_line({"url": address.url, "token": address.token, "port": address.port})
+        else:
+            show.print_line(f"embedkit serves {shown(str(workspace))} at {address.url}")
+        if open_browser:
+            webbrowser.open(address.url)
+
+    run(workspace, report, host=host, port=port, read_only=read_only, api_only=api_only)

@@ -1,0 +1,171 @@
+"""Lists of photos in a fixed order, their details and their pictures."""
+
+import base64
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import BaseModel, Field
+
+from embedkit._internal.paths import shown
+from embedkit.browse.ordering import details, order_photos
+from embedkit.browse.thumbnails import Side, enlarged
+from embedkit.errors import NotInWorkspace
+from embedkit.web.state import Server, server_of
+
+router = APIRouter()
+State = Annotated[Server, Depends(server_of)]
+Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the photo, hex.")]
+ListKey = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Key of the list.")]
+
+MAX_RANGE = 500
+"""Maximum number of photos in one response."""
+SHEET_COLUMNS, SHEET_ROWS = 8, 6
+SHEET_PHOTOS = SHEET_COLUMNS * SHEET_ROWS
+"""Photos in one sheet of thumbnails."""
+_FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
+
+
+class ListRequest(BaseModel):
+    """Which photos to list, and in which order."""
+
+    order: Literal["added", "label", "path"] = "added"
+    label: str | None = Field(None, description="Only photos with a file of this label.")
+    folder: str | None = Field(None, description="Only photos with a file below this folder.")
+
+
+class ListSection(BaseModel):
+    """The photos of one label in a list that is in order of labels."""
+
+    label: str | None
+    first: int
+    count: int
+
+
+class PhotoList(BaseModel):
+    """A list of photos in a fixed order."""
+
+    key: str
+    count: int
+    sections: list[ListSection]
+    sheet_photos: int = Field(description="Photos in one sheet.")
+    sheet_columns: int = Field(description="Photos side by side in a sheet.")
+
+
+class Photo(BaseModel):
+    """A photo of a list."""
+
+    sha256: str
+    path: str
+    files: int
+    labels: list[str]
+    width: int
+    height: int
+    placeholder: str = Field(description="Luma at 8 x 8 pixels, base64; empty if unknown.")
+
+
+class PhotoRange(BaseModel):
+    """Consecutive photos of a list; null for a photo whose files have gone since it was made."""
+
+    first: int
+    photos: list[Photo | None]
+
+
+@router.post("/lists", summary="List photos in a fixed order")
+def make_list(server: State, request: ListRequest) -> PhotoList:
+    """Return the key and the size of a list. The list does not change when photos are added."""
+    ordering = order_photos(server.catalog, request.order, request.label, request.folder)
+    server.orderings.put(ordering)
+    return PhotoList(
+        key=ordering.key,
+        count=len(ordering),
+        sections=[
+            ListSection(label=one.label, first=one.first, count=one.count)
+            for one in ordering.sections
+        ],
+        sheet_photos=SHEET_PHOTOS,
+        sheet_columns=SHEET_COLUMNS,
+    )
+
+
+@router.get("/lists/{key}", summary="Consecutive photos of a list")
+def read_range(
+    server: State,
+    key: ListKey,
+    first: Annotated[int, Query(ge=0, lt=1 << 40)] = 0,
+    count: Annotated[int, Query(ge=1, le=MAX_RANGE)] = 100,
+) -> PhotoRange:
+    """Return the photos from position ``first``."""
+    ids = server.orderings.get(key).ids[first : first + count].tolist()
+    photos = [
+        None
+        if found is None
+        else Photo(
+            sha256=found.sha256,
+            path=shown(found.path),
+            files=found.files,
+            labels=list(found.labels),
+            width=found.width,
+            height=found.height,
+            placeholder=base64.b64encode(found.placeholder).decode("ascii"),
+        )
+        for found in details(server.catalog, ids)
+    ]
+    return PhotoRange(first=first, photos=photos)
+
+
+@router.get(
+    "/lists/{key}/sheets/{number}",
+    summary="Thumbnails of consecutive photos as one WebP",
+    response_class=Response,
+    responses={200: {"content": {"image/webp": {}}}},
+)
+def read_sheet(
+    server: State,
+    key: ListKey,
+    number: Annotated[int, Path(ge=0, lt=1 << 40)],
+    side: Annotated[Side, Query(description="Side of a thumbnail, pixels.")] = Side.SMALL,
+) -> Response:
+    """Return the sheet with the photos from position ``number * sheet_photos``."""
+    ids = server.orderings.get(key).ids[number * SHEET_PHOTOS : (number + 1) * SHEET_PHOTOS]
+    if not len(ids):
+        raise NotInWorkspace("the list has no such sheet")
+    files = server.catalog.live_files(ids.tolist())
+    digests = [files[one][0].sha256 if one in files else "" for one in ids.tolist()]
+    sources = {of_image[0].sha256: [file.path for file in of_image] for of_image in files.values()}
+    sheet, is_whole = server.thumbnails.sheet(sources, digests, side, SHEET_COLUMNS)
+    return Response(sheet, media_type="image/webp", headers=_FOR_EVER if is_whole else None)
+
+
+@router.get(
+    "/photos/{sha256}/picture",
+    summary="One photo as WebP",
+    response_class=Response,
+    responses={200: {"content": {"image/webp": {}}}},
+)
+def read_picture(
+    server: State,
+    sha256: Digest,
+    side: Annotated[
+        Side | None, Query(description="Longest side, pixels. Default: up to 2048.")
+    ] = None,
+) -> Response:
+    """Return a photo, encoded anew, so that no file of the workspace reaches a browser as it is."""
+    paths = _paths(server, sha256)
+    if side is None:
+        picture = enlarged(sha256, paths)
+    else:
+        picture = server.thumbnails.of({sha256: paths}, side).get(sha256)
+    if picture is None:
+        raise NotInWorkspace("no file of this photo can be shown; it has gone or is damaged")
+    return Response(picture, media_type="image/webp", headers=_FOR_EVER)
+
+
+def _paths(server: Server, sha256: str) -> list[str]:
+    """Return the paths of a photo; raises :class:`NotInWorkspace` if there is none."""
+    digest = bytes.fromhex(sha256)
+    with server.catalog.read() as reader:
+        image_id = reader.images.ids([digest]).get(digest)
+    files = [] if image_id is None else server.catalog.live_files([image_id]).get(image_id, [])
+    if not files:
+        raise NotInWorkspace("the workspace has no such photo")
+    return [file.path for file in files]

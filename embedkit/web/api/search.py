@@ -1,0 +1,109 @@
+"""Search by a photo of the workspace, an upload or words."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field, ValidationError
+from starlette.datastructures import UploadFile
+
+from embedkit.errors import BadInput
+from embedkit.web.state import Server, server_of
+
+router = APIRouter()
+State = Annotated[Server, Depends(server_of)]
+
+MAX_MATCHES = 1000
+
+
+class SearchRequest(BaseModel):
+    """What to search for, and where: exactly one of ``sha256``, ``text`` and an upload."""
+
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="A photo of the workspace."
+    )
+    text: str | None = Field(
+        None, min_length=1, max_length=1000, description="Words; needs a CLIP-like backbone."
+    )
+    k: int = Field(50, ge=1, le=MAX_MATCHES, description="Number of photos.")
+    backbone: str | None = Field(None, description="Default: the first one of the workspace.")
+    label: str | None = None
+    folder: str | None = None
+    max_distance: float | None = Field(None, ge=0, le=2)
+    verify: int = Field(
+        0, ge=0, le=100, description="Number of photos to compare with the query point by point."
+    )
+
+
+class SearchUpload(SearchRequest):
+    """A search request as a form, with a photo."""
+
+    image: bytes = Field(description="The file of a photo.")
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return {"schema": model.model_json_schema()}
+
+
+@router.post(
+    "/search",
+    summary="Search for photos",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": _schema(SearchRequest),
+                "multipart/form-data": _schema(SearchUpload),
+            },
+        }
+    },
+)
+async def search(server: State, request: Request) -> dict[str, Any]:
+    """Return the same as ``embedkit search --json``: matches with distances, the nearest first."""
+    fields, image = await _read(request)
+    try:
+        wanted = SearchRequest.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "the request"
+        raise BadInput(f"{name}: {first['msg']}") from error
+    if sum(one is not None for one in (wanted.sha256, wanted.text, image)) != 1:
+        raise BadInput("give one of sha256, text and image")
+    return await run_in_threadpool(_search, server, wanted, image)
+
+
+async def _read(request: Request) -> tuple[Any, bytes | None]:
+    """Return the fields of a request, as JSON or as a form, and the uploaded file."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        try:
+            return await request.json(), None
+        except ValueError as error:
+            raise BadInput("the request is neither JSON nor a form with a file") from error
+    image = None
+    async with request.form(max_files=1, max_fields=20) as form:
+        fields: dict[str, str] = {}
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                if name != "image":
+                    raise BadInput("the file of a search is called image")
+                image = await value.read()
+            elif name in fields:
+                raise BadInput("a field is given twice")
+            else:
+                fields[name] = value
+    return fields, image
+
+
+def _search(server: Server, wanted: SearchRequest, image: bytes | None) -> dict[str, Any]:
+    with server.networks:
+        return server.workspace.search(
+            image,
+            wanted.k,
+            sha256=wanted.sha256,
+            text=wanted.text,
+            backbone=wanted.backbone,
+            max_distance=wanted.max_distance,
+            label=wanted.label,
+            folder=wanted.folder,
+            verify=wanted.verify,
+        ).to_dict()

@@ -1,0 +1,41 @@
+"""The session of a browser: the token in exchange for a cookie."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Response
+from pydantic import BaseModel, Field
+
+from embedkit.web.state import Server, server_of
+
+router = APIRouter()
+State = Annotated[Server, Depends(server_of)]
+
+
+class SessionRequest(BaseModel):
+    """The token that ``embedkit serve`` printed."""
+
+    token: str = Field(max_length=200)
+
+
+@router.post("/session", status_code=204, summary="Exchange the token for a cookie")
+def start_session(server: State, request: SessionRequest) -> Response:
+    """Set a cookie that scripts cannot read. Programs send the token with each request instead."""
+    if not server.access.is_token(request.token):
+        raise HTTPException(401, "the token is wrong; open the link that embedkit serve printed")
+    response = Response(status_code=204)
+    response.set_cookie(
+        server.access.cookie_name,
+        server.access.cookie,
+        path="/",
+        httponly=True,
+        samesite="strict",
+    )
+    return response
+
+
+@router.delete("/session", status_code=204, summary="Remove the cookie")
+def end_session(server: State) -> Response:
+    """Sign a browser out."""
+    response = Response(status_code=204)
+    response.delete_cookie(server.access.cookie_name, path="/", httponly=True, samesite="strict")
+    return response

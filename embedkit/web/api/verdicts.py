@@ -1,0 +1,62 @@
+"""Decisions of a person about photos."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from embedkit.ingest.verdicts import Decision, decide
+from embedkit.web.errors import ReadOnly
+from embedkit.web.state import Server, server_of
+
+router = APIRouter()
+State = Annotated[Server, Depends(server_of)]
+
+MAX_DECISIONS = 20_000
+
+
+def writable(server: State) -> Server:
+    """Return the state of a server that accepts changes; raise :class:`ReadOnly` otherwise."""
+    if server.read_only:
+        raise ReadOnly("the server was started with --read-only; nothing was changed")
+    return server
+
+
+class VerdictItem(BaseModel):
+    """A verdict on a photo."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    verdict: str = Field(
+        max_length=1000, description="As for ``embedkit verdict``: keep, relabel=LABEL, ..."
+    )
+    clear: bool = Field(False, description="Whether to remove the verdict on this subject.")
+
+
+class VerdictRequest(BaseModel):
+    """Verdicts that are stored completely or not at all."""
+
+    items: list[VerdictItem] = Field(max_length=MAX_DECISIONS)
+    new_label: bool = Field(False, description="Whether a label may be one that no photo has.")
+
+
+class VerdictResponse(BaseModel):
+    """The request that undoes the verdicts."""
+
+    previous: list[VerdictItem]
+
+
+@router.post("/verdicts", summary="Store verdicts")
+def store_verdicts(
+    server: Annotated[Server, Depends(writable)], request: VerdictRequest
+) -> VerdictResponse:
+    """Store or remove verdicts on photos; the response contains the items that undo this."""
+    decisions = [
+        Decision(bytes.fromhex(one.sha256), one.verdict, one.clear) for one in request.items
+    ]
+    undo = decide(server.catalog, decisions, new_label=request.new_label)
+    return VerdictResponse(
+        previous=[
+            VerdictItem(sha256=one.sha256.hex(), verdict=one.verdict, clear=one.is_cleared)
+            for one in undo
+        ]
+    )

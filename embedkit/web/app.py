@@ -1,0 +1,103 @@
+"""The web app: pages, their static files, and the JSON API beneath them."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.staticfiles import StaticFiles
+
+from embedkit.version import __version__
+from embedkit.web.api import photos, search, session, verdicts, workspace
+from embedkit.web.errors import add_error_handlers
+from embedkit.web.security import Gate
+from embedkit.web.state import Server
+
+PAGES = {
+    "/": ("photos", "Photos"),
+    "/search": ("search", "Search"),
+}
+"""Name of the script and title of each page, by path."""
+_API = "/api/v1"
+
+
+class Document(JSONResponse):
+    """JSON in ASCII, as the command line prints it: names of files need not be valid Unicode."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
+def create_app(server: Server, *, api_only: bool = False) -> FastAPI:
+    """Return the app of a server; with ``api_only``, without pages."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        del app
+        yield
+        server.thumbnails.close()
+
+    app = FastAPI(
+        title="embedkit",
+        version=__version__,
+        summary="Search, clean and classify the photos of a workspace.",
+        openapi_url=f"{_API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        default_response_class=Document,
+    )
+    app.state.server = server
+    api = APIRouter(prefix=_API)
+    for module in (session, workspace, photos, search, verdicts):
+        api.include_router(module.router)
+    app.include_router(api)
+    add_error_handlers(app)
+    _add_health(app)
+    if not api_only:
+        _add_pages(app)
+    app.add_middleware(Gate, access=server.access)
+    return app
+
+
+def _add_health(app: FastAPI) -> None:
+    @app.get("/healthz", summary="Whether the server runs", include_in_schema=False)
+    def read_health() -> Response:
+        return Response("ok", media_type="text/plain")
+
+
+def _add_pages(app: FastAPI) -> None:
+    environment = Environment(
+        loader=PackageLoader("embedkit.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("page.html")
+
+    def add_page(path: str, name: str, title: str) -> None:
+        content = template.render(name=name, title=title, pages=PAGES, version=__version__)
+
+        @app.get(path, include_in_schema=False, response_class=HTMLResponse)
+        def read_page() -> HTMLResponse:
+            return HTMLResponse(content)
+
+    for path, (name, title) in PAGES.items():
+        add_page(path, name, title)
+    folder = Path(str(files("embedkit.web") / "static"))
+    app.mount("/static", _Static(directory=folder))
+
+
+class _Static(StaticFiles):
+    """Files of this version: a browser asks whether they have changed."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["cache-control"] = "no-cache"
+        return response

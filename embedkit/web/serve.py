@@ -1,0 +1,120 @@
+"""Run the web app."""
+
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from embedkit.errors import BadInput
+from embedkit.web.app import create_app
+from embedkit.web.security import Access
+from embedkit.web.state import Server
+
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8899
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a running server can be reached."""
+
+    url: str
+    """Address of the pages, with the token in its fragment, which browsers do not send."""
+    token: str
+    port: int
+
+
+def serve(
+    workspace: Path,
+    on_ready: Callable[[Address], None],
+    *,
+    host: str = DEFAULT_HOST,
+    port: int | None = None,
+    read_only: bool = False,
+    api_only: bool = False,
+) -> None:
+    """Serve a workspace until the process is interrupted.
+
+    Parameters
+    ----------
+    workspace : Path
+        Folder of the workspace.
+    on_ready : callable
+        Called with the address as soon as the server answers.
+    host : str
+        Address or name to listen on.
+    port : int, optional
+        The port; 0 is a free one. Default: 8899, or a free one if it is in use.
+    read_only : bool
+        Whether to refuse every change.
+    api_only : bool
+        Whether to leave out the pages.
+
+    Raises
+    ------
+    BadInput
+        The address cannot be used.
+    """
+    listener = _listen(host, port)
+    with listener:
+        port = int(listener.getsockname()[1])
+        access = Access(secrets.token_urlsafe(32), host, port)
+        app = create_app(Server.open(workspace, access, read_only=read_only), api_only=api_only)
+        url = f"http://{_reachable(host)}:{port}/#{access.token}"
+        address = Address(url, access.token, port)
+        config = uvicorn.Config(
+            app,
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws="none",
+            timeout_graceful_shutdown=3,
+        )
+        _Server(config, lambda: on_ready(address)).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+
+def _reachable(host: str) -> str:
+    """Return a host at which this machine reaches its own server, as part of an address."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{name}]" if ":" in name else name
+
+
+def _listen(host: str, port: int | None) -> socket.socket:
+    """Return a bound socket; without a port, of the default one or else of a free one."""
+    ports = [port] if port is not None else [DEFAULT_PORT, 0]
+    error: OSError | None = None
+    for one in ports:
+        try:
+            family, *_, address = socket.getaddrinfo(host, one, type=socket.SOCK_STREAM)[0]
+            listener = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                if family == socket.AF_INET6:
+                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(address)
+            except BaseException:
+                listener.close()
+                raise
+        except OSError as failed:
+            error = failed
+        else:
+            return listener
+    assert error is not None
+    reason = error.strerror or str(error)
+    raise BadInput(
+        f"cannot listen on {host}, port {ports[0]}: {reason}; choose another --port or --host"
+    ) from error

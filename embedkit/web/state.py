@@ -1,0 +1,84 @@
+"""The objects that the requests of a server share."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import Request
+
+from embedkit._internal.artifacts import sweep
+from embedkit.browse.ordering import Ordering
+from embedkit.browse.thumbnails import FILE_NAME, MAX_BYTES, ThumbnailCache, Thumbnails
+from embedkit.catalog import Catalog
+from embedkit.errors import NotInWorkspace
+from embedkit.web.security import Access
+from embedkit.workspace import Workspace
+
+_ORDERINGS = 16
+"""Number of orderings in memory; the page makes one again that is gone."""
+
+
+class Orderings:
+    """The latest orderings, by key."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: OrderedDict[str, Ordering] = OrderedDict()
+
+    def put(self, ordering: Ordering) -> None:
+        """Keep an ordering."""
+        with self._lock:
+            self._found[ordering.key] = ordering
+            self._found.move_to_end(ordering.key)
+            while len(self._found) > _ORDERINGS:
+                self._found.popitem(last=False)
+
+    def get(self, key: str) -> Ordering:
+        """Return an ordering; raises :class:`NotInWorkspace` if it is not kept any more."""
+        with self._lock:
+            if key not in self._found:
+                raise NotInWorkspace("this list of photos is gone; make it again")
+            self._found.move_to_end(key)
+            return self._found[key]
+
+
+@dataclass(frozen=True)
+class Server:
+    """The state of a server."""
+
+    workspace: Workspace
+    catalog: Catalog
+    thumbnails: Thumbnails
+    access: Access
+    read_only: bool = False
+    orderings: Orderings = field(default_factory=Orderings)
+    networks: threading.Lock = field(default_factory=threading.Lock)
+    """Held while networks and indexes are loaded or used: they are not thread-safe."""
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        access: Access,
+        *,
+        read_only: bool = False,
+        thumbnail_bytes: int = MAX_BYTES,
+    ) -> "Server":
+        """Open the workspace of a server.
+
+        With ``read_only`` or an empty workspace, no thumbnails are written.
+        """
+        workspace = Workspace(folder)
+        catalog = Catalog(workspace.folder)
+        keep = not read_only and catalog.exists and catalog.is_writable
+        if keep:
+            sweep(workspace.folder, ())
+        cache = ThumbnailCache(workspace.folder / FILE_NAME if keep else None, thumbnail_bytes)
+        return cls(workspace, catalog, Thumbnails(cache), access, read_only)
+
+
+def server_of(request: Request) -> Server:
+    """Return the state of the server that handles a request."""
+    server: Server = request.app.state.server
+    return server

@@ -1,0 +1,169 @@
+// The page with all photos: labels to filter by, the grid, and the details of one photo.
+
+import { Component, createRef, Help, Viewer, complain, counted, html, isTyping, nameOf, say, start } from "./ui.js";
+import { Grid, ListSource } from "./grid.js";
+import { Decisions, LabelChooser } from "./decisions.js";
+import { get, post } from "./api.js";
+
+const KEYS = [
+  ["← ↑ → ↓", "Move"],
+  ["Home End PageUp PageDown", "Move far"],
+  ["Space", "Select; with Shift and arrows, a range"],
+  ["Enter", "Enlarge"],
+  ["s", "Search for similar photos"],
+  ["1 … 9", "Give the photo, or the selected ones, a label"],
+  ["l", "Choose a label by name"],
+  ["x", "Mark as off-topic"],
+  ["u", "Undo the last decision"],
+  ["Esc", "Clear the selection"],
+  ["/", "Filter by folder"],
+  ["?", "These keys"],
+];
+
+class Photos extends Component {
+  grid = createRef();
+  state = { server: null, source: null, order: "added", label: null, folder: "", photo: null, index: 0, selected: 0 };
+
+  async componentDidMount() {
+    document.addEventListener("keydown", this.pressed);
+    try {
+      const [server] = await Promise.all([get("/server"), this.list({})]);
+      this.setState({ server });
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  async list(change) {
+    const { order, label, folder } = { ...this.state, ...change };
+    this.setState(change);
+    const list = await post("/lists", { order, label, folder: folder || null });
+    this.setState({ source: new ListSource(list), photo: null, index: 0, selected: 0 });
+  }
+
+  show = (change) => this.list(change).catch(complain);
+
+  decisions = new Decisions({
+    onChange: (photos, label) => {
+      for (const photo of photos) Object.assign(photo, label);
+      this.forceUpdate();
+      this.grid.current?.forceUpdate();
+    },
+    onError: complain,
+  });
+
+  // The selected photos, or the active one.
+  async chosen() {
+    const { source } = this.state;
+    const { selection, active } = this.grid.current.state;
+    const indices = selection.size ? [...selection] : [active];
+    const missing = indices.filter((index) => source.photo(index) === undefined);
+    if (missing.length) await source.loadAll(missing);
+    return indices.map((index) => source.photo(index)).filter(Boolean);
+  }
+
+  decide = async (verdict, change, words) => {
+    if (this.state.server.read_only) return say("The server was started with --read-only.", true);
+    try {
+      const photos = await this.chosen();
+      await this.decisions.decide(photos, verdict, change, words);
+    } catch (error) {
+      complain(error);
+    }
+  };
+
+  relabel = (label, isNew = false) => this.decide(
+    { verdict: `relabel=${label}`, new_label: isNew }, { labels: [label] }, `labelled ${label}`);
+
+  search(photo) {
+    if (photo) location.href = `/search?sha256=${photo.sha256}`;
+  }
+
+  pressed = (event) => {
+    if (isTyping(event) || !this.state.server) return;
+    const { photo, dialog } = this.state;
+    if (dialog) return;
+    const labels = this.quickLabels();
+    if (event.key === "?") this.setState({ dialog: "help" });
+    else if (event.key === "/") document.getElementById("folder")?.focus();
+    else if (event.key === "s") this.search(photo);
+    else if (event.key === "l") this.setState({ dialog: "label" });
+    else if (event.key === "x") this.decide({ verdict: "off-topic" }, { tag: "off-topic" }, "marked off-topic");
+    else if (event.key === "u") this.decisions.undo().catch(complain);
+    else if (/^[1-9]$/.test(event.key) && labels[event.key - 1]) this.relabel(labels[event.key - 1]);
+    else return;
+    event.preventDefault();
+  };
+
+  // The most frequent labels, in order of name.
+  quickLabels() {
+    return Object.entries(this.state.server?.labels ?? {})
+      .sort(([, one], [, other]) => other - one).slice(0, 9).map(([label]) => label).sort();
+  }
+
+  render(_, { server, source, order, label, folder, photo, index, selected, dialog }) {
+    if (!server || !source) return html`<p class="notice">Loading…</p>`;
+    if (server.is_empty || !server.files) return html`<div class="empty">
+      <h1>No photos yet</h1><p>Add a folder of photos, then reload this page.</p>
+      <p><kbd>embedkit add photos</kbd></p></div>`;
+    const labels = Object.entries(server.labels);
+    const quick = this.quickLabels();
+    const close = () => this.setState({ dialog: null });
+    return html`
+      ${labels.length > 0 && html`<nav class="rail" aria-label="Labels"><h2>Labels</h2>
+        <button aria-pressed=${label === null} onClick=${() => this.show({ label: null })}>
+          <span class="name">All photos</span><span class="count">${server.images.toLocaleString("en")}</span></button>
+        ${labels.map(([name, count]) => html`
+          <button aria-pressed=${label === name} onClick=${() => this.show({ label: name })}>
+            ${quick.includes(name) ? html`<kbd aria-hidden="true">${quick.indexOf(name) + 1}</kbd>` : html`<span class="no-key"></span>`}
+            <span class="name">${name}</span><span class="count">${count.toLocaleString("en")}</span></button>`)}
+      </nav>`}
+      <section class="stage" aria-label="Photos">
+        <div class="summary">
+          <span><strong>${counted(source.count, "photo")}</strong>${selected > 0 && html` · ${selected} selected`}</span>
+          <select class="field" aria-label="Order" value=${order} onChange=${(event) => this.show({ order: event.target.value })}>
+            <option value="added">as added</option><option value="label">by label</option><option value="path">by path</option>
+          </select>
+          <form onSubmit=${(event) => { event.preventDefault(); this.show({ folder: event.target.elements.folder.value.trim() }); }}>
+            <input class="field find" id="folder" name="folder" aria-label="Folder" placeholder="Folder" value=${folder} />
+          </form>
+          ${source.sections.length > 1 && html`<select class="field" aria-label="Go to label" value=""
+            onChange=${(event) => { this.grid.current.goTo(Number(event.target.value)); event.target.value = ""; }}>
+            <option value="">Go to label…</option>
+            ${source.sections.map((one) => html`<option value=${one.first}>${one.label ?? "without a label"}</option>`)}
+          </select>`}
+          <button class="button icon" aria-label="Keys" onClick=${() => this.setState({ dialog: "help" })}>?</button>
+        </div>
+        ${source.count ? html`<${Grid} ref=${this.grid} source=${source} cellSize=${132} label="Photos"
+          tagOf=${(one) => one.tag} onError=${complain}
+          onActive=${(at, one) => this.setState({ index: at, photo: one })}
+          onSelect=${(selection) => this.setState({ selected: selection.size })}
+          onOpen=${() => this.setState({ dialog: "large" })} />`
+        : html`<div class="empty"><h1>No photo here</h1><p>Choose another label or folder.</p></div>`}
+      </section>
+      ${photo && html`<${Inspector} photo=${photo} index=${index} count=${source.count} onSearch=${() => this.search(photo)}
+        onLarge=${() => this.setState({ dialog: "large" })} />`}
+      ${dialog === "help" && html`<${Help} keys=${KEYS} onClose=${close} />`}
+      ${dialog === "large" && photo && html`<${Viewer} photo=${photo} onClose=${close}
+        onMove=${(step) => this.grid.current.goTo(index + step, false)} />`}
+      ${dialog === "label" && html`<${LabelChooser} labels=${Object.keys(server.labels)} onClose=${close}
+        onChoose=${(name, isNew) => { close(); this.relabel(name, isNew); }} />`}`;
+  }
+}
+
+const Inspector = ({ photo, index, count, onSearch, onLarge }) => html`
+  <aside class="inspector" aria-label="The photo">
+    <img class="large" src=${`/api/v1/photos/${photo.sha256}/picture?side=256`} alt=${nameOf(photo.path)} />
+    <h2>${nameOf(photo.path)}</h2>
+    <div class="actions"><button class="button primary" onClick=${onSearch}>Find similar</button>
+      <button class="button" onClick=${onLarge}>Enlarge</button></div>
+    <dl>
+      <dt>Labels</dt><dd>${photo.labels.length ? photo.labels.join(", ") : "none"}</dd>
+      ${photo.width > 0 && html`<dt>Size</dt><dd>${photo.width} × ${photo.height}</dd>`}
+      ${photo.files > 1 && html`<dt>Files</dt><dd>${photo.files} with the same bytes</dd>`}
+      <dt>Position</dt><dd>${(index + 1).toLocaleString("en")} of ${count.toLocaleString("en")}</dd>
+      <dt>Path</dt><dd>${photo.path}</dd>
+    </dl>
+  </aside>`;
+
+start(html`<${Photos} />`);

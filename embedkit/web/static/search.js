@@ -1,0 +1,197 @@
+// The search page: by an upload, by words, or by a photo of the workspace.
+
+import { Component, createRef, Help, Viewer, complain, counted, html, isTyping, nameOf, start } from "./ui.js";
+import { Grid } from "./grid.js";
+import { address, get, post } from "./api.js";
+
+const KEYS = [
+  ["← ↑ → ↓", "Move"],
+  ["s", "Search from the photo"],
+  ["Enter", "Enlarge"],
+  ["v", "Compare with the query point by point"],
+  ["/", "Search for words"],
+  ["?", "These keys"],
+];
+
+// The matches of a search, as the grid needs them.
+class MatchSource {
+  columns = 1;
+  sections = [];
+
+  constructor(matches) {
+    this.matches = matches.map((match) => ({ ...match, labels: match.label ? [match.label] : [] }));
+    this.count = matches.length;
+    this.loaded = new Map();
+  }
+
+  photo(index) {
+    return this.matches[index];
+  }
+
+  picture(index) {
+    const image = this.loaded.get(index);
+    return image?.isLoaded ? { url: image.src } : null;
+  }
+
+  load(first, last, onLoad) {
+    for (let index = first; index <= last; index += 1) {
+      if (this.loaded.has(index)) continue;
+      const image = new Image();
+      this.loaded.set(index, image);
+      image.src = address(`/photos/${this.matches[index].sha256}/picture?side=256`);
+      image.decode().then(() => { image.isLoaded = true; onLoad(); }, () => {});
+    }
+  }
+}
+
+class Search extends Component {
+  grid = createRef();
+  state = { server: null, asked: null, results: [], label: "", photo: null, isSearching: false };
+
+  async componentDidMount() {
+    document.addEventListener("keydown", this.pressed);
+    document.addEventListener("paste", (event) => this.take(event.clipboardData?.files));
+    document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("is-dropping"); });
+    document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("is-dropping"); });
+    document.addEventListener("drop", (event) => {
+      event.preventDefault();
+      document.body.classList.remove("is-dropping");
+      this.take(event.dataTransfer?.files);
+    });
+    addEventListener("popstate", () => this.fromAddress());
+    try {
+      this.setState({ server: await get("/server") }, () => this.fromAddress());
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  fromAddress() {
+    const wanted = new URLSearchParams(location.search);
+    if (wanted.get("sha256")) this.ask({ sha256: wanted.get("sha256") });
+    else if (wanted.get("text")) this.ask({ text: wanted.get("text") });
+    else this.setState({ asked: null, results: [] });
+  }
+
+  // Search for a photo of the workspace or for words, and remember it in the address.
+  go(asked) {
+    history.pushState(null, "", `/search?${new URLSearchParams(asked)}`);
+    this.ask(asked);
+  }
+
+  take(files) {
+    if (!files?.length) return;
+    if (this.state.asked?.url) URL.revokeObjectURL(this.state.asked.url);
+    history.pushState(null, "", "/search");
+    this.ask({ file: files[0], url: URL.createObjectURL(files[0]) });
+  }
+
+  // Ask every chosen backbone, one after the other.
+  async ask(asked, change = {}) {
+    const number = (this.number ?? 0) + 1;
+    this.number = number;
+    const { label, backbones } = { ...this.state, ...change };
+    this.setState({ ...change, asked, isSearching: true, photo: null });
+    const results = [];
+    try {
+      for (const backbone of backbones ?? [this.state.server.backbones[0] ?? null]) {
+        const found = await post("/search", this.request(asked, { backbone, label, k: 60 }));
+        if (number !== this.number) return;
+        results.push({ ...found, source: new MatchSource(found.matches) });
+        this.setState({ results: [...results] });
+      }
+    } catch (error) {
+      if (number === this.number) complain(error);
+    }
+    if (number === this.number) this.setState({ isSearching: false, results });
+  }
+
+  request(asked, { backbone, label, k, verify = 0 }) {
+    const fields = { k, verify, ...(backbone && { backbone }), ...(label && { label }) };
+    if (!asked.file) return { ...fields, ...(asked.sha256 ? { sha256: asked.sha256 } : { text: asked.text }) };
+    const form = new FormData();
+    form.append("image", asked.file, "query");
+    for (const [name, value] of Object.entries(fields)) form.append(name, value);
+    return form;
+  }
+
+  // Compare the first matches with the query point by point.
+  async verify(number) {
+    const { asked, results, label } = this.state;
+    this.setState({ isSearching: true });
+    try {
+      const { backbone } = results[number];
+      const found = await post("/search", this.request(asked, { backbone, label, k: 60, verify: 20 }));
+      const changed = [...results];
+      changed[number] = { ...found, source: new MatchSource(found.matches), isVerified: true };
+      this.setState({ results: changed });
+    } catch (error) {
+      complain(error);
+    }
+    this.setState({ isSearching: false });
+  }
+
+  pressed = (event) => {
+    const { photo, asked, results, dialog } = this.state;
+    if (isTyping(event) || dialog) return;
+    if (event.key === "?") this.setState({ dialog: "help" });
+    else if (event.key === "/") document.getElementById("text")?.focus();
+    else if (event.key === "s" && photo) this.go({ sha256: photo.sha256 });
+    else if (event.key === "v" && results.length && !asked.text) this.verify(0);
+    else return;
+    event.preventDefault();
+  };
+
+  render(_, { server, asked, results, label, photo, isSearching, dialog }) {
+    if (!server) return html`<p class="notice">Loading…</p>`;
+    const choose = html`<label class="button primary">Choose a photo<input class="visually-hidden" type="file" accept="image/*"
+      onChange=${(event) => this.take(event.target.files)} /></label>`;
+    const words = html`<form onSubmit=${(event) => {
+      event.preventDefault();
+      const text = event.target.elements.text.value.trim();
+      if (text) this.go({ text });
+    }}><input class="field find" id="text" name="text" type="search" aria-label="Words"
+      placeholder="Words, if the backbone embeds text" value=${asked?.text ?? ""} /></form>`;
+    const close = () => this.setState({ dialog: null });
+    const dialogs = html`
+      ${dialog === "help" && html`<${Help} keys=${KEYS} onClose=${close} />`}
+      ${dialog === "large" && photo && html`<${Viewer} photo=${photo} onClose=${close} onMove=${() => {}} />`}`;
+    if (!asked) return html`<div class="drop"><h1>Find photos like this one</h1>
+      <p>Drop a photo here, paste one, or choose one. It is not stored.</p>
+      <p>${choose}</p>${words}${dialogs}</div>`;
+    return html`<section class="stage" aria-label="Search">
+      <div class="query">
+        ${!asked.text && html`<img class="asked" alt="The query" src=${asked.url ?? `/api/v1/photos/${asked.sha256}/picture?side=256`} />`}
+        <div class="fields">
+          ${choose}${words}
+          <select class="field" aria-label="Label" value=${label} onChange=${(event) => this.ask(asked, { label: event.target.value })}>
+            <option value="">all labels</option>
+            ${Object.keys(server.labels).map((name) => html`<option value=${name}>${name}</option>`)}
+          </select>
+          ${server.backbones.length > 1 && html`<select class="field" aria-label="Backbones"
+            onChange=${(event) => this.ask(asked, { backbones: event.target.value ? [event.target.value] : server.backbones })}>
+            ${server.backbones.map((name) => html`<option value=${name}>${name}</option>`)}
+            <option value="">side by side</option>
+          </select>`}
+        </div>
+      </div>
+      ${isSearching && html`<p class="summary" role="status">Searching…</p>`}
+      <div class="columns">
+        ${results.map((result, number) => html`<section class="stage" aria-label=${result.backbone} key=${result.backbone}>
+          <div class="summary"><strong>${results.length > 1 ? result.backbone : counted(result.matches.length, "match", "matches")}</strong>
+            ${!asked.text && !result.isVerified && html`<button class="button" onClick=${() => this.verify(number)}>Verify</button>`}
+          </div>
+          <${Grid} ref=${number === 0 ? this.grid : null} source=${result.source} cellSize=${172} label=${`Matches of ${result.backbone}`}
+            tagOf=${tagOf} onError=${complain}
+            onActive=${(_at, one) => this.setState({ photo: one })}
+            onClick=${(_at, one) => this.go({ sha256: one.sha256 })}
+            onOpen=${() => this.setState({ dialog: "large" })} />
+        </section>`)}
+      </div>${dialogs}</section>`;
+  }
+}
+
+const tagOf = (match) =>
+  `${match.distance.toFixed(3)}${match.verified ? ", same" : ""}${match.label ? ` · ${match.label}` : ""}`;
+
+start(html`<${Search} />`);

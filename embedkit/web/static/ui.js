@@ -1,0 +1,103 @@
+// What all pages share: components, messages, dialogs and keys.
+
+import htm from "./vendor/htm.js";
+import { Component, createRef, h, render } from "./vendor/preact.js";
+import { ApiError, signIn } from "./api.js";
+
+export const html = htm.bind(h);
+export { Component, createRef, render };
+
+export const nameOf = (path) => path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1);
+export const counted = (count, noun, nouns = `${noun}s`) =>
+  `${count.toLocaleString("en")} ${count === 1 ? noun : nouns}`;
+
+// Keys of the page do nothing while a person types, or with a modifier that the browser uses.
+export const isTyping = (event) =>
+  event.ctrlKey || event.metaKey || event.altKey || event.isComposing
+  || event.target.closest?.("input, select, textarea, dialog, [contenteditable]") !== null;
+
+let timer = 0;
+
+// Show a message, and read it out.
+export function say(text, isBad = false) {
+  document.querySelector(".toast")?.remove();
+  clearTimeout(timer);
+  document.getElementById("status").textContent = text;
+  if (!text) return;
+  const toast = document.createElement("div");
+  toast.className = isBad ? "toast is-bad" : "toast";
+  toast.textContent = text;
+  document.body.append(toast);
+  timer = setTimeout(() => toast.remove(), isBad ? 9000 : 3500);
+}
+
+export function complain(error) {
+  if (error.name === "AbortError") return;
+  if (!(error instanceof ApiError)) throw error;
+  if (error.status === 401) return showSignIn();
+  say(error.message, true);
+}
+
+// Exchange the token, and show the page.
+export async function start(element) {
+  const main = document.getElementById("main");
+  try {
+    await signIn();
+    main.replaceChildren();
+    render(element, main);
+  } catch (error) {
+    complain(error);
+  }
+}
+
+function showSignIn() {
+  const main = document.getElementById("main");
+  render(null, main);
+  render(html`<div class="empty">
+    <h1>Open the link that embedkit printed</h1>
+    <p>This page needs the secret after the # of that link. Paste the link or the secret here:</p>
+    <form onSubmit=${(event) => {
+      event.preventDefault();
+      location.hash = event.target.elements.token.value.trim().replace(/^.*#/, "");
+      location.reload();
+    }}>
+      <input class="field" name="token" aria-label="Link or secret" autocomplete="off" required />
+      ${" "}<button class="button primary">Open</button>
+    </form></div>`, main);
+}
+
+export class Dialog extends Component {
+  box = createRef();
+
+  componentDidMount() {
+    this.before = document.activeElement;
+    this.box.current.showModal();
+  }
+
+  componentWillUnmount() {
+    this.before?.focus?.();
+  }
+
+  render({ title, className, onClose, children }) {
+    return html`<dialog ref=${this.box} class=${className} aria-label=${title}
+      onClose=${onClose} onCancel=${onClose}>${children}</dialog>`;
+  }
+}
+
+export const Help = ({ keys, onClose }) => html`
+  <${Dialog} title="Keys" onClose=${onClose}>
+    <h2>Keys</h2>
+    <dl class="keys">${keys.map(([key, meaning]) => html`
+      <dt>${key.split(" ").map((one) => html`<kbd>${one}</kbd> `)}</dt><dd>${meaning}</dd>`)}</dl>
+    <button class="button primary" onClick=${onClose}>Close</button>
+  <//>`;
+
+export const Viewer = ({ photo, onClose, onMove }) => html`
+  <${Dialog} className="viewer" title=${nameOf(photo.path)} onClose=${onClose}>
+    <img src=${`/api/v1/photos/${photo.sha256}/picture`} alt=${nameOf(photo.path)} />
+    <p class="caption">${nameOf(photo.path)}${photo.labels?.length ? ` (${photo.labels.join(", ")})` : ""}</p>
+    <button class="button close" onClick=${onClose} onKeyDown=${(event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (step) onMove(step);
+    }}>Close</button>
+  <//>`;
