@@ -122,7 +122,7 @@ def decide(
             if verdict == RIGHT and not one.is_cleared:
                 label = _confirmed_label(name, labels[one.sha256])
             earlier = before.get((one.sha256, same_subject(verdict)))
-            undo.append(Decision(one.sha256, earlier or verdict, is_cleared=earlier is None))
+            undo.append(Decision(one.sha256, earlier or one.verdict, earlier is None))
             if one.is_cleared and earlier is not None:
                 writer.verdicts.clear(one.sha256, None, verdict_parts(earlier)[0])
             elif not one.is_cleared:

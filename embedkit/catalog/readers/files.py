@@ -90,8 +90,10 @@ class FileReader:
         With a ``label`` or a ``folder``, only files with that label or below that folder count.
         """
         condition, values = file_filter(label, folder)
+        files = f"({live_files()} {condition})" if condition else "files"
+        where = "" if condition else "WHERE NOT missing AND NOT broken"
         columns = self._session.columns(
-            f"SELECT DISTINCT image_id FROM ({live_files()} {condition}) ORDER BY 1", values
+            f"SELECT DISTINCT image_id FROM {files} {where} ORDER BY 1", values
         )
         return np.asarray(columns["image_id"], np.int64)
 

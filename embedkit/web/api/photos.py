@@ -129,7 +129,8 @@ def read_sheet(
     ids = server.orderings.get(key).ids[number * SHEET_PHOTOS : (number + 1) * SHEET_PHOTOS]
     if not len(ids):
         raise NotInWorkspace("the list has no such sheet")
-    files = server.catalog.live_files(ids.tolist())
+    with server.catalog.read() as reader:
+        files = reader.files.of_images(ids.tolist())
     digests = [files[one][0].sha256 if one in files else "" for one in ids.tolist()]
     sources = {of_image[0].sha256: [file.path for file in of_image] for of_image in files.values()}
     sheet, is_whole = server.thumbnails.sheet(sources, digests, side, SHEET_COLUMNS)
@@ -164,8 +165,7 @@ def _paths(server: Server, sha256: str) -> list[str]:
     """Return the paths of a photo; raises :class:`NotInWorkspace` if there is none."""
     digest = bytes.fromhex(sha256)
     with server.catalog.read() as reader:
-        image_id = reader.images.ids([digest]).get(digest)
-    files = [] if image_id is None else server.catalog.live_files([image_id]).get(image_id, [])
-    if not files:
+        of_images = reader.files.of_images(list(reader.images.ids([digest]).values()))
+    if not of_images:
         raise NotInWorkspace("the workspace has no such photo")
-    return [file.path for file in files]
+    return [file.path for files in of_images.values() for file in files]

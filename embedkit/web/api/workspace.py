@@ -19,7 +19,6 @@ class ServerInfo(BaseModel):
     read_only: bool
     is_empty: bool
     backbones: list[str]
-    labels: dict[str, int]
     images: int
     files: int
 
@@ -30,22 +29,28 @@ def read_workspace(server: State) -> dict[str, Any]:
     return server.workspace.info().to_dict()
 
 
-@router.get("/server", summary="The server, its backbones and labels")
+@router.get("/labels", summary="The labels, and the number of files of each")
+def read_labels(server: State) -> dict[str, int]:
+    """Return all labels, sorted."""
+    with server.catalog.read() as reader:
+        return reader.labels.counts()
+
+
+@router.get("/server", summary="The server, and the size of its workspace")
 def read_server(server: State) -> ServerInfo:
     """Return what every page needs, without opening any photo."""
     is_empty = not server.catalog.exists
-    counts, labels = {"files": 0, "images": 0}, {}
+    counts = {"files": 0, "images": 0}
     backbones: list[str] = []
     if not is_empty:
         with server.catalog.read() as reader:
-            counts, labels = reader.files.counts(), reader.labels.counts()
+            counts = reader.files.counts()
         backbones = [one.name for one in server.catalog.backbone_snapshot().backbones]
     return ServerInfo(
         version=__version__,
         read_only=server.read_only,
         is_empty=is_empty,
         backbones=backbones,
-        labels=labels,
         images=counts["images"],
         files=counts["files"],
     )

@@ -22,13 +22,16 @@ const KEYS = [
 
 class Photos extends Component {
   grid = createRef();
-  state = { server: null, source: null, order: "added", label: null, folder: "", photo: null, index: 0, selected: 0 };
+  state = { server: null, labels: {}, source: null, order: "added", label: null, folder: "", photo: null, index: 0, selected: 0 };
 
   async componentDidMount() {
     document.addEventListener("keydown", this.pressed);
     try {
-      const [server] = await Promise.all([get("/server"), this.list({})]);
+      const server = await get("/server");
       this.setState({ server });
+      if (server.is_empty || !server.files) return;
+      await this.list({});
+      this.setState({ labels: await get("/labels") });
     } catch (error) {
       complain(error);
     }
@@ -97,16 +100,16 @@ class Photos extends Component {
 
   // The most frequent labels, in order of name.
   quickLabels() {
-    return Object.entries(this.state.server?.labels ?? {})
+    return Object.entries(this.state.labels)
       .sort(([, one], [, other]) => other - one).slice(0, 9).map(([label]) => label).sort();
   }
 
-  render(_, { server, source, order, label, folder, photo, index, selected, dialog }) {
-    if (!server || !source) return html`<p class="notice">Loading…</p>`;
-    if (server.is_empty || !server.files) return html`<div class="empty">
+  render(_, { server, labels: counts, source, order, label, folder, photo, index, selected, dialog }) {
+    if (server && !server.files) return html`<div class="empty">
       <h1>No photos yet</h1><p>Add a folder of photos, then reload this page.</p>
       <p><kbd>embedkit add photos</kbd></p></div>`;
-    const labels = Object.entries(server.labels);
+    if (!source) return html`<p class="notice">Loading…</p>`;
+    const labels = Object.entries(counts);
     const quick = this.quickLabels();
     const close = () => this.setState({ dialog: null });
     return html`
@@ -146,7 +149,7 @@ class Photos extends Component {
       ${dialog === "help" && html`<${Help} keys=${KEYS} onClose=${close} />`}
       ${dialog === "large" && photo && html`<${Viewer} photo=${photo} onClose=${close}
         onMove=${(step) => this.grid.current.goTo(index + step, false)} />`}
-      ${dialog === "label" && html`<${LabelChooser} labels=${Object.keys(server.labels)} onClose=${close}
+      ${dialog === "label" && html`<${LabelChooser} labels=${Object.keys(counts)} onClose=${close}
         onChoose=${(name, isNew) => { close(); this.relabel(name, isNew); }} />`}`;
   }
 }

@@ -46,7 +46,7 @@ class MatchSource {
 
 class Search extends Component {
   grid = createRef();
-  state = { server: null, asked: null, results: [], label: "", photo: null, isSearching: false };
+  state = { server: null, labels: [], asked: null, results: [], label: "", photo: null, isSearching: false };
 
   async componentDidMount() {
     document.addEventListener("keydown", this.pressed);
@@ -60,7 +60,9 @@ class Search extends Component {
     });
     addEventListener("popstate", () => this.fromAddress());
     try {
-      this.setState({ server: await get("/server") }, () => this.fromAddress());
+      const server = await get("/server");
+      this.setState({ server }, () => this.fromAddress());
+      if (!server.is_empty) this.setState({ labels: Object.keys(await get("/labels")) });
     } catch (error) {
       complain(error);
     }
@@ -142,7 +144,7 @@ class Search extends Component {
     event.preventDefault();
   };
 
-  render(_, { server, asked, results, label, photo, isSearching, dialog }) {
+  render(_, { server, labels, asked, results, label, photo, isSearching, dialog }) {
     if (!server) return html`<p class="notice">Loading…</p>`;
     const choose = html`<label class="button primary">Choose a photo<input class="visually-hidden" type="file" accept="image/*"
       onChange=${(event) => this.take(event.target.files)} /></label>`;
@@ -166,7 +168,7 @@ class Search extends Component {
           ${choose}${words}
           <select class="field" aria-label="Label" value=${label} onChange=${(event) => this.ask(asked, { label: event.target.value })}>
             <option value="">all labels</option>
-            ${Object.keys(server.labels).map((name) => html`<option value=${name}>${name}</option>`)}
+            ${labels.map((name) => html`<option value=${name}>${name}</option>`)}
           </select>
           ${server.backbones.length > 1 && html`<select class="field" aria-label="Backbones"
             onChange=${(event) => this.ask(asked, { backbones: event.target.value ? [event.target.value] : server.backbones })}>

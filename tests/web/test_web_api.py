@@ -1,0 +1,305 @@
+"""The JSON API: lists, thumbnails, search and verdicts."""
+
+import base64
+import io
+import json
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import draw_photo
+from PIL import Image
+from starlette.testclient import TestClient
+from webserver import Serve, filled, serve  # noqa: F401
+
+from embedkit import Workspace
+from embedkit._internal.artifacts import sha256_of
+from embedkit.browse import thumbnails
+from embedkit.browse.ordering import order_photos
+from embedkit.browse.thumbnails import Side, ThumbnailCache, Thumbnails
+
+SMALL = Side.SMALL
+
+
+def listed(client: TestClient, **request: object) -> list[str]:
+    """The names of the photos of a list, below the folder of their label."""
+    key = client.post("/api/v1/lists", json=request).json()["key"]
+    photos = client.get(f"/api/v1/lists/{key}").json()["photos"]
+    return ["/".join(Path(photo["path"]).parts[-2:]) for photo in photos]
+
+
+@pytest.mark.usefixtures("filled")
+def test_lists_have_the_photos_of_a_label_or_a_folder_in_each_order(
+    serve: Serve, photos: Path
+) -> None:
+    client = serve()
+    blue = [f"blue/{number}.jpg" for number in (10, 11, 6, 7, 8, 9)]
+    red = [f"red/{number}.jpg" for number in range(6)]
+    assert listed(client, order="path") == [*blue, *red]
+    assert sorted(listed(client, order="added")) == sorted([*blue, *red])
+    assert set(listed(client, label="red")) == set(red)
+    assert set(listed(client, folder=str(photos / "blue"))) == set(blue)
+    answer = client.post("/api/v1/lists", json={"order": "label"}).json()
+    assert answer["count"] == 12
+    assert answer["sections"] == [
+        {"label": "blue", "first": 0, "count": 6},
+        {"label": "red", "first": 6, "count": 6},
+    ]
+    assert {name.split("/")[0] for name in listed(client, order="label")[:6]} == {"blue"}
+
+
+def test_a_list_does_not_change_when_photos_are_added_or_go(
+    filled: Workspace, serve: Serve, photos: Path
+) -> None:
+    client = serve()
+    answer = client.post("/api/v1/lists", json={"order": "path"}).json()
+    (photos / "blue/10.jpg").unlink()
+    draw_photo(50).save(photos / "a.jpg")
+    filled.add()
+    found = client.get(f"/api/v1/lists/{answer['key']}").json()["photos"]
+    assert len(found) == 12 and found[0] is None and found[1]["path"].endswith("11.jpg")
+    assert client.post("/api/v1/lists", json={"order": "path"}).json()["key"] != answer["key"]
+    assert listed(client, order="path")[0].endswith("a.jpg")
+
+
+def test_a_photo_with_several_labels_and_files_is_listed_once(
+    filled: Workspace, serve: Serve, photos: Path
+) -> None:
+    (photos / "blue/0.jpg").write_bytes((photos / "red/0.jpg").read_bytes())
+    filled.add()
+    client = serve()
+    key = client.post("/api/v1/lists", json={"order": "label"}).json()["key"]
+    found = client.get(f"/api/v1/lists/{key}").json()["photos"]
+    assert len(found) == 12
+    (both,) = [photo for photo in found if photo["files"] == 2]
+    assert both["labels"] == ["blue", "red"] and both["path"].endswith("blue/0.jpg")
+
+
+def test_a_placeholder_is_the_photo_at_8_by_8_pixels(
+    workspace: Workspace, serve: Serve, tmp_path: Path
+) -> None:
+    pixels = np.zeros((256, 256, 3), np.uint8)
+    pixels[:128, :, :] = 200
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "photos/1.png")
+    workspace.add(tmp_path / "photos", fingerprints_only=True)
+    client = serve()
+    key = client.post("/api/v1/lists", json={}).json()["key"]
+    (photo,) = client.get(f"/api/v1/lists/{key}").json()["photos"]
+    luma = np.frombuffer(base64.b64decode(photo["placeholder"]), np.uint8).reshape(8, 8)
+    assert (photo["width"], photo["height"]) == (256, 256)
+    assert np.abs(luma[:3].astype(int) - 200).max() <= 1 and luma[5:].max() <= 1
+
+
+def test_a_sheet_has_the_thumbnail_of_each_photo_at_its_place(
+    workspace: Workspace, serve: Serve, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    for number in range(51):
+        Image.new("RGB", (300, 150 + number), colours[number % 3]).save(
+            folder / f"{number:02d}.png"
+        )
+    workspace.add(folder, fingerprints_only=True)
+    client = serve()
+    answer = client.post("/api/v1/lists", json={"order": "path"}).json()
+    assert (answer["sheet_photos"], answer["sheet_columns"]) == (48, 8)
+    for number, shown in ((0, 48), (1, 3)):
+        found = client.get(f"/api/v1/lists/{answer['key']}/sheets/{number}")
+        assert "immutable" in found.headers["cache-control"]
+        with Image.open(io.BytesIO(found.content)) as sheet:
+            rows = -(-shown // 8)
+            assert sheet.size == (8 * 128, rows * 128)
+            pixels = np.asarray(sheet.convert("RGBA")).astype(int)
+        for place in range(shown):
+            row, column = divmod(place, 8)
+            centre = pixels[row * 128 + 64, column * 128 + 64]
+            assert np.abs(centre[:3] - colours[(number * 48 + place) % 3]).max() < 12
+            assert pixels[row * 128 + 2, column * 128 + 64, 3] == 0  # above the photo
+    assert client.get(f"/api/v1/lists/{answer['key']}/sheets/2").status_code == 404
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_sheet_with_a_missing_thumbnail_is_not_cached(serve: Serve, photos: Path) -> None:
+    client = serve()
+    key = client.post("/api/v1/lists", json={"order": "path"}).json()["key"]
+    hidden = (photos / "red/3.jpg").rename(photos.parent / "hidden.jpg")
+    found = client.get(f"/api/v1/lists/{key}/sheets/0")
+    assert found.status_code == 200 and found.headers["cache-control"] == "no-store"
+    digest = sha256_of(hidden)
+    assert client.get(f"/api/v1/photos/{digest}/picture").status_code == 404
+    hidden.rename(photos / "red/3.jpg")
+    assert "immutable" in client.get(f"/api/v1/lists/{key}/sheets/0").headers["cache-control"]
+
+
+def test_a_picture_is_upright_and_of_the_side_that_was_asked_for(
+    workspace: Workspace, serve: Serve, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (3000, 1000)).save(tmp_path / "photos/1.jpg", exif=exif)
+    workspace.add(tmp_path / "photos", fingerprints_only=True)
+    digest = sha256_of(tmp_path / "photos/1.jpg")
+    client = serve()
+    for query, size in (("", (683, 2048)), ("?side=128", (43, 128)), ("?side=256", (85, 256))):
+        answer = client.get(f"/api/v1/photos/{digest}/picture{query}")
+        with Image.open(io.BytesIO(answer.content)) as picture:
+            assert picture.size == size
+    assert client.get(f"/api/v1/photos/{digest}/picture?side=999").status_code == 422
+
+
+# -- search ------------------------------------------------------------------------------------
+
+
+def test_a_search_by_digest_by_upload_and_by_path_find_the_same(
+    filled: Workspace, serve: Serve, photos: Path
+) -> None:
+    photo = photos / "red/2.jpg"
+    client = serve()
+    stored = client.post("/api/v1/search", json={"sha256": sha256_of(photo), "k": 5}).json()
+    with photo.open("rb") as file:
+        uploaded = client.post("/api/v1/search", files={"image": file}, data={"k": 5}).json()
+    expected = json.loads(json.dumps(filled.search(photo, 5).to_dict()))
+    assert stored == expected
+    assert uploaded["matches"] == expected["matches"]
+    assert filled.search(sha256=sha256_of(photo), k=5) == filled.search(photo, 5)
+
+
+@pytest.mark.usefixtures("filled")
+def test_filters_and_verification_are_those_of_the_command(serve: Serve, photos: Path) -> None:
+    request = {"sha256": sha256_of(photos / "red/2.jpg"), "label": "blue", "verify": 3, "k": 3}
+    found = serve().post("/api/v1/search", json=request).json()["matches"]
+    assert {match["label"] for match in found} == {"blue"}
+    assert all("verified" in match and "inliers" in match for match in found)
+
+
+@pytest.mark.parametrize(
+    ("request_body", "status", "message"),
+    [
+        ({}, 400, "give one of sha256, text and image"),
+        ({"sha256": "0" * 64, "text": "cat"}, 400, "give one of sha256"),
+        ({"sha256": "0" * 64}, 404, "no photo with the SHA-256 0000"),
+        ({"sha256": "x"}, 400, "sha256: "),
+        ({"text": "cat", "k": 0}, 400, "k: "),
+        ({"text": "cat", "backbone": "nothing"}, 400, "nothing"),
+        ([], 400, "the request: "),
+    ],
+)
+@pytest.mark.usefixtures("filled")
+def test_a_wrong_search_says_so_on_one_line(
+    serve: Serve, request_body: object, status: int, message: str
+) -> None:
+    answer = serve().post("/api/v1/search", json=request_body)
+    assert answer.status_code == status
+    detail = answer.json()["detail"]
+    assert message in detail and "\n" not in detail
+
+
+def test_names_of_any_bytes_reach_the_page_as_text(
+    workspace: Workspace, serve: Serve, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos" / "<b>店 1"
+    folder.mkdir(parents=True)
+    for number, name in enumerate(("caf\udce9.jpg", "a\nb.jpg", "<script>.jpg")):
+        draw_photo(number).save(folder / name)
+    workspace.add(folder.parent, labels_from_folders=True)
+    client = serve()
+    key = client.post("/api/v1/lists", json={"order": "path"}).json()["key"]
+    found = client.get(f"/api/v1/lists/{key}").json()["photos"]
+    names = [photo["path"].rpartition("/")[2] for photo in found]
+    assert sorted(names) == sorted(["caf\\xe9.jpg", "a\\nb.jpg", "<script>.jpg"])
+    assert found[0]["labels"] == ["<b>店 1"]
+    matches = client.post("/api/v1/search", json={"sha256": found[0]["sha256"]})
+    assert matches.status_code == 200 and len(matches.json()["matches"]) == 3
+
+
+def test_an_empty_workspace_is_a_page_and_not_an_error(workspace: Workspace, serve: Serve) -> None:
+    client = serve()
+    assert client.get("/api/v1/server").json()["is_empty"] is True
+    answer = client.post("/api/v1/lists", json={})
+    assert answer.status_code == 409 and "embedkit add" in answer.json()["detail"]
+    assert not workspace.folder.exists()
+
+
+# -- verdicts ----------------------------------------------------------------------------------
+
+
+def test_verdicts_on_a_selection_are_stored_together_and_undone(
+    filled: Workspace, serve: Serve, photos: Path
+) -> None:
+    client = serve()
+    digests = [sha256_of(photos / f"red/{number}.jpg") for number in range(3)]
+    filled.verdicts.set("relabel=blue", photos / "red/0.jpg")
+    filled.verdicts.set("keep", photos / "red/0.jpg")
+    before = {(item.sha256, item.verdict, item.label) for item in filled.verdicts.list()}
+    for verdict in ("relabel=green", "right", "off-topic", "unsure"):
+        items = [{"sha256": digest, "verdict": verdict} for digest in digests]
+        answer = client.post("/api/v1/verdicts", json={"items": items, "new_label": True}).json()
+        stored = {(item.sha256, item.verdict) for item in filled.verdicts.list()}
+        assert stored >= {(digest, verdict.partition("=")[0]) for digest in digests}
+        undo = {"items": answer["previous"], "new_label": True}
+        assert client.post("/api/v1/verdicts", json=undo).status_code == 200
+        assert {
+            (item.sha256, item.verdict, item.label) for item in filled.verdicts.list()
+        } == before
+
+
+@pytest.mark.parametrize(
+    ("bad", "status", "message"),
+    [
+        ({"verdict": "relabel=green"}, 400, "no photo has the label green"),
+        ({"verdict": "wrong"}, 400, "is not a verdict"),
+        ({"verdict": "keep", "sha256": "0" * 64}, 404, "no photo of the workspace"),
+    ],
+)
+def test_one_wrong_verdict_of_many_stores_none(
+    filled: Workspace, serve: Serve, photos: Path, bad: dict[str, str], status: int, message: str
+) -> None:
+    digests = [sha256_of(photos / f"red/{number}.jpg") for number in range(2)]
+    items = [{"sha256": digests[0], "verdict": "keep"}, {"sha256": digests[1], **bad}]
+    answer = serve().post("/api/v1/verdicts", json={"items": items})
+    assert answer.status_code == status and message in answer.json()["detail"]
+    assert filled.verdicts.list() == []
+
+
+# -- the cache of thumbnails -------------------------------------------------------------------
+
+
+def sources_of(workspace: Workspace) -> dict[str, list[str]]:
+    files = workspace._catalog.live_files(order_photos(workspace._catalog).ids.tolist())
+    return {of[0].sha256: [file.path for file in of] for of in files.values()}
+
+
+def test_thumbnails_are_made_once(
+    filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = sources_of(filled)
+    first = Thumbnails(ThumbnailCache(tmp_path / "cache"))
+    made = first.of(sources, SMALL)
+    first.close()
+    monkeypatch.setattr(thumbnails, "decoding", None)  # decoding would fail
+    again = Thumbnails(ThumbnailCache(tmp_path / "cache"))
+    assert again.of(sources, SMALL) == made and len(made) == 12
+    again.close()
+
+
+def test_the_cache_stays_below_its_limit_and_keeps_what_was_used_last(tmp_path: Path) -> None:
+    cache = ThumbnailCache(tmp_path / "cache", 10_000)
+    for number in range(30):
+        cache.put({f"{number:064x}": bytes(1000)}, SMALL)
+    cache.close()
+    with sqlite3.connect(tmp_path / "cache") as connection:
+        (total,) = connection.execute("SELECT sum(length(image)) FROM thumbnails").fetchone()
+    connection.close()
+    assert 8000 <= total <= 10_000
+
+
+def test_a_damaged_cache_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_bytes(b"not a database" * 1000)
+    cache = ThumbnailCache(tmp_path / "cache")
+    cache.put({"00" * 32: b"x"}, SMALL)
+    assert cache.get(["00" * 32], SMALL) == {"00" * 32: b"x"}
+    cache.close()
