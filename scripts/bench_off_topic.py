@@ -15,8 +15,8 @@ neighbours (knn), the same divided by that of the neighbours (normalised), Isola
 Mahalanobis distance in 50 principal components, and the cross-validated probability of a logistic
 regression on the embeddings that knows which photos were planted (supervised). After ten simulated
 verdicts: of all photos, those with a verdict first or last (ten), and of the photos without a
-verdict (rest). Then the number of planted photos and the estimated one.
-The method was chosen on the settings marked with *.
+verdict (rest). Then the number of planted photos and the estimated one. The method was chosen on
+the settings marked with *, the weight of the style on all settings.
 """
 
 import argparse

@@ -10,8 +10,8 @@ photos; the runs that separate their photos best weigh most.
 
 A collection has a style as well as a topic. After feedback, a ridge regression on the style learns
 to tell the photos with the highest scores from the others. Its out-of-fold predictions are added to
-the scores, with a weight that grows steeply with their correlation with these photos: a style that
-has nothing to do with the topic counts for nothing.
+the scores. Their weight grows steeply with their correlation with these photos, so that a style
+that has nothing to do with the topic hardly counts.
 
 With verdicts, a logistic regression on the embeddings, the style and the score replaces the score.
 Photos without a verdict keep a small weight, with the probability that their score gives them.
@@ -115,8 +115,8 @@ def off_topic(
         Further scores, larger for photos off the topic, such as :func:`topic_distances`: float64
         (N,). They are standardised and added to the distances that the search starts from.
     styles : sequence of ndarray, optional
-        Statistics of the style, such as :func:`embedkit.review.style.styles_of`: arrays float64
-        (N, statistics) that weigh the same.
+        Statistics of the style, such as :func:`embedkit.review.style.styles_of`: float64
+        (N, statistics). Each array has the same weight.
 
     Returns
     -------
