@@ -12,7 +12,7 @@ from embedkit.results import LUMA_SIDE
 _RINGS = (1, 2, 4, 8, LUMA_SIDE // 2)
 """Distance from the border at which each ring ends, pixels of the luma thumbnail."""
 _LEVEL = 1 / 255
-_ROWS_AT_A_TIME = 4096
+_ROWS_AT_A_TIME = 1024
 
 
 def styles_of(lumas: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:
