@@ -1,6 +1,6 @@
 """Make a workspace with a synthetic catalog, to measure the app with very many photos.
 
-    python scripts/make_large_workspace.py WORKSPACE --pictures FOLDER [--photos 1000000] [--dim 384]
+    python scripts/make_large_workspace.py WORKSPACE --pictures FOLDER [--photos N] [--dim D]
 
 The catalog has files that do not exist, in 40 labels with Japanese names, with fingerprints and
 random embeddings around 1,000 centres. The first, middle and last 4,000 photos have thumbnails of
@@ -47,8 +47,8 @@ def fill_catalog(path: Path, photos: int) -> None:
             f"""INSERT INTO fingerprints SELECT n, hash(n), luma, 'JPEG', 4000, 3000, .1, .5, .2
                 FROM range(1, {photos + 1}) t(n) JOIN lumas ON number = n % 64 ORDER BY n""",
             "INSERT INTO roots (root_id, path) VALUES (1, '/synthetic')",
-            f"""INSERT INTO files SELECT n, 1, format('店 {{:02d}}/{{:07d}}.jpg', n % {LABELS}, n), n,
-                1000, 0, false, false FROM range(1, {photos + 1}) t(n)""",
+            f"""INSERT INTO files SELECT n, 1, format('店 {{:02d}}/{{:07d}}.jpg', n % {LABELS}, n),
+                n, 1000, 0, false, false FROM range(1, {photos + 1}) t(n)""",
             f"""INSERT INTO labels SELECT n, format('ラーメン店 {{:02d}}', n % {LABELS}), 'folder'
                 FROM range(1, {photos + 1}) t(n)""",
             f"UPDATE counters SET next = {photos + 1} WHERE name IN ('image', 'file')",

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 
 from embedkit.version import __version__
-from embedkit.web.api import photos, search, session, verdicts, workspace
+from embedkit.web.api import photos, runs, search, session, verdicts, workspace
 from embedkit.web.errors import add_error_handlers
 from embedkit.web.security import Gate
 from embedkit.web.state import Server
@@ -40,7 +40,7 @@ def create_app(server: Server, *, api_only: bool = False) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         del app
         yield
-        server.thumbnails.close()
+        server.close()
 
     app = FastAPI(
         title="embedkit",
@@ -54,7 +54,7 @@ def create_app(server: Server, *, api_only: bool = False) -> FastAPI:
     )
     app.state.server = server
     api = APIRouter(prefix=_API)
-    for module in (session, workspace, photos, search, verdicts):
+    for module in (session, workspace, photos, search, verdicts, runs):
         api.include_router(module.router)
     app.include_router(api)
     add_error_handlers(app)

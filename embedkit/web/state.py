@@ -2,8 +2,10 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fastapi import Request
 
@@ -12,6 +14,8 @@ from embedkit.browse.ordering import Ordering
 from embedkit.browse.thumbnails import FILE_NAME, MAX_BYTES, ThumbnailCache, Thumbnails
 from embedkit.catalog import Catalog
 from embedkit.errors import NotInWorkspace
+from embedkit.web.errors import ReadOnly
+from embedkit.web.runs import Run, Runs
 from embedkit.web.security import Access
 from embedkit.workspace import Workspace
 
@@ -54,7 +58,8 @@ class Server:
     read_only: bool = False
     orderings: Orderings = field(default_factory=Orderings)
     networks: threading.Lock = field(default_factory=threading.Lock)
-    """Held while networks and indexes are loaded or used: they are not thread-safe."""
+    """Held while ``workspace`` uses its networks and indexes, which are not thread-safe."""
+    runs: Runs = field(default_factory=Runs)
 
     @classmethod
     def open(
@@ -77,8 +82,26 @@ class Server:
         cache = ThumbnailCache(workspace.folder / FILE_NAME if keep else None, thumbnail_bytes)
         return cls(workspace, catalog, Thumbnails(cache), access, read_only)
 
+    def start(self, kind: str, title: str, work: Callable[[Workspace], dict[str, Any]]) -> Run:
+        """Start a long operation on the workspace."""
+        folder = self.workspace.folder
+        return self.runs.start(kind, title, lambda progress: work(Workspace(folder, progress)))
+
+    def close(self) -> None:
+        """Stop the current run, and close the thumbnails."""
+        self.runs.close()
+        self.thumbnails.close()
+
 
 def server_of(request: Request) -> Server:
     """Return the state of the server that handles a request."""
     server: Server = request.app.state.server
+    return server
+
+
+def writable(request: Request) -> Server:
+    """Return the state of a server that accepts changes; raise :class:`ReadOnly` otherwise."""
+    server = server_of(request)
+    if server.read_only:
+        raise ReadOnly("the server was started with --read-only; nothing was changed")
     return server

@@ -6,20 +6,11 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from embedkit.ingest.verdicts import Decision, decide
-from embedkit.web.errors import ReadOnly
-from embedkit.web.state import Server, server_of
+from embedkit.web.state import Server, writable
 
 router = APIRouter()
-State = Annotated[Server, Depends(server_of)]
 
 MAX_DECISIONS = 20_000
-
-
-def writable(server: State) -> Server:
-    """Return the state of a server that accepts changes; raise :class:`ReadOnly` otherwise."""
-    if server.read_only:
-        raise ReadOnly("the server was started with --read-only; nothing was changed")
-    return server
 
 
 class VerdictItem(BaseModel):
