@@ -1,14 +1,18 @@
-"""A server of a small workspace, asked in this process."""
+"""A server of a small workspace: asked in this process, or by a browser."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from starlette.testclient import TestClient
 
 from embedkit import Workspace
 from embedkit.web.app import create_app
 from embedkit.web.security import Access
+from embedkit.web.serve import Address, listen, server_on
 from embedkit.web.state import Server
 
 TOKEN = "t" * 43
@@ -46,3 +50,69 @@ def serve(workspace: Workspace) -> Iterator[Serve]:
     yield serve
     for client in clients:
         client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def running(workspace: Workspace) -> Iterator[Callable[..., Address]]:
+    """Return the address of a server that runs in a thread of this process."""
+    servers = []
+
+    def running(**options: bool) -> Address:
+        listener = listen("127.0.0.1", 0)
+        address, server = server_on(listener, "127.0.0.1", workspace.folder, **options)
+        ready = threading.Event()
+        server.on_ready = ready.set
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        assert ready.wait(20)
+        servers.append((server, thread, listener))
+        return address
+
+    yield running
+    for server, thread, listener in servers:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def opened(browser: Any, running: Callable[..., Address]) -> Iterator[Open]:
+    """Open a page of the app; check at the end that it reported no error and left the server."""
+    complaints: list[str] = []
+    contexts = []
+
+    def opened(path: str = "/", *, read_only: bool = False, **options: Any) -> Any:
+        address = running(read_only=read_only)
+        options = {"viewport": {"width": 1280, "height": 820}, "accept_downloads": True, **options}
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        base = f"http://127.0.0.1:{address.port}"
+
+        def on_request(request: Any) -> None:
+            if not request.url.startswith((base, "blob:", "data:")):
+                complaints.append(request.url)
+
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", on_request)
+        page.goto(f"{base}{path}#{address.token}")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert [text for text in complaints if "a status of 401" not in text] == []
+
+
+def violations(page: Any) -> list[str]:
+    """The violations of accessibility rules on a page, of any severity."""
+    found = Axe().run(page)
+    return [
+        f"{item['id']}: {node['html'][:200]}"
+        for item in found.response["violations"]
+        for node in item["nodes"]
+    ]

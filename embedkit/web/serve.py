@@ -57,34 +57,49 @@ def serve(
     BadInput
         The address cannot be used.
     """
-    listener = _listen(host, port)
+    listener = listen(host, port)
     with listener:
-        port = int(listener.getsockname()[1])
-        access = Access(secrets.token_urlsafe(32), host, port)
-        app = create_app(Server.open(workspace, access, read_only=read_only), api_only=api_only)
-        url = f"http://{_reachable(host)}:{port}/#{access.token}"
-        address = Address(url, access.token, port)
-        config = uvicorn.Config(
-            app,
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            ws="none",
-            timeout_graceful_shutdown=3,
+        address, server = server_on(
+            listener, host, workspace, read_only=read_only, api_only=api_only
         )
-        _Server(config, lambda: on_ready(address)).run(sockets=[listener])
+        server.on_ready = lambda: on_ready(address)
+        server.run(sockets=[listener])
 
 
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
+def server_on(
+    listener: socket.socket,
+    host: str,
+    workspace: Path,
+    *,
+    read_only: bool = False,
+    api_only: bool = False,
+) -> tuple[Address, "ReportingServer"]:
+    """Return the address and the server of a workspace on a bound socket; it does not run yet."""
+    port = int(listener.getsockname()[1])
+    access = Access(secrets.token_urlsafe(32), host, port)
+    app = create_app(Server.open(workspace, access, read_only=read_only), api_only=api_only)
+    config = uvicorn.Config(
+        app,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=3,
+    )
+    url = f"http://{_reachable(host)}:{port}/#{access.token}"
+    return Address(url, access.token, port), ReportingServer(config)
+
+
+class ReportingServer(uvicorn.Server):
+    """A server that reports when it answers."""
+
+    on_ready: Callable[[], None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started:
-            self._on_ready()
+        if self.started and self.on_ready is not None:
+            self.on_ready()
 
 
 def _reachable(host: str) -> str:
@@ -93,8 +108,11 @@ def _reachable(host: str) -> str:
     return f"[{name}]" if ":" in name else name
 
 
-def _listen(host: str, port: int | None) -> socket.socket:
-    """Return a bound socket; without a port, of the default one or else of a free one."""
+def listen(host: str, port: int | None) -> socket.socket:
+    """Return a bound socket; without a port, of the default one or else of a free one.
+
+    Raises :class:`BadInput` when the address cannot be used.
+    """
     ports = [port] if port is not None else [DEFAULT_PORT, 0]
     error: OSError | None = None
     for one in ports:

@@ -106,7 +106,7 @@ class Photos extends Component {
 
   render(_, { server, labels: counts, source, order, label, folder, photo, index, selected, dialog }) {
     if (server && !server.files) return html`<div class="empty">
-      <h1>No photos yet</h1><p>Add a folder of photos, then reload this page.</p>
+      <h2 class="title">No photos yet</h2><p>Add a folder of photos, then reload this page.</p>
       <p><kbd>embedkit add photos</kbd></p></div>`;
     if (!source) return html`<p class="notice">Loading…</p>`;
     const labels = Object.entries(counts);
@@ -142,7 +142,7 @@ class Photos extends Component {
           onActive=${(at, one) => this.setState({ index: at, photo: one })}
           onSelect=${(selection) => this.setState({ selected: selection.size })}
           onOpen=${() => this.setState({ dialog: "large" })} />`
-        : html`<div class="empty"><h1>No photo here</h1><p>Choose another label or folder.</p></div>`}
+        : html`<div class="empty"><h2 class="title">No photo here</h2><p>Choose another label or folder.</p></div>`}
       </section>
       ${photo && html`<${Inspector} photo=${photo} index=${index} count=${source.count} onSearch=${() => this.search(photo)}
         onLarge=${() => this.setState({ dialog: "large" })} />`}

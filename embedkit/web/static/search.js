@@ -158,7 +158,7 @@ class Search extends Component {
     const dialogs = html`
       ${dialog === "help" && html`<${Help} keys=${KEYS} onClose=${close} />`}
       ${dialog === "large" && photo && html`<${Viewer} photo=${photo} onClose=${close} onMove=${() => {}} />`}`;
-    if (!asked) return html`<div class="drop"><h1>Find photos like this one</h1>
+    if (!asked) return html`<div class="drop"><h2 class="title">Find photos like this one</h2>
       <p>Drop a photo here, paste one, or choose one. It is not stored.</p>
       <p>${choose}</p>${words}${dialogs}</div>`;
     return html`<section class="stage" aria-label="Search">

@@ -54,7 +54,7 @@ function showSignIn() {
   const main = document.getElementById("main");
   render(null, main);
   render(html`<div class="empty">
-    <h1>Open the link that embedkit printed</h1>
+    <h2 class="title">Open the link that embedkit printed</h2>
     <p>This page needs the secret after the # of that link. Paste the link or the secret here:</p>
     <form onSubmit=${(event) => {
       event.preventDefault();

@@ -1,0 +1,209 @@
+"""The pages with all photos and the search, in a real browser."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import draw_photo
+from webserver import Open, filled, opened, running, violations  # noqa: F401
+
+from embedkit import Workspace
+from embedkit._internal.artifacts import sha256_of
+
+pytestmark = pytest.mark.slow
+
+
+def active(page: Any) -> str:
+    """Name of the photo that has the focus."""
+    name: str = page.evaluate("document.activeElement.getAttribute('aria-label') ?? ''")
+    return name.partition(",")[0]
+
+
+def in_order(page: Any, order: str) -> None:
+    """Change the order of the photos, and wait for it."""
+    page.select_option("select[aria-label=Order]", order)
+    first = "0.jpg" if order != "path" else "10.jpg"
+    page.wait_for_selector(f".cell[data-index='0'][title='{first}']")
+
+
+def labels_of(workspace: Workspace) -> dict[str, tuple[str, str | None]]:
+    """The verdicts by name of the file."""
+    return {
+        os.path.basename(item.path or ""): (item.verdict, item.label)
+        for item in workspace.verdicts.list()
+    }
+
+
+@pytest.mark.usefixtures("filled")
+def test_the_link_signs_in_and_leaves_no_secret_in_the_address(opened: Open) -> None:
+    page = opened()
+    page.wait_for_selector(".cell .picture")
+    assert page.url.endswith("/") and "#" not in page.url
+    assert page.evaluate("document.cookie") == ""
+    page.reload()
+    page.wait_for_selector(".cell .picture")
+
+
+@pytest.mark.usefixtures("filled")
+def test_without_the_secret_the_page_asks_for_it(opened: Open) -> None:
+    page = opened()
+    page.wait_for_selector(".cell")
+    page.context.clear_cookies()
+    page.reload()
+    page.wait_for_selector("text=Open the link that embedkit printed")
+    assert page.locator(".cell").count() == 0
+
+
+@pytest.mark.usefixtures("filled")
+def test_the_grid_is_walked_by_keys(opened: Open) -> None:
+    page = opened()
+    page.wait_for_selector(".cell .picture")
+    in_order(page, "path")
+    page.click(".cell[data-index='0']")
+    assert active(page) == "10.jpg"
+    page.wait_for_selector("aside >> text=10.jpg")
+    for key, name in (
+        ("ArrowRight", "11.jpg"),
+        ("End", "5.jpg"),
+        ("Home", "10.jpg"),
+        ("ArrowLeft", "10.jpg"),
+    ):
+        page.keyboard.press(key)
+        page.wait_for_selector(f".cell[title='{name}']:focus")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog.viewer img")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".cell[title='10.jpg']:focus")
+
+
+def test_a_selection_is_relabelled_by_a_key_and_undone(filled: Workspace, opened: Open) -> None:
+    page = opened()
+    page.wait_for_selector(".rail kbd >> text=2")
+    in_order(page, "path")
+    page.click(".cell[data-index='6']")
+    page.keyboard.press("Space")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_selector("text=3 selected")
+    page.keyboard.press("1")  # blue, the first label
+    page.wait_for_selector("text=3 photos labelled blue")
+    assert labels_of(filled) == {f"{n}.jpg": ("relabel", "blue") for n in range(3)}
+    page.keyboard.press("u")
+    page.wait_for_selector(".toast >> text=Undone")
+    assert labels_of(filled) == {}
+    page.keyboard.press("Escape")
+    page.keyboard.press("x")
+    page.wait_for_selector("text=1 photo marked off-topic")
+    assert labels_of(filled) == {"2.jpg": ("off-topic", None)}
+
+
+def test_a_new_label_is_chosen_by_name(filled: Workspace, opened: Open) -> None:
+    page = opened()
+    page.wait_for_selector(".rail button >> nth=1")
+    in_order(page, "path")
+    page.click(".cell[data-index='0']")
+    page.keyboard.press("l")
+    page.keyboard.type("緑 1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=1 photo labelled 緑 1")
+    assert labels_of(filled) == {"10.jpg": ("relabel", "緑 1")}
+
+
+def test_keys_do_nothing_while_a_person_types(filled: Workspace, opened: Open) -> None:
+    page = opened()
+    page.wait_for_selector(".rail button >> nth=1")
+    page.click(".cell[data-index='0']")
+    page.keyboard.press("/")
+    page.keyboard.type("x1u?sl")
+    assert page.input_value("#folder") == "x1u?sl"
+    assert page.locator("dialog").count() == 0 and labels_of(filled) == {}
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_label_and_a_folder_filter_the_grid(opened: Open, photos: Path) -> None:
+    page = opened()
+    page.click(".rail button >> text=red")
+    page.wait_for_selector("text=6 photos")
+    page.fill("#folder", str(photos / "blue"))
+    page.press("#folder", "Enter")
+    page.wait_for_selector("text=No photo here")
+    page.click(".rail button >> text=All photos")
+    page.wait_for_selector("text=6 photos")
+
+
+def test_a_read_only_server_says_so_and_stores_nothing(filled: Workspace, opened: Open) -> None:
+    page = opened(read_only=True)
+    page.wait_for_selector(".rail button >> nth=1")
+    page.click(".cell[data-index='0']")
+    page.keyboard.press("x")
+    page.wait_for_selector(".toast >> text=--read-only")
+    assert labels_of(filled) == {}
+
+
+def test_an_empty_workspace_says_how_to_add_photos(workspace: Workspace, opened: Open) -> None:
+    page = opened()
+    page.wait_for_selector("text=embedkit add photos")
+    assert not workspace.folder.exists()
+
+
+# -- search ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_photo_is_searched_by_upload_and_every_result_leads_on(
+    opened: Open, tmp_path: Path
+) -> None:
+    draw_photo(3).resize((333, 250)).save(tmp_path / "<b>query</b>.png")
+    page = opened("/search")
+    page.set_input_files("input[type=file]", tmp_path / "<b>query</b>.png")
+    page.wait_for_selector(".cell .picture")
+    assert page.get_attribute(".cell[data-index='0']", "title") == "3.jpg"
+    assert page.inner_text(".summary strong") == "12 matches"
+    page.click(".cell[data-index='1']")
+    second = page.wait_for_selector(".cell[data-index='0'] .tag >> text=0.000")
+    assert second is not None and "sha256=" in page.url
+    page.go_back()
+    page.wait_for_selector("text=Find photos like this one")
+
+
+def test_the_page_of_a_photo_searches_from_it_and_verifies(
+    filled: Workspace, opened: Open, photos: Path
+) -> None:
+    page = opened(f"/search?sha256={sha256_of(photos / 'red/2.jpg')}")
+    page.wait_for_selector(".cell[title='2.jpg'] .picture")
+    page.keyboard.press("v")
+    page.wait_for_selector(".cell[data-index='0'] .tag >> text=same")
+    page.select_option("select[aria-label=Label]", "blue")
+    page.wait_for_selector("text=6 matches")
+    assert filled.verdicts.list() == []
+
+
+# -- accessibility -----------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_page_violates_a_rule_of_accessibility(
+    opened: Open, photos: Path, scheme: str, width: int
+) -> None:
+    options = {"color_scheme": scheme, "viewport": {"width": width, "height": 820}}
+    page = opened(**options)
+    page.wait_for_selector(".cell .picture")
+    page.wait_for_selector(".rail button >> nth=1", state="attached")
+    page.click(".cell[data-index='0']")
+    page.keyboard.press("Space")
+    assert violations(page) == []
+    page.keyboard.press("?")
+    page.wait_for_selector("dialog")
+    assert violations(page) == []
+    base = page.url.rstrip("/")
+    page.goto(f"{base}/search")
+    page.wait_for_selector(".drop")
+    assert violations(page) == []
+    page.goto(f"{base}/search?sha256={sha256_of(photos / 'red/2.jpg')}")
+    page.wait_for_selector(".cell .picture")
+    assert violations(page) == []
+    overflow = "document.documentElement.scrollWidth - innerWidth"
+    assert page.evaluate(overflow) <= 0
