@@ -10,8 +10,8 @@ no photo milder than ``mild`` is poor, however uniform the collection is, and ev
 ``severe`` is.
 
 A score is the distance beyond the threshold, in units of ``scale``; a photo with a score above 0 is
-poor. The constants were chosen on photographs and drawings of ``scripts/bench_quality.py``, with
-all clean images in view, so the share of clean images that are poor is optimistic there.
+poor. The constants were chosen on half of the photographs and drawings that
+``scripts/bench_quality.py`` draws from; those of tiny photos with all clean drawings in view.
 """
 
 from collections.abc import Callable, Sequence
