@@ -21,6 +21,7 @@ from embedkit.web.state import Server
 PAGES = {
     "/": ("photos", "Photos"),
     "/search": ("search", "Search"),
+    "/overview": ("overview", "Overview"),
 }
 """Name of the script and title of each page, by path."""
 _API = "/api/v1"
