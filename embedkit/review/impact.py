@@ -66,13 +66,7 @@ def _hits(
     labelled = labelled_photos(photos, groups, embedded)
     features = inputs.features(inputs.backbones[0], photos.ids[labelled.rows])
     inputs.progress(Progress("fitting probes"))
-    found = out_of_fold(
-        features.vectors,
-        features.norms,
-        labelled.codes,
-        labelled.groups,
-        len(labelled.names),
-    )
+    found = out_of_fold(features, labelled.codes, labelled.groups, len(labelled.names))
     best = np.nan_to_num(found.probabilities).argmax(axis=1)
     right[labelled.rows] = found.scored & (best == labelled.codes)
     judged[labelled.rows] = found.scored

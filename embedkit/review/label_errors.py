@@ -86,16 +86,13 @@ def two_rounds(
     first, second = [], []
     for number, read in enumerate(embeddings):
         progress(Progress("fitting probes", number, total))
-        features = read()
-        first.append(out_of_fold(features.vectors, features.norms, labels, groups, classes))
+        first.append(out_of_fold(read(), labels, groups, classes))
     suspects = rank(first, labels).confident
     if verified is not None:
         suspects &= ~verified
     for number, (read, member) in enumerate(zip(embeddings, first, strict=True)):
         progress(Progress("fitting probes", len(first) + number, total))
-        features = read()
-        vectors, norms = features.vectors, features.norms
-        second.append(refit_without(suspects, member, vectors, norms, labels, groups))
+        second.append(refit_without(suspects, member, read(), labels, groups))
     return [*first, *second]
 
 

@@ -39,6 +39,7 @@ from embedkit.results.verdicts import (
 from embedkit.review import labels
 from embedkit.review.collection import Photos, files_of, load_photos
 from embedkit.review.conflicts import conflicting_pairs
+from embedkit.review.label_errors import ReadEmbeddings
 from embedkit.review.measured import quality_of
 from embedkit.review.neighbours import nearest_among
 from embedkit.review.off_topic import (
@@ -112,9 +113,14 @@ def review_labels(inputs: Inputs, k: int | None) -> Review:
     examiner = Examiner(inputs.catalog, inputs.features_folder, inputs.progress)
     pairs = conflicting_pairs(photos, links, examiner)
     ids = photos.ids[labelled.rows]
-    embeddings = [partial(inputs.features, one, ids) for one in inputs.backbones]
+    embeddings: list[ReadEmbeddings] = [
+        partial(inputs.features, one, ids) for one in inputs.backbones
+    ]
+    if len(embeddings) == 1:  # Read once; several backbones are in memory one at a time.
+        only = embeddings[0]()
+        embeddings = [lambda: only]
     ranking, estimated = labels.ranked(photos, labelled, embeddings, inputs.progress)
-    vectors = inputs.features(inputs.backbones[0], ids).vectors
+    vectors = embeddings[0]().vectors
     several = inputs.vectors_by_row(photos, list(photos.several))
     suspects = [
         *labels.several_labels(photos, labelled, vectors, several),
