@@ -28,7 +28,7 @@ def review_impact(inputs: Inputs) -> ReviewImpact:
     before = replace(after, labels=labels, verdicts=nothing)
     removed = after.rows_with(MARKED_KINDS)
     embedded = inputs.embedded(after)
-    groups = after.groups(inputs.links())
+    groups, _ = after.limited_groups(inputs.links())
     was_right, judged_before = _hits(inputs, before, groups, embedded)
     is_right, judged_after = _hits(inputs, after, groups, embedded)
     unchanged = np.array([old == new for old, new in zip(labels, after.labels, strict=True)], bool)

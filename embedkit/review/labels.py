@@ -177,17 +177,30 @@ def several_labels(
     return suspects
 
 
-def notes(labelled: LabelledPhotos, ranking: LabelRanking) -> list[str]:
-    """Return a note about the photos that could not be judged, if there are any."""
-    left_out = np.flatnonzero(~ranking.scored)
-    if not len(left_out):
-        return []
-    names = sorted({labelled.name(place) for place in left_out.tolist()})
+def notes(labelled: LabelledPhotos, ranking: LabelRanking, divided: np.ndarray) -> list[str]:
+    """Return notes about photos that could not be judged, or not independently of look-alikes.
+
+    ``divided`` are the photos whose group of copies was divided, bool (n,).
+    """
+    found = []
+    if not ranking.scored.all():
+        found.append(
+            f"{_photos_of(labelled, ~ranking.scored)} could not be judged: a class needs two "
+            "photos or more that are not copies of each other"
+        )
+    if divided.any():
+        found.append(
+            f"{_photos_of(labelled, divided)} look alike, and only the surest copies among them "
+            "were treated as copies: a wrong label that look-alikes share may not be found"
+        )
+    return found
+
+
+def _photos_of(labelled: LabelledPhotos, places: np.ndarray) -> str:
+    """Return the number of photos, bool (n,), and their labels as text."""
+    names = sorted({labelled.name(place) for place in np.flatnonzero(places).tolist()})
     listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return [
-        f"{counted(len(left_out), 'photo')} of {listed} could not be judged: a class needs two "
-        "photos or more that are not copies of each other"
-    ]
+    return f"{counted(int(places.sum()), 'photo')} of {listed}"
 
 
 def _conflicts(

@@ -109,7 +109,8 @@ def review_labels(inputs: Inputs, k: int | None) -> Review:
     photos = load_photos(inputs.catalog)
     embedded = inputs.embedded(photos)
     links = inputs.links()
-    labelled = labels.labelled_photos(photos, photos.groups(links), embedded)
+    groups, divided = photos.limited_groups(links)
+    labelled = labels.labelled_photos(photos, groups, embedded)
     examiner = Examiner(inputs.catalog, inputs.features_folder, inputs.progress)
     pairs = conflicting_pairs(photos, links, examiner)
     ids = photos.ids[labelled.rows]
@@ -129,7 +130,7 @@ def review_labels(inputs: Inputs, k: int | None) -> Review:
     suspects.sort(key=lambda item: -item.score)
     with_label = np.array([label is not None for label in photos.labels], bool)
     notes = [
-        *labels.notes(labelled, ranking),
+        *labels.notes(labelled, ranking, divided[labelled.rows]),
         *_left_out(int((with_label & ~embedded).sum()), "labelled photo"),
     ]
     decided = photos.rows_with(LABEL_VERDICTS)
