@@ -45,8 +45,6 @@ class LabelRanking:
     confident: np.ndarray
     """Photos that are, with confidence, of another class than their label, bool (N,): the most
     probable class is at least as probable as it is on average for photos with that label."""
-    estimated: int
-    """Estimated number of wrong labels; see :func:`rank`."""
 
 
 def two_rounds(
@@ -99,9 +97,6 @@ def two_rounds(
 def rank(members: Sequence[OutOfFold], labels: np.ndarray) -> LabelRanking:
     """Rank photos by the mean of their members' probabilities.
 
-    The estimated number of wrong labels is the number of photos that are, with confidence, of
-    another class (Northcutt, Jiang & Chuang 2021), the mean over the members.
-
     Parameters
     ----------
     members : sequence of OutOfFold
@@ -128,14 +123,11 @@ def rank(members: Sequence[OutOfFold], labels: np.ndarray) -> LabelRanking:
     scores[rows] = np.log(np.maximum(others.max(1), _TINY)) - np.log(np.maximum(own, _TINY))
     order = rows[np.argsort(-scores[rows], kind="stable")]
     confident = np.zeros(len(labels), bool)
-    confident[rows] = _confident(known, given)
-    estimated = np.mean([_confident(one.probabilities[rows], given).sum() for one in members])
-    return LabelRanking(
-        order, scores, suggestions, probabilities, scored, confident, round(float(estimated))
-    )
+    confident[rows] = confident_errors(known, given)
+    return LabelRanking(order, scores, suggestions, probabilities, scored, confident)
 
 
-def _confident(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def confident_errors(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return which of n photos are, with confidence, of another class than their label: bool (n,).
 
     ``probabilities`` is (n, classes), ``labels`` (n,).

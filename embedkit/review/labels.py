@@ -12,6 +12,7 @@ from embedkit.results import CERTAIN, ProgressCallback
 from embedkit.results.verdicts import BOTH, LABEL_VERDICTS, MARKED_KINDS, RELABEL, RIGHT, UNSURE
 from embedkit.review.collection import Photos
 from embedkit.review.label_errors import LabelRanking, ReadEmbeddings, rank, two_rounds
+from embedkit.review.label_noise import estimated_errors
 from embedkit.review.neighbours import nearest_of_class, nearest_to
 from embedkit.review.suspects import Near, Suspect
 
@@ -88,8 +89,7 @@ def ranked(
         )
         for member in members
     ]
-    estimated = rank(of_undecided, codes[~decided]).estimated
-    return rank(members, codes), estimated
+    return rank(members, codes), estimated_errors(of_undecided, codes[~decided])
 
 
 def label_suspects(
