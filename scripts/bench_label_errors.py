@@ -80,7 +80,7 @@ def rankings(
     several = {ALL: list(readers.values())} if len(readers) > 1 else {}
     for name, chosen in ({name: [read] for name, read in readers.items()} | several).items():
         members = two_rounds(chosen, labels, alone, classes)
-        yield name, rank(members, labels), estimated_errors(members, labels)
+        yield name, rank(members, labels), estimated_errors(members, labels).errors
 
 
 def summary(ranking: LabelRanking, estimated: int, labels: np.ndarray, truth: np.ndarray) -> str:
@@ -156,7 +156,7 @@ def speed(options: argparse.Namespace) -> None:
     alone = np.arange(len(labels))
     features = Features(vectors, norms)
     members = two_rounds([lambda: features], labels, alone, options.classes)
-    ranking, estimated = rank(members, labels), estimated_errors(members, labels)
+    ranking, estimated = rank(members, labels), estimated_errors(members, labels).errors
     seconds, work = time.perf_counter() - started[0], time.process_time() - started[1]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(

@@ -9,6 +9,7 @@ a part of the errors that people make on photos that are hard to tell apart.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,17 +20,32 @@ from embedkit.review.label_errors import confident_errors
 _PEOPLE = 5.0
 """Errors of people for each confusion that the mixture finds: 3.4 to 6.2 on CIFAR-10N aggregate,
 about 2 on its noisier labels."""
+_FEW = 10
+"""Difference from the confident errors that is not worth mentioning."""
 _LOG_TEMPERATURES = (-2.0, 1.0)
 _ITERATIONS = 200
 _CONVERGED = 1e-6
 _TINY = np.finfo(np.float64).tiny
 
 
-def estimated_errors(members: Sequence[OutOfFold], labels: np.ndarray) -> int:
-    """Return the estimated number of wrong labels among N photos.
+@dataclass(frozen=True)
+class ErrorEstimate:
+    """Estimated number of wrong labels."""
 
-    This is the number of confident errors, the mean over the members; at most the errors that the
-    mixture finds, of which confusions count five times.
+    errors: int
+    """The estimate: the confident errors, but at most the errors that the mixture finds, of which
+    confusions count five times."""
+    confident: int
+    """Photos that are, with confidence, of another class than their label; mean over members."""
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether most confident errors are as many as confused classes explain."""
+        return 2 * self.errors + _FEW < self.confident
+
+
+def estimated_errors(members: Sequence[OutOfFold], labels: np.ndarray) -> ErrorEstimate:
+    """Estimate the number of wrong labels among N photos.
 
     Parameters
     ----------
@@ -40,12 +56,13 @@ def estimated_errors(members: Sequence[OutOfFold], labels: np.ndarray) -> int:
     """
     rows = np.flatnonzero(np.logical_and.reduce([member.scored for member in members]))
     if not len(rows):
-        return 0
+        return ErrorEstimate(0, 0)
     known, given = [member.probabilities[rows] for member in members], labels[rows]
     confident = float(np.mean([confident_errors(one, given).sum() for one in known]))
     logs = np.mean([np.log(np.maximum(one, _TINY)) for one in known], axis=0)
     uniform, confused = mixture_errors(logs, given)
-    return round(min(confident, uniform + _PEOPLE * confused))
+    errors = min(confident, uniform + _PEOPLE * confused)
+    return ErrorEstimate(round(errors), round(confident))
 
 
 def mixture_errors(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from embedkit.results import CERTAIN, ProgressCallback
 from embedkit.results.verdicts import BOTH, LABEL_VERDICTS, MARKED_KINDS, RELABEL, RIGHT, UNSURE
 from embedkit.review.collection import Photos
 from embedkit.review.label_errors import LabelRanking, ReadEmbeddings, rank, two_rounds
-from embedkit.review.label_noise import estimated_errors
+from embedkit.review.label_noise import ErrorEstimate, estimated_errors
 from embedkit.review.neighbours import nearest_of_class, nearest_to
 from embedkit.review.suspects import Near, Suspect
 
@@ -72,10 +72,10 @@ def ranked(
     labelled: LabelledPhotos,
     embeddings: Sequence[ReadEmbeddings],
     progress: ProgressCallback,
-) -> tuple[LabelRanking, int]:
+) -> tuple[LabelRanking, ErrorEstimate]:
     """Rank labelled photos by their embeddings under each backbone.
 
-    Also return the estimated number of wrong labels among the photos without a verdict on theirs.
+    Also estimate the number of wrong labels among the photos without a verdict on theirs.
     """
     codes, classes = labelled.codes, len(labelled.names)
     decided = photos.rows_with(LABEL_VERDICTS)[labelled.rows]
@@ -177,12 +177,19 @@ def several_labels(
     return suspects
 
 
-def notes(labelled: LabelledPhotos, ranking: LabelRanking, divided: np.ndarray) -> list[str]:
-    """Return notes about photos that could not be judged, or not independently of look-alikes.
+def notes(
+    labelled: LabelledPhotos, ranking: LabelRanking, estimated: ErrorEstimate, divided: np.ndarray
+) -> list[str]:
+    """Return notes about an uncertain estimate and about photos that could not be judged as others.
 
     ``divided`` are the photos whose group of copies was divided, bool (n,).
     """
     found = []
+    if estimated.is_uncertain:
+        found.append(
+            f"{counted(estimated.confident, 'label')} look wrong, but about as many would if all "
+            "labels were right, because some classes look alike"
+        )
     if not ranking.scored.all():
         found.append(
             f"{_photos_of(labelled, ~ranking.scored)} could not be judged: a class needs two "

@@ -130,7 +130,7 @@ def review_labels(inputs: Inputs, k: int | None) -> Review:
     suspects.sort(key=lambda item: -item.score)
     with_label = np.array([label is not None for label in photos.labels], bool)
     notes = [
-        *labels.notes(labelled, ranking, divided[labelled.rows]),
+        *labels.notes(labelled, ranking, estimated, divided[labelled.rows]),
         *_left_out(int((with_label & ~embedded).sum()), "labelled photo"),
     ]
     decided = photos.rows_with(LABEL_VERDICTS)
@@ -139,7 +139,7 @@ def review_labels(inputs: Inputs, k: int | None) -> Review:
         LABELS,
         photos,
         _listed(suspects, k),
-        float(estimated),
+        float(estimated.errors),
         len(labelled.rows) + len(photos.several),
         int(decided[labelled.rows].sum() + decided[list(photos.several)].sum()),
         notes,

@@ -36,9 +36,19 @@ def planted(count: int) -> np.ndarray:
 
 def test_right_labels_of_classes_that_look_alike_are_not_counted() -> None:
     probabilities, labels = drawn()
-    confident = confident_errors(probabilities, labels).sum()
-    assert confident > 100
-    assert estimated_errors([member(probabilities)], labels) < confident / 4
+    found = estimated_errors([member(probabilities)], labels)
+    assert found.confident == confident_errors(probabilities, labels).sum() > 100
+    assert found.errors < found.confident / 4
+    assert found.is_uncertain
+
+
+def test_an_estimate_of_visible_errors_is_not_uncertain() -> None:
+    probabilities, labels = drawn(sharpness=8.0)
+    wrong = planted(400)
+    labels[wrong] = (labels[wrong] + 2) % 4
+    found = estimated_errors([member(probabilities)], labels)
+    assert 320 < found.errors < 480
+    assert not found.is_uncertain
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
@@ -64,9 +74,10 @@ def test_the_estimate_is_at_most_the_mean_number_of_confident_errors() -> None:
     probabilities = [[0.9, 0.1]] * 4 + [[0.2, 0.8]] * 4 + [[0.05, 0.95], [0.45, 0.55]]
     labels = np.array([0] * 4 + [1] * 4 + [0, 0])
     agrees = np.eye(2)[labels] * 0.8 + 0.1
-    assert estimated_errors([member(np.array(probabilities))], labels) == 1
+    assert estimated_errors([member(np.array(probabilities))], labels).errors == 1
     members = [member(np.array(probabilities))] * 3 + [member(agrees)] * 3
-    assert estimated_errors(members, labels) <= 1
+    found = estimated_errors(members, labels)
+    assert found.errors <= found.confident <= 1
 
 
 def test_photos_that_a_member_does_not_score_are_not_counted() -> None:
@@ -76,5 +87,6 @@ def test_photos_that_a_member_does_not_score_are_not_counted() -> None:
     partial = probabilities.copy()
     partial[wrong] = np.nan
     both = [member(probabilities), member(partial)]
-    assert estimated_errors(both, labels) < 100
-    assert estimated_errors([member(np.full((PHOTOS, 4), np.nan))], labels) == 0
+    assert estimated_errors(both, labels).errors < 100
+    nothing = estimated_errors([member(np.full((PHOTOS, 4), np.nan))], labels)
+    assert (nothing.errors, nothing.confident) == (0, 0)
