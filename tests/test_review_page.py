@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from conftest import draw_photo
 from test_clean import HOSTILE
-from test_plan_page import LABELS, Elements, jpeg, press
+from test_plan_page import EXPECTED, LABELS, Elements, jpeg, press
 
+from embedkit import Workspace
+from embedkit.cli.app import embedkit
 from embedkit.images import decode
 from embedkit.reports.review_page import CHOICES, write_review_page
 from embedkit.results import Progress, Review, ReviewItem, ReviewNeighbour
@@ -303,7 +306,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Open]:
     yield opened
     for context in contexts:
         context.close()
-    assert [it for it in complaints if not it.startswith(("file:", "data:", "blob:"))] == []
+    assert [it for it in complaints if not it.startswith(EXPECTED)] == []
 
 
 def badges(page: Any) -> list[str]:
@@ -348,6 +351,28 @@ def test_the_saved_csv_is_that_of_the_review_with_the_verdicts(
     verdicts = ["right", relabels[1], "both", "unsure", "off-topic", "", relabels[6]]
     verdicts += [""] * (len(review.items) - len(verdicts))
     assert saved(page, tmp_path) == with_verdicts(review, tmp_path, verdicts)
+
+
+def test_the_command_reads_the_saved_csv(tmp_path: Path, opened: Open) -> None:
+    names = [*(f"{number}.jpg" for number in range(3)), " 変 ①,\"'.jpg", "=1+1.jpg"]
+    folder = tmp_path / "photos" / STORES[0]
+    items = [suspect(folder, name, *STORES, seed=n) for n, name in enumerate(names)]
+    photo(folder.parent / STORES[1], "other.jpg", 9)
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.add(folder.parent, labels_from_folders=True, fingerprints_only=True)
+    page = opened(review_of(*items))
+    press(page, "s l o ArrowDown s")
+    saved(page, tmp_path)
+    arguments = ["verdict", "--from-csv", str(tmp_path / "saved.csv"), "-w", str(workspace.folder)]
+    done = CliRunner().invoke(embedkit, arguments)
+    assert (done.exit_code, done.output.strip()) == (0, "4 verdicts stored; 1 row without one")
+    stored = {item.path: (item.verdict, item.label) for item in workspace.verdicts.list()}
+    assert stored == {
+        items[0].path: ("relabel", STORES[1]),
+        items[1].path: ("right", STORES[0]),
+        items[2].path: ("off-topic", None),
+        items[4].path: ("relabel", STORES[1]),
+    }
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from earlier import undo_schema_steps
 from embedkit import BadInput, NotInWorkspace, Workspace
 from embedkit._internal.artifacts import sha256_of
 from embedkit.classify.split import labelled_images
+from embedkit.review.collection import load_photos
 
 Rows = Callable[[Path], dict[str, list[tuple[object, ...]]]]
 
@@ -50,7 +51,7 @@ def test_a_photo_has_at_most_one_verdict_on_its_label_and_one_on_its_removal(
         filled.verdicts.set(verdict, photo)
     assert stored(filled) == {("0.jpg", "relabel", "blue"), ("0.jpg", "keep", None)}
     filled.verdicts.set("right", photo)
-    assert stored(filled) == {("0.jpg", "right", None), ("0.jpg", "keep", None)}
+    assert stored(filled) == {("0.jpg", "right", "red"), ("0.jpg", "keep", None)}
     assert label_of(filled, photo) == "red"
     assert filled.verdicts.clear(photo) == 2 and filled.verdicts.clear(photo) == 0
     assert filled.verdicts.list() == []
@@ -170,7 +171,15 @@ def test_a_new_label_settles_a_conflict_between_copies(twice: Workspace, photos:
         twice.verdicts.set("right", photos / "red/0.jpg")
     twice.verdicts.set("relabel=red", photos / "blue/0.jpg")
     assert label_of(twice, photos / "red/0.jpg") == "red"
-    assert {row.action for row in twice.clean(["exact"])} == {"keep", "remove"}
+    for label in ("red", "blue"):
+        twice.verdicts.set(f"relabel={label}", photos / "blue/0.jpg")
+        actions = {row.path: row.action for row in twice.clean(["exact"])}
+        other = "blue" if label == "red" else "red"
+        # The copy in the folder of the label stays, whatever its name.
+        assert actions == {
+            str(photos / f"{label}/0.jpg"): "keep",
+            str(photos / f"{other}/0.jpg"): "remove",
+        }
     assert labelled_images(twice._catalog).conflicting == 0
 
 
@@ -221,7 +230,7 @@ def test_a_table_from_a_spreadsheet_is_stored(filled: Workspace, photos: Path) -
         ("red/none.jpg,,,keep", "line 3: .*none.jpg is not in the workspace"),
         (f",{'0' * 64},,keep", "line 3: no photo has the SHA-256 0000"),
         (",00,,keep", "line 3: '00' is not a SHA-256 of 64 hex digits"),
-        (",,,keep", "line 3: a verdict without a path or a sha256"),
+        (",,,keep", "line 3: a verdict without a path or a sha256; give one"),
         ("red/1.jpg,,,relabel=rot", "line 3: no photo has the label rot"),
         ("red/1.jpg,,,suggested", "line 3: the verdict is suggested, but there is no suggestion"),
         ("red/1.jpg,,rot,suggested", "line 3: no photo has the label rot"),
@@ -365,6 +374,37 @@ def test_a_label_can_only_be_right_if_there_is_one(workspace: Workspace, photos:
     assert workspace.verdicts.list() == []
 
 
+def test_a_label_called_right_is_reviewed_again_once_it_has_changed(
+    filled: Workspace, photos: Path, tmp_path: Path
+) -> None:
+    def verdicts(name: str) -> frozenset[str]:
+        loaded = load_photos(filled._catalog)
+        return loaded.verdicts[loaded.sha256.index(bytes.fromhex(sha256_of(photos / name)))]
+
+    filled.verdicts.set("right", photos / "red/0.jpg")
+    assert stored(filled) == {("0.jpg", "right", "red")}
+    assert verdicts("red/0.jpg") == {"right"}
+    table = tmp_path / "labels.csv"
+    table.write_text(f"path,label\n{photos / 'red/0.jpg'},blue\n")
+    filled.labels.from_csv(table)
+    assert verdicts("red/0.jpg") == frozenset()
+    stale = tmp_path / "review.csv"
+    stale.write_text(f"path,label,verdict\n{photos / 'red/0.jpg'},red,right\n")
+    with pytest.raises(BadInput, match=r"line 2: .*now has the label blue, not red"):
+        filled.verdicts.from_csv(stale)
+
+
+def test_a_name_that_begins_with_a_space_is_found_in_a_table(
+    filled: Workspace, photos: Path
+) -> None:
+    for number, name in enumerate(("a.jpg", " a.jpg")):
+        draw_photo(60 + number).save(photos / name, "JPEG")
+    filled.add(fingerprints_only=True)
+    (photos / "review.csv").write_text("path,verdict\n a.jpg,keep\n")
+    filled.verdicts.from_csv(photos / "review.csv")
+    assert [item.sha256 for item in filled.verdicts.list()] == [sha256_of(photos / " a.jpg")]
+
+
 def test_the_label_in_a_table_says_which_of_several_labels_is_right(
     twice: Workspace, photos: Path, tmp_path: Path
 ) -> None:
@@ -445,7 +485,7 @@ def test_an_unknown_kind_of_plan_names_the_known_ones(filled: Workspace) -> None
 @pytest.mark.parametrize(
     ("verdict", "carried", "label"),
     [
-        ("right", "right", "red"),
+        ("right", "right=red", "red"),
         ("relabel=blue", "relabel=blue", "blue"),
         ("unsure", "unsure", "red"),
         ("off-topic", None, "red"),
@@ -492,7 +532,7 @@ def test_a_verdict_on_another_label_than_that_of_the_kept_file_is_not_carried_ov
     )
     assert len(plan.apply().moved) == 1
     assert label_of(filled, photos / "blue/better.jpg") == "blue"
-    assert stored(filled) == {(None, "right", None)}
+    assert stored(filled) == {(None, "right", "red")}
 
 
 # -- the command -----------------------------------------------------------------------------------

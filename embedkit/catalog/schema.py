@@ -166,8 +166,9 @@ STEPS: tuple[tuple[Step, ...], ...] = (
         "CREATE TABLE truncated (image_id BIGINT NOT NULL, share DOUBLE NOT NULL)",
     ),
     (
-        # The new label of the verdict relabel. One image has at most one verdict on its label
-        # (right, relabel, both, unsure), and one on whether it stays (keep, off-topic, poor).
+        # The new label of the verdict relabel, and the label that right confirms. One image has at
+        # most one verdict on its label (right, relabel, both, unsure), and one on whether it stays
+        # (keep, off-topic, poor).
         "ALTER TABLE verdicts ADD COLUMN label VARCHAR",
         # Quality measures of images, by content.
         """CREATE TABLE quality (sha256 BLOB NOT NULL, version VARCHAR NOT NULL,

@@ -84,7 +84,10 @@ class PlanOptions:
 
 
 def plan_rows(
-    found: Duplicates, examiner: PairExaminer, options: PlanOptions | None = None
+    found: Duplicates,
+    examiner: PairExaminer,
+    options: PlanOptions | None = None,
+    misfiled: Collection[str] = (),
 ) -> list[PlanRow]:
     """Return the plan for groups of duplicates, in their order.
 
@@ -95,9 +98,10 @@ def plan_rows(
     pixels that would be for review, only one is, and the others are removed. Symbolic links, and
     kept files under another path, are for review too. A group under several labels is for review;
     if ``conflicts`` is ``drop-all``, all its sure copies are removed if they are themselves under
-    several labels (as in Doi 2018).
+    several labels (as in Doi 2018). Of files with the same bytes, those in ``misfiled``, the paths
+    of files whose own label a verdict has replaced, are kept last.
     """
-    planner = _Planner(examiner, options or PlanOptions())
+    planner = _Planner(examiner, options or PlanOptions(), misfiled)
     rows: list[PlanRow] = []
     number = 0
     for group in found.groups:
@@ -120,9 +124,12 @@ class _Decision:
 
 
 class _Planner:
-    def __init__(self, examiner: PairExaminer, options: PlanOptions) -> None:
+    def __init__(
+        self, examiner: PairExaminer, options: PlanOptions, misfiled: Collection[str]
+    ) -> None:
         self._examiner = examiner
         self._options = options
+        self._misfiled = misfiled
 
     def rows(self, number: int, group: DuplicateGroup) -> list[PlanRow]:
         """Return the rows of one group; none if no file of it is a copy of the kept one."""
@@ -339,11 +346,12 @@ class _Planner:
             best = better[0]
         return best
 
-    def _rank(self, member: GroupMember) -> tuple[bool, int, tuple[bool, bool, str]]:
+    def _rank(self, member: GroupMember) -> tuple[bool, int, bool, tuple[bool, bool, str]]:
         """Return the sort key of files with the same bytes, the one to keep first."""
         return (
             os.path.islink(member.path),
             preference_rank(member.path, self._options.prefer),
+            member.path in self._misfiled,
             name_rank(member.path),
         )
 

@@ -57,7 +57,7 @@ def impact_tables(impact: ReviewImpact) -> None:
     for name, accuracy in (
         ("before, on photos whose label no verdict changed", impact.before),
         ("after, on the same photos", impact.after),
-        ("after, on all photos; too high, as it includes suggested labels", impact.after_all),
+        ("after, on all photos: too high, because some labels are suggestions", impact.after_all),
     ):
         print_line(f"  {_accuracy_text(accuracy)}  {name}")
 

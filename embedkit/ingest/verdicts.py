@@ -76,7 +76,7 @@ def set_verdict(
         if label is not None and not new_label:
             _check_label(label, writer.reader.labels.names())
         if verdict == RIGHT:
-            _check_one_label(name, _other_labels(writer.reader, [first])[first])
+            label = _confirmed_label(name, _other_labels(writer.reader, [first])[first])
         writer.verdicts.set([(first, second, verdict, label)])
 
 
@@ -163,7 +163,8 @@ def _other_labels(reader: Reader, digests: Iterable[bytes]) -> dict[bytes, list[
     return {digest: found.get(ids.get(digest, -1), []) for digest in wanted}
 
 
-def _check_one_label(name: str, labels: Sequence[str]) -> None:
+def _confirmed_label(name: str, labels: Sequence[str]) -> str:
+    """Return the label that ``right`` confirms; raise :class:`BadInput` unless there is one."""
     if not labels:
         raise BadInput(f"{name} has no label that could be right; give {RELABEL}=LABEL")
     if len(labels) > 1:
@@ -171,6 +172,7 @@ def _check_one_label(name: str, labels: Sequence[str]) -> None:
             f"{name} has the labels {listed(list(map(shown, labels)))}; give "
             f"{RELABEL}=LABEL, or both if both are true"
         )
+    return labels[0]
 
 
 # -- tables ------------------------------------------------------------------------------------
@@ -206,32 +208,45 @@ def _rows(table: Table) -> tuple[list[_Row], int]:
         if not text:
             skipped += 1
             continue
-        if text.lower() == SUGGESTED and cells.get(WHAT, "").strip() in _REMOVALS:
-            text = _REMOVALS[cells[WHAT].strip()]
+        what = cells.get(WHAT, "").strip()
+        if what and what not in review.REVIEWS:
+            raise table.error(
+                line, f"{shown(what)!r} is not a review; use {', '.join(review.REVIEWS)}"
+            )
+        if text.lower() == SUGGESTED and what in _REMOVALS:
+            text = _REMOVALS[what]
         elif text.lower() == SUGGESTED:
             text = f"{RELABEL}={cells.get(SUGGESTION, '')}"
             written = f"{SUGGESTED} ({shown(cells.get(SUGGESTION, '').strip())})"
             if not cells.get(SUGGESTION, "").strip():
-                raise table.error(line, f"the verdict is {SUGGESTED}, but there is no suggestion")
+                raise table.error(
+                    line,
+                    f"the verdict is {SUGGESTED}, but there is no suggestion; give {RELABEL}=LABEL",
+                )
         with table.errors_in(line):
             verdict, label = parse_verdict(text, 1)
-        path, digest = cells.get(PATH, "").strip(), cells.get(SHA256, "").strip().lower()
-        if not path and not digest:
-            raise table.error(line, f"a verdict without a {PATH} or a {SHA256}")
+        path, digest = cells.get(PATH, ""), cells.get(SHA256, "").strip().lower()
+        if not path.strip() and not digest:
+            raise table.error(
+                line, f"a verdict without a {PATH} or a {SHA256}; give one, or empty the verdict"
+            )
         if digest and not re.fullmatch("[0-9a-f]{64}", digest):
             raise table.error(line, f"{shown(digest)!r} is not a SHA-256 of 64 hex digits")
-        given = cells.get(LABEL, "").strip()
-        rows.append(_Row(line, path, digest, verdict, label, given, shown(written)))
+        given = as_label(cells.get(LABEL, ""))
+        rows.append(
+            _Row(line, path if path.strip() else "", digest, verdict, label, given, shown(written))
+        )
     return rows, skipped
 
 
 def _checked_labels(
     catalog: Catalog, table: Table, rows: Sequence[_Row], digests: Sequence[bytes]
 ) -> list[_Row]:
-    """Return the rows with ``relabel`` for ``right`` where a photo has several labels.
+    """Return the rows, with the label that each ``right`` confirms.
 
-    The column ``label`` says which of them is right. Raises :class:`BadInput` for a photo without
-    a label, or with several of which the table gives none.
+    Where a photo has several labels, the column ``label`` says which is right, and ``relabel``
+    replaces ``right``. Raises :class:`BadInput` for a photo without a label, or with another one
+    than the table gives, or with several if the table gives none.
     """
     with catalog.read() as reader:
         labels = _other_labels(reader, digests)
@@ -241,7 +256,13 @@ def _checked_labels(
             row = replace(row, verdict=RELABEL, label=row.given)
         if row.verdict == RIGHT:
             with table.errors_in(row.line):
-                _check_one_label(row.name, labels[digest])
+                row = replace(row, label=_confirmed_label(row.name, labels[digest]))
+            if row.given not in ("", row.label):
+                raise table.error(
+                    row.line,
+                    f"{row.name} now has the label {shown(str(row.label))}, not "
+                    f"{shown(row.given)}; empty the verdict in this line, or review again",
+                )
         checked.append(row)
     return checked
 
@@ -261,7 +282,13 @@ def _digests(catalog: Catalog, table: Table, rows: Sequence[_Row], base: str) ->
         digest = row.sha256
         if digest and bytes.fromhex(digest) not in images:
             raise NotInWorkspace(
-                str(table.error(row.line, f"no photo has the SHA-256 {digest} ({row.name})"))
+                str(
+                    table.error(
+                        row.line,
+                        f"no photo has the SHA-256 {digest} ({row.name}); is this the table of "
+                        "another workspace? If the photo is gone, empty the verdict in this line",
+                    )
+                )
             )
         if digest and row.path and of_path.get(paths[row.path][0], digest) != digest:
             raise table.error(
@@ -273,7 +300,13 @@ def _digests(catalog: Catalog, table: Table, rows: Sequence[_Row], base: str) ->
             path, is_known = paths[row.path]
             if not is_known:
                 raise NotInWorkspace(
-                    str(table.error(row.line, f"{shown(path)} is not in the workspace"))
+                    str(
+                        table.error(
+                            row.line,
+                            f"{shown(path)} is not in the workspace; run 'embedkit add' with its "
+                            "folder, correct the path, or empty the verdict in this line",
+                        )
+                    )
                 )
             if path in changed:
                 raise table.error(row.line, f"{shown(path)}: {CHANGED}")

@@ -52,7 +52,7 @@ class Verdict:
 'off-topic', 'poor'}
         The decision; ``duplicate`` and ``different`` are about two photos.
     label : str or None
-        The new label of ``relabel``; None for other verdicts.
+        The new label of ``relabel``, or the label that ``right`` confirms; None for other verdicts.
     path : str or None
         Absolute path of the first file with these bytes; None if the workspace has no such file.
     sha256 : str

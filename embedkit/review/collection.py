@@ -10,6 +10,7 @@ import numpy as np
 from embedkit.catalog import Catalog, LiveFile
 from embedkit.classify.split.drawing import tied_groups
 from embedkit.duplicates.groups import Link, Links
+from embedkit.results.verdicts import RIGHT
 
 _PARTS = 5
 """A divided group has at most one photo in this number of a class."""
@@ -42,7 +43,7 @@ class Photos:
     several: dict[int, tuple[str, str]]
     """The first and the last label of photos whose files have several, by row."""
     verdicts: Sequence[frozenset[str]]
-    """The verdicts on each photo."""
+    """The verdicts on each photo; ``right`` only while the photo has the label that it confirms."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -129,14 +130,19 @@ def load_photos(catalog: Catalog) -> Photos:
     """Return the photos of a catalog with their labels and verdicts."""
     with catalog.read() as reader:
         table = reader.labels.by_image()
-        decided = reader.verdicts.all()
+        decided, confirmed = reader.verdicts.all(), reader.verdicts.confirmed_labels()
     ids = np.asarray(table.column("image_id").to_numpy(), np.int64)
     firsts, lasts = (table.column(name).to_pylist() for name in ("label", "other"))
+    pairs = list(zip(firsts, lasts, strict=True))
+    lapsed = {
+        image_id
+        for image_id, pair in zip(ids.tolist(), pairs, strict=True)
+        if image_id in confirmed and pair != (confirmed[image_id], None)
+    }
     verdicts: dict[int, set[str]] = {}
     for image_id, other, verdict in decided:
-        if other is None:
+        if other is None and not (verdict == RIGHT and image_id in lapsed):
             verdicts.setdefault(image_id, set()).add(verdict)
-    pairs = list(zip(firsts, lasts, strict=True))
     return Photos(
         ids,
         table.column("sha256").to_pylist(),

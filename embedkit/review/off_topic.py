@@ -8,8 +8,13 @@ each other, while on-topic photos that were merely unusual have dropped. The lit
 pseudo-relevance feedback (Rocchio 1971). It runs once for each of several shares of off-topic
 photos; the runs that separate their photos best weigh most.
 
-With verdicts, a logistic regression on the embeddings and the score replaces the score. Photos
-without a verdict keep a small weight, with the probability that their score gives them.
+A collection has a style as well as a topic. After feedback, a ridge regression on the style learns
+to tell the photos with the highest scores from the others. Its out-of-fold predictions are added to
+the scores. Their weight grows steeply with their correlation with these photos, so that a style
+that has nothing to do with the topic hardly counts.
+
+With verdicts, a logistic regression on the embeddings, the style and the score replaces the score.
+Photos without a verdict keep a small weight, with the probability that their score gives them.
 
 Without verdicts, a small class of the topic cannot be told from a group of similar photos off the
 topic, and similar photos near the centre of a collection of many topics are not found.
@@ -53,6 +58,12 @@ _RIDGE = 5.0
 """Ridge penalty, relative to the mean variance of a component."""
 _START_WEIGHT = 0.2
 _OVERLAP_POWER = 8
+_STYLE_GAIN, _STYLE_POWER = 5.0, 4
+"""Weight of the style is the gain times this power of the correlation: .1 at .4, and 2 at .8."""
+_STYLE_NORM = 0.3
+"""Root mean square norm of the style beside the components of the embeddings."""
+_CLIP = 3.0
+"""Maximum of a style statistic, standard deviations."""
 _PROBE_C = 0.3
 _PRIOR_SLOPE = 4.0
 """Log-odds per standard deviation of the score; at most three standard deviations count."""
@@ -80,7 +91,8 @@ class OffTopic:
     threshold: float
     """Lowest score of the group of highest-scoring photos that is most separate."""
     components: np.ndarray
-    """Principal components of the embeddings, with a mean squared norm of 1: float64 (N, D)."""
+    """Principal components of the embeddings, with a mean squared norm of 1, then the style:
+    float64 (N, D)."""
     groups: np.ndarray
     """Group numbers: int64 (N,), from 0."""
 
@@ -89,6 +101,7 @@ def off_topic(
     vectors: Sequence[np.ndarray],
     groups: np.ndarray | None = None,
     terms: Sequence[np.ndarray] = (),
+    styles: Sequence[np.ndarray] = (),
 ) -> OffTopic:
     """Score photos by how unlikely they belong to the topic of their collection.
 
@@ -101,6 +114,9 @@ def off_topic(
     terms : sequence of ndarray, optional
         Further scores, larger for photos off the topic, such as :func:`topic_distances`: float64
         (N,). They are standardised and added to the distances that the search starts from.
+    styles : sequence of ndarray, optional
+        Statistics of the style, such as :func:`embedkit.review.style.styles_of`: float64
+        (N, statistics). Each array has the same weight.
 
     Returns
     -------
@@ -112,7 +128,7 @@ def off_topic(
     BadInput
         There are fewer than :data:`MIN_PHOTOS` different photos, or arrays differ in length.
     """
-    arrays = [*vectors, *terms] if groups is None else [*vectors, *terms, groups]
+    arrays = [*vectors, *terms, *styles, *([] if groups is None else [groups])]
     lengths = {len(array) for array in arrays}
     if not vectors or len(lengths) != 1:
         raise BadInput("off-topic photos need embeddings, and arrays of one length")
@@ -129,16 +145,20 @@ def off_topic(
     start = _standardised(_centre_distances(different)) + _standardised(
         _neighbour_distances(components)
     )
+    style = _joined_styles([of_kind[first] for of_kind in styles], len(first))
     for term in terms:
         start = start + _standardised(np.asarray(term, np.float64)[first])
     scores, estimated, overlap, threshold = start, 0, 1.0, float(start.max())
     if len(first) >= MIN_FEEDBACK_PHOTOS:
         scores = _after_feedback(components[:, :FEEDBACK_COMPONENTS], start)
+        if styles:
+            scores = _after_style(scores, style)
         size, overlap = _most_separate(scores)
         threshold = float(np.sort(scores)[-size])
         if overlap <= SEPARATE and size < _largest_size(len(scores)):
             estimated = int(np.count_nonzero(scores[number] >= threshold))
-    return OffTopic(scores[number], estimated, overlap, threshold, components[number], number)
+    features = np.concatenate([components, _STYLE_NORM * style], axis=1)
+    return OffTopic(scores[number], estimated, overlap, threshold, features[number], number)
 
 
 def topic_distances(vectors: np.ndarray, texts: np.ndarray) -> np.ndarray:
@@ -282,6 +302,34 @@ def _feedback(components: np.ndarray, start: np.ndarray, size: int) -> np.ndarra
         scores = _START_WEIGHT * start + predicted
         last.append(scores)
     return _standardised(np.mean(last[-_AVERAGED:], axis=0))
+
+
+def _after_style(scores: np.ndarray, style: np.ndarray) -> np.ndarray:
+    """Return the scores with the evidence of the style: float64 (N,)."""
+    size, _ = _most_separate(scores)
+    suspect = (scores >= np.partition(scores, -size)[-size]).astype(np.float64)
+    folds = np.random.default_rng(_SEED).permutation(len(scores)) % _FOLDS
+    predicted = _standardised(_out_of_fold(style, suspect, folds))
+    covariance = float(predicted @ (suspect - suspect.mean())) / len(scores)
+    correlation = covariance / max(float(suspect.std()), 1e-12)
+    weight = _STYLE_GAIN * max(correlation, 0.0) ** _STYLE_POWER
+    return _standardised(_standardised(scores) + weight * predicted)
+
+
+def _joined_styles(styles: Sequence[np.ndarray], count: int) -> np.ndarray:
+    """Return the standardised statistics of several kinds, with a mean squared norm of 1.
+
+    Each kind weighs the same. Without a difference in style, all are 0: float64 (count, D).
+    """
+    joined = np.zeros((count, 0))
+    for of_kind in styles:
+        centred = of_kind - np.median(of_kind, axis=0)
+        deviations = of_kind.std(axis=0)
+        centred = np.where(deviations > _ROUNDING, centred / np.maximum(deviations, _ROUNDING), 0)
+        part = np.clip(centred, -_CLIP, _CLIP) / np.sqrt(of_kind.shape[1])
+        joined = np.concatenate([joined, part - part.mean(axis=0)], axis=1)
+    norm = np.sqrt((joined**2).sum(axis=1).mean())
+    return np.asarray(joined / max(norm, _ROUNDING))
 
 
 def _out_of_fold(features: np.ndarray, target: np.ndarray, folds: np.ndarray) -> np.ndarray:

@@ -49,6 +49,7 @@ from embedkit.review.off_topic import (
     topic_distances,
 )
 from embedkit.review.quality import estimated_number, rate_quality
+from embedkit.review.style import styles_of
 from embedkit.review.suspects import Near, Suspect
 
 _ON_TOPIC = (KEEP, RIGHT, RELABEL, BOTH)
@@ -102,6 +103,11 @@ class Inputs:
         with self.catalog.read() as reader:
             _, vectors, norms, _ = reader.embeddings.features(backbone.spec.digest, ids)
         return Features(vectors, norms)
+
+    def styles(self, ids: np.ndarray) -> list[np.ndarray]:
+        """Return the style of images that all have a fingerprint, as :func:`styles_of` does."""
+        with self.catalog.read() as reader:
+            return styles_of(reader.images.lumas(ids), reader.images.sizes(ids))
 
 
 def review_labels(inputs: Inputs, k: int | None) -> Review:
@@ -158,7 +164,7 @@ def review_off_topic(inputs: Inputs, k: int | None, texts: np.ndarray | None) ->
     vectors = [inputs.features(one, photos.ids[rows]).vectors for one in inputs.backbones]
     terms = [] if texts is None else [topic_distances(vectors[0], texts)]
     inputs.progress(Progress("comparing photos"))
-    found = off_topic(vectors, groups, terms)
+    found = off_topic(vectors, groups, terms, styles=inputs.styles(photos.ids[rows]))
     is_off = photos.rows_with([OFF_TOPIC])[rows]
     is_on = photos.rows_with(_ON_TOPIC)[rows]
     answers = np.where(is_off, 1, np.where(is_on, 0, -1))

@@ -152,6 +152,7 @@ class CleaningMethods(WorkspaceBase):
             marked_rows,
             without_settled,
         )
+        from embedkit.cleaning.plan import CONFLICT
         from embedkit.cleaning.planning import PlanOptions, plan_rows
         from embedkit.duplicates.examiner import Examiner
         from embedkit.duplicates.pair_search import KINDS
@@ -164,11 +165,15 @@ class CleaningMethods(WorkspaceBase):
         )
         known_kinds = (*KINDS, *MARKED_KINDS)
         if unknown := [kind for kind in kinds if kind not in known_kinds]:
-            raise BadInput(f"unknown kind {unknown[0]!r}; choose from {', '.join(known_kinds)}")
+            hint = "; any kind finds copies under several labels" if CONFLICT in unknown else ""
+            raise BadInput(
+                f"unknown kind {unknown[0]!r}; choose from {', '.join(known_kinds)}{hint}"
+            )
         check_protected(self._catalog, options.protect)
         with self._catalog.read() as reader:
             marked = marked_images(reader, [kind for kind in MARKED_KINDS if kind in kinds])
             both = images_under_both_labels(reader)
+            misfiled = reader.labels.replaced()
         searched = [kind for kind in kinds if kind not in MARKED_KINDS]
         if duplicates is None and (searched or not kinds):
             duplicates = self.duplicates(searched, verify=verify, backbone=backbone)
@@ -178,7 +183,7 @@ class CleaningMethods(WorkspaceBase):
         existing = without_settled(existing, both)
         examiner = Examiner(self._catalog, self._state.features_folder, self._progress)
         examiner.add_members(member for group in existing.groups for member in group.members)
-        rows = plan_rows(existing, examiner, options)
+        rows = plan_rows(existing, examiner, options, misfiled)
         rows += marked_rows(marked, options, max((row.group for row in rows), default=0) + 1)
         rows = add_damaged_rows(rows, self._catalog, examiner, options, self._progress)
         return Plan(review_hard_links(rows), self._state)

@@ -136,6 +136,81 @@ def test_a_description_of_the_topic_breaks_a_tie_between_two_groups():
     assert with_text[:60].min() > with_text[60:].max()
 
 
+def hard() -> tuple[np.ndarray, np.ndarray]:
+    """Return embeddings and truth of off-topic photos that overlap with the topic."""
+    vectors = [around(axis(0), 300, 1), around(axis(0) + axis(1) * 0.45, 30, 2)]
+    return np.concatenate(vectors), np.repeat([0, 1], [300, 30])
+
+
+def style(truth: np.ndarray, difference: float) -> np.ndarray:
+    """Return four statistics of each photo, two of them with a difference of off-topic photos."""
+    random = np.random.default_rng(7).normal(size=(len(truth), 4))
+    random[:, :2] += difference * truth[:, None]
+    return np.asarray(random)
+
+
+def test_a_style_that_off_topic_photos_share_raises_their_scores():
+    vectors, truth = hard()
+    precisions = [
+        average_precision_score(truth, off_topic([vectors], styles=styles).scores)
+        for styles in ((), (style(truth, 3),))
+    ]
+    assert precisions[0] < 0.9 and precisions[1] > 0.97
+
+
+def test_a_style_that_has_nothing_to_do_with_the_topic_hardly_changes_the_scores():
+    vectors, truth = hard()
+    plain = off_topic([vectors]).scores
+    for seed in range(5):
+        shuffled = np.random.default_rng(seed).permutation(truth)
+        other = off_topic([vectors], styles=[style(shuffled, 5)]).scores
+        assert np.corrcoef(plain, other)[0, 1] > 0.99
+
+
+def test_photos_of_an_unusual_style_rank_below_off_topic_photos():
+    vectors, truth = planted()
+    unusual = style(truth, 0)
+    unusual[:20] += 20
+    found = off_topic([vectors], styles=[unusual])
+    assert set(np.argsort(-found.scores)[:20]) == set(range(300, 320))
+    assert found.estimated == 20
+
+
+def test_a_style_that_all_photos_share_leaves_the_order_as_it_is():
+    vectors, _ = hard()
+    plain = off_topic([vectors])
+    same = off_topic([vectors], styles=[np.ones((330, 3))])
+    np.testing.assert_array_equal(np.argsort(same.scores), np.argsort(plain.scores))
+    assert same.estimated == plain.estimated
+
+
+def test_copies_of_another_style_count_as_the_first_copy():
+    vectors, truth = hard()
+    rows = np.append(np.arange(330), [0, 320])
+    statistics = style(truth, 3)
+    plain = off_topic([vectors], styles=[statistics])
+    statistics = np.concatenate([statistics, np.full((2, 4), 9.0)])
+    copied = off_topic([vectors[rows]], rows, styles=[statistics])
+    np.testing.assert_allclose(copied.scores, plain.scores[rows], rtol=1e-6)
+
+
+def test_styles_of_another_length_are_refused():
+    with pytest.raises(BadInput, match="one length"):
+        off_topic([around(axis(0), 5, 1)], styles=[np.ones((4, 2))])
+
+
+def test_verdicts_raise_off_topic_photos_that_differ_in_style_alone():
+    truth = np.repeat([0, 1], [270, 30])
+    vectors = around(axis(0), 300, 1)
+    precisions = []
+    for styles in ((), (style(truth, 6),)):
+        found, verdicts = off_topic([vectors], styles=styles), no_verdicts(300)
+        verdicts[[*range(10), *range(270, 280)]] = np.repeat([0, 1], 10)
+        after = relevance_scores(found, verdicts)[verdicts < 0]
+        precisions.append(average_precision_score(truth[verdicts < 0], after))
+    assert precisions[0] < 0.1 and precisions[1] > 0.4
+
+
 def test_an_on_topic_verdict_lowers_the_photos_that_look_alike():
     vectors, _ = planted()
     found, verdicts = off_topic([vectors]), no_verdicts(320)

@@ -22,8 +22,12 @@ from embedkit.classify.split import labelled_images
 from embedkit.cli.app import embedkit
 from embedkit.duplicates.groups import Link, Links
 from embedkit.duplicates.pair_search import COMBINED, PIXELS
+from embedkit.images.fingerprint import luma_thumbnail
 from embedkit.results import CERTAIN
+from embedkit.review import review as review_module
 from embedkit.review.collection import Photos, load_photos
+from embedkit.review.off_topic import OffTopic, off_topic
+from embedkit.review.style import styles_of
 
 Rows = Callable[[Path], dict[str, list[tuple[object, ...]]]]
 
@@ -184,6 +188,28 @@ def test_an_off_topic_photo_under_two_labels_is_not_listed(filled: Workspace, ph
     assert filled.review().items[0].score == CERTAIN
     filled.verdicts.set("off-topic", photos / "red/3.jpg")
     assert filled.review().items[0].score < CERTAIN
+
+
+def test_off_topic_photos_are_found_with_the_style_of_each_photo(
+    filled: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = photos / "red/small.png"
+    Image.open(photos / "red/3.jpg").crop((40, 60, 160, 140)).save(small)
+    filled.add()
+    given: list[np.ndarray] = []
+
+    def spy(*args: object, styles: list[np.ndarray], **options: object) -> OffTopic:
+        given.extend(styles)
+        return off_topic(*args, styles=styles, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(review_module, "off_topic", spy)
+    filled.review("off-topic", 3)
+    framing, sizes = given
+    pixels = np.asarray(luma_thumbnail(Image.open(small)))
+    expected, _ = styles_of(pixels.reshape(1, -1), np.ones((1, 2)))
+    (row,) = np.flatnonzero(sizes[:, 0] < np.log(320))
+    np.testing.assert_allclose(sizes[row], np.log([120, 80]))
+    np.testing.assert_allclose(framing[row], expected[0], atol=1e-5)
 
 
 def test_a_class_with_one_photo_is_named_in_a_note(filled: Workspace, photos: Path) -> None:

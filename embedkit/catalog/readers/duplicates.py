@@ -25,6 +25,15 @@ class VerdictReader:
                WHERE second_sha256 IS NULL OR b.image_id IS NOT NULL ORDER BY ALL"""
         )
 
+    def confirmed_labels(self) -> dict[int, str]:
+        """Return the label that the verdict ``right`` confirmed, by id of the known images."""
+        return dict(
+            self._session.rows(
+                """SELECT image_id, label FROM verdicts JOIN images ON sha256 = first_sha256
+                   WHERE verdict = 'right' AND label IS NOT NULL"""
+            )
+        )
+
     def on_one_image(self, verdict: str) -> list[int]:
         """Return the ids of the known images with a verdict, sorted."""
         return sorted(one for one, other, found in self.all() if (other, found) == (None, verdict))

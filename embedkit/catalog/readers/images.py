@@ -79,6 +79,21 @@ class ImageReader:
                 lumas[chunk.column(0).to_numpy()] = joined.reshape(-1, lumas.shape[1])
         return lumas
 
+    def sizes(self, image_ids: np.ndarray) -> np.ndarray:
+        """Return the widths and heights of images with a fingerprint, int64 (N, 2), in pixels."""
+        import pyarrow as pa  # slow to import, and most queries do without it
+
+        wanted = pa.table({"image_id": image_ids, "place": np.arange(len(image_ids))})
+        with self._session.view("wanted", wanted):
+            found = self._session.table(
+                "SELECT place, width, height FROM fingerprints JOIN wanted USING (image_id)"
+            )
+        sizes = np.zeros((len(image_ids), 2), np.int64)
+        places = found.column("place").to_numpy()
+        for column, name in enumerate(("width", "height")):
+            sizes[places, column] = found.column(name).to_numpy()
+        return sizes
+
     def known(self, specs: Sequence[str], options: AddOptions = ADD_ALL) -> KnownImages:
         """Return all known images, and which results are stored for each.
 

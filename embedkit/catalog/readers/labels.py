@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from embedkit._internal import paths
 from embedkit.catalog.session import Session
-from embedkit.catalog.sql import NEW_LABELS, NOT_TRUNCATED, live_files
+from embedkit.catalog.sql import FILE_PATH, NEW_LABELS, NOT_TRUNCATED, live_files
 
 
 class LabelReader:
@@ -27,7 +28,7 @@ class LabelReader:
         """Return all labels of the catalog, sorted, including those of missing files."""
         rows = self._session.rows(
             """SELECT label FROM labels
-               UNION SELECT label FROM verdicts WHERE label IS NOT NULL ORDER BY 1"""
+               UNION SELECT label FROM verdicts WHERE verdict = 'relabel' ORDER BY 1"""
         )
         return [label for (label,) in rows]
 
@@ -72,6 +73,17 @@ class LabelReader:
                 WHERE NOT missing AND NOT broken GROUP BY image_id"""
         )
         return {image_id: first if first == last else None for image_id, first, last in rows}
+
+    def replaced(self) -> set[str]:
+        """Return the absolute paths of the files whose own label a verdict has replaced."""
+        rows = self._session.rows(
+            f"""SELECT {FILE_PATH} FROM {NEW_LABELS} JOIN files f USING (image_id)
+                JOIN roots r USING (root_id) JOIN (
+                    SELECT file_id, arg_min(label, source) AS label FROM labels GROUP BY file_id
+                ) USING (file_id)
+                WHERE NOT missing AND NOT broken AND label <> new_label"""
+        )
+        return {paths.from_stored(place) for (place,) in rows}
 
     def columns(self) -> list[str]:
         """Return the names of the columns of label tables besides the label."""
