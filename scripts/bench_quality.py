@@ -10,7 +10,8 @@ at three strengths, in copies of other files of the same folders (``--planted``,
 Prints, for each kind, the average precision of the planted images among the clean ones, and
 cleanvision's if ``--peer-python`` is the Python of an environment with cleanvision; the share of
 the planted images that are poor at the default thresholds; and the share of the clean images that
-are, in this collection and among the clean images alone.
+are, in this collection, among clean images of their own sort, and, for drawings, in groups of 20
+among the clean photographs.
 """
 
 import argparse
@@ -187,6 +188,18 @@ def peer_results(python: str, paths: Sequence[Path]) -> dict[str, dict]:
     return json.loads(done.stdout.split("RESULT", 1)[1])
 
 
+def poor_among(
+    measures: Sequence[QualityMeasures], drawings: np.ndarray, photographs: np.ndarray
+) -> int:
+    """Return the number of drawings that are poor in groups of 20 among the photographs."""
+    count = 0
+    for start in range(0, len(drawings), 20):
+        rows = [*drawings[start : start + 20], *photographs]
+        poor = rate_quality([measures[row] for row in rows]).poor
+        count += sum(photo.row < len(rows) - len(photographs) for photo in poor)
+    return count
+
+
 def share_of(flagged: set[int], rows: np.ndarray) -> str:
     count = sum(row in flagged for row in rows.tolist())
     return f"{count}/{len(rows)}"
@@ -238,16 +251,19 @@ def main() -> None:
         found = share_of({photo.row for photo in quality.poor if kind in photo.kinds}, rows)
         print(f"{kind:16}  {ours:8.3f}  {theirs:>11}  {found}")
 
+    is_clean = names == "clean"
     is_drawn = np.array([path in drawn for path in paths])
     peer_flags = {path for found in peer["flags"].values() for path in found} if peer else set()
     for name, chosen in (("photographs", ~is_drawn), ("drawings", is_drawn)):
-        rows = np.flatnonzero(chosen & (names == "clean"))
+        rows = np.flatnonzero(chosen & is_clean)
         alone = len(rate_quality([measures[row] for row in rows]).poor)
         theirs = sum(str(paths[row]) in peer_flags for row in rows.tolist())
         print(
             f"clean {name}: {share_of(flagged, rows)} poor, {alone} if they are a collection of "
             f"their own; cleanvision {theirs if peer else 'not run'}"
         )
+    few = poor_among(measures, np.flatnonzero(is_drawn), np.flatnonzero(is_clean & ~is_drawn))
+    print(f"clean drawings: {few} poor in groups of 20 among the clean photographs")
     print(
         f"{len(flagged)} poor, {quality.estimated:.0f} estimated, {sum(names != 'clean')} planted"
     )

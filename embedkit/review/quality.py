@@ -3,13 +3,15 @@
 Each kind of poor quality has a value of the photo and a threshold. The threshold is the outlier
 bound of the collection, ``q50 + 5 (q50 - q25)`` for a kind whose large values are poor, so photos
 are compared with their own collection: among night photos a dark photo is normal. The quartile is
-on the side of the good photos, so the poor ones do not move it. A collection of fewer than 10
-photos has a default threshold. Two fixed limits contain the threshold: no photo milder than
-``mild`` is poor, however uniform the collection is, and every photo beyond ``severe`` is.
+on the side of the good photos, so the poor ones do not move it. Sizes have no typical spread, so
+the bound of tiny photos is a quarter of the size that four fifths of the photos exceed. A
+collection of fewer than 10 photos has a default threshold. Two fixed limits contain the threshold:
+no photo milder than ``mild`` is poor, however uniform the collection is, and every photo beyond
+``severe`` is.
 
 A score is the distance beyond the threshold, in units of ``scale``; a photo with a score above 0 is
-poor. The constants were chosen on photographs and drawings of ``scripts/bench_quality.py``, with
-all clean images in view, so the share of clean images that are poor is optimistic there.
+poor. The constants were chosen on half of the photographs and drawings that
+``scripts/bench_quality.py`` draws from; those of tiny photos with all clean drawings in view.
 """
 
 from collections.abc import Callable, Sequence
@@ -97,8 +99,8 @@ class _Kind:
     format: str
     """Format of the value."""
     is_linear: bool = False
-    margin: float = -np.inf
-    """Distance of the outlier bound from the poorest fifth, which may be a group of its own."""
+    margin: float | None = None
+    """Distance of the outlier bound from the poorest fifth; None for the bound of the spread."""
 
     def scores(self, values: np.ndarray) -> np.ndarray:
         """Return the scores of values, float64 (N,)."""
@@ -114,8 +116,10 @@ class _Kind:
             bound = float(index(self.default))
         else:
             lower, middle, upper = np.quantile(photos, (0.25, 0.5, 0.8))
-            spread = max(middle - lower, self.scale)
-            bound = max(middle + _SPREADS * spread, upper + self.margin)
+            if self.margin is None:
+                bound = middle + _SPREADS * max(middle - lower, self.scale)
+            else:
+                bound = upper + self.margin
         threshold = np.clip(bound, index(self.mild), index(self.severe))
         return np.asarray((photos - threshold) / self.scale)
 
@@ -126,7 +130,9 @@ def _reason(name: str, photo: QualityMeasures, median: float) -> str:
 
 
 def _exposure(photo: QualityMeasures) -> str:
-    if photo.is_clipped:
+    if photo.is_fading:
+        cause = f"slopes into white areas are {photo.fading:.0%} of the details"
+    elif photo.is_clipped:
         cause = f"clipped areas are {photo.clipped:.0%} of the details"
     else:
         cause = f"even the darkest details have a brightness of {photo.shadows:.2f}"
@@ -155,32 +161,32 @@ _KINDS = {
     ),
     "dark": _Kind(
         lambda photo: photo.brightness,
-        *(0.3, 0.27, 0.08, 0.1),
+        *(0.4, 0.36, 0.08, 0.1),
         lambda photo: f"the brightness of the details is {photo.brightness:.2f}",
         ".2f",
     ),
     "over-exposed": _Kind(
         lambda photo: photo.exposure,
-        *(0.78, 0.78, 0.85, 0.03),
+        *(1.2, 1.2, 1.4, 0.1),
         _exposure,
         ".2f",
         is_linear=True,
     ),
     "low-information": _Kind(
         lambda photo: photo.content,
-        *(0.06, 0.06, 0.022, 0.2),
+        *(0.1, 0.1, 0.02, 0.2),
         lambda photo: f"the content is {photo.content:.2f} bits per pixel",
         ".2f",
     ),
     "tiny": _Kind(
-        lambda photo: photo.side,
-        *(48, 32, 8, 0.15),
+        lambda photo: photo.effective_side,
+        *(32, 32, 8, 0.15),
         lambda photo: (
-            f"{photo.width:.0f} x {photo.height:.0f} pixels, as many as a square of side "
-            f"{photo.side:.0f}"
+            f"{photo.width:.0f} x {photo.height:.0f} pixels, {photo.detail:.0%} of them details, "
+            f"which is an effective side of {photo.effective_side:.0f} pixels"
         ),
         ".0f",
-        margin=3,
+        margin=2,
     ),
     "odd aspect": _Kind(
         lambda photo: photo.aspect_ratio,

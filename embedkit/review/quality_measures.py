@@ -14,10 +14,14 @@ because motion blurs one direction only.
 
 **Details.** Shadows, midtones, highlights and the clipped share are those of the pixels that differ
 from a neighbour, so that a plain background, such as white paper, does not count as exposure.
+
+**Fading.** In an over-exposed photograph, white areas end in gentle slopes; in a drawing, they end
+at steep edges or at thin marks.
 """
 
 from dataclasses import dataclass
 from math import sqrt
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -43,9 +47,13 @@ _MAX_WIDTH = 20.0  # pixels
 
 _DETAIL = 6  # grey levels between neighbours
 _MIN_DETAILS = 0.01  # share of the pixels: with fewer details all pixels are measured
+_MIN_SHARE = 0.05  # of details, in the effective side
 _CLIPPED = 253
 _STEP = 4  # grey levels: smaller differences carry no information
+_GENTLE = (15, 60)  # grey levels between neighbours at the end of a white area
 _CLIPPING = 0.7  # weight of the root of the clipped share in the exposure
+_FADING = 2.0  # weight of the root of the fading share in the exposure
+_HIGHLIGHTS = 0.9  # weight of the highlights in the brightness; midtones depend on the subject
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
@@ -68,10 +76,16 @@ class QualityMeasures:
     midtones: float
     """Median of the details, 0 to 1."""
     highlights: float
-    """99th percentile of the details or 99.5th of all pixels, the larger, 0 to 1."""
+    """Of the largest colour channel: 99th percentile of the details or 99.5th of all pixels, the
+    larger, 0 to 1."""
     clipped: float
     """Number of pixels in areas with a clipped colour channel and detail in another one, relative
     to the number of details."""
+    fading: float
+    """Number of pixels on gentle slopes at the ends of white areas, relative to the number of
+    details."""
+    tones: float
+    """Entropy of the grey levels, bits."""
     information: float
     """Mean entropy of the differences of horizontal and of vertical neighbours, bits per pixel."""
     detail: float
@@ -83,9 +97,12 @@ class QualityMeasures:
         return max(self.width, self.height) / min(self.width, self.height)
 
     @property
-    def side(self) -> float:
-        """Side of the square with as many pixels as the image, pixels."""
-        return sqrt(self.width * self.height)
+    def effective_side(self) -> float:
+        """Side of the square with as many pixels, divided by the squared share of details, pixels.
+
+        A small drawing with flat areas can be complete; a small photograph lacks details.
+        """
+        return sqrt(self.width * self.height) / max(self.detail, _MIN_SHARE) ** 2
 
     @property
     def variation(self) -> float:
@@ -97,23 +114,32 @@ class QualityMeasures:
 
     @property
     def brightness(self) -> float:
-        """Mean of the highlights and the midtones, 0 to 1."""
-        return (self.highlights + self.midtones) / 2
+        """Weighted mean of the highlights and the midtones, 0 to 1."""
+        return _HIGHLIGHTS * self.highlights + (1 - _HIGHLIGHTS) * self.midtones
 
     @property
     def exposure(self) -> float:
-        """Index of over-exposure: large if no detail is dark, or if many details are clipped."""
-        return (max(self.shadows, _CLIPPING * sqrt(self.clipped)) + 0.4 * self.midtones) / 1.4
+        """Index of over-exposure: large if no detail is dark, many are clipped, or many fade."""
+        return self._lightness + _FADING * sqrt(self.fading)
+
+    @property
+    def is_fading(self) -> bool:
+        """Whether slopes into white areas, rather than light tones, decide the exposure."""
+        return _FADING * sqrt(self.fading) > self._lightness
 
     @property
     def is_clipped(self) -> bool:
-        """Whether clipped details, rather than light shadows, decide the exposure."""
+        """Whether clipped details, rather than light shadows, decide the lightness."""
         return _CLIPPING * sqrt(self.clipped) > self.shadows
 
     @property
+    def _lightness(self) -> float:
+        return (max(self.shadows, _CLIPPING * sqrt(self.clipped)) + 0.4 * self.midtones) / 1.4
+
+    @property
     def content(self) -> float:
-        """Geometric mean of the information and the share of details, bits per pixel."""
-        return sqrt(self.information * self.detail)
+        """Geometric mean of the information, the entropy of the tones and the share of details."""
+        return float((self.information * self.tones * self.detail) ** (1 / 3))
 
 
 def measure(decoder: Decoder) -> QualityMeasures:
@@ -128,21 +154,24 @@ def measure(decoder: Decoder) -> QualityMeasures:
         image = image.resize(size, Image.Resampling.HAMMING)
     pixels = np.asarray(image)
     luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    low, bright, high = np.percentile(luma, (0.1, 99.5, 99.9), method="nearest")
+    low, high = np.percentile(luma, (0.1, 99.9), method="nearest")
+    bright = np.percentile(pixels.max(axis=2), 99.5, method="nearest")
     edge_contrast, edge_width = _edges(luma)
-    shadows, midtones, highlights, clipped, detail = _details(pixels)
+    details = _details(pixels)
     return QualityMeasures(
         width=float(width),
         height=float(height),
         contrast=float(high) - float(low),
         edge_contrast=edge_contrast,
         edge_width=edge_width,
-        shadows=shadows,
-        midtones=midtones,
-        highlights=max(highlights, float(bright) / 255),
-        clipped=clipped,
+        shadows=details.shadows,
+        midtones=details.midtones,
+        highlights=max(details.highlights, float(bright) / 255),
+        clipped=details.clipped,
+        fading=details.fading,
+        tones=details.tones,
         information=_information(luma),
-        detail=detail,
+        detail=details.share,
     )
 
 
@@ -203,21 +232,47 @@ def _blur_of(ratio: np.ndarray) -> np.ndarray:
     return np.asarray(np.sqrt(np.clip(squared, 0, _MAX_WIDTH**2)))
 
 
-def _details(pixels: np.ndarray) -> tuple[float, float, float, float, float]:
-    """Return shadows, midtones, highlights, the clipped share and the share of details."""
+class _Details(NamedTuple):
+    """Measures of the details of an image."""
+
+    shadows: float
+    midtones: float
+    highlights: float
+    clipped: float
+    fading: float
+    tones: float
+    share: float
+
+
+def _details(pixels: np.ndarray) -> _Details:
     height, width = pixels.shape[:2]
     size = _size_within((width, height), _TONE_PIXELS)
     pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    details = cv2.morphologyEx(luma, cv2.MORPH_GRADIENT, _NEIGHBOURS) >= _DETAIL
+    steps = cv2.morphologyEx(luma, cv2.MORPH_GRADIENT, _NEIGHBOURS)
+    details = steps >= _DETAIL
     share = float(details.mean())
-    tones = luma[details] if share >= _MIN_DETAILS else luma.ravel()
-    low, middle, high = np.percentile(tones, (0.5, 50, 99), method="nearest") / 255.0
+    levels = luma[details] if share >= _MIN_DETAILS else luma.ravel()
+    low, middle = np.percentile(levels, (0.5, 50), method="nearest") / 255.0
+    largest = pixels.max(axis=2)
+    lightest = largest[details] if share >= _MIN_DETAILS else largest.ravel()
+    high = np.percentile(lightest, 99, method="nearest") / 255.0
 
-    all_clipped = cv2.erode(pixels.max(axis=2), _NEIGHBOURS) >= _CLIPPED
+    all_clipped = cv2.erode(largest, _NEIGHBOURS) >= _CLIPPED
     varying = cv2.morphologyEx(pixels.min(axis=2), cv2.MORPH_GRADIENT, _NEIGHBOURS) >= _DETAIL / 2
-    clipped = min(1.0, float(np.count_nonzero(all_clipped & varying)) / tones.size)
-    return float(low), float(middle), float(high), clipped, share
+    unclipped = (luma < _CLIPPED).astype(np.uint8)
+    broad = cv2.morphologyEx(unclipped, cv2.MORPH_OPEN, _NEIGHBOURS) > 0  # no thin marks on paper
+    is_end = broad & (cv2.dilate(luma, _NEIGHBOURS) >= _CLIPPED)
+    is_gentle = (steps >= _GENTLE[0]) & (steps < _GENTLE[1])
+    return _Details(
+        shadows=float(low),
+        midtones=float(middle),
+        highlights=float(high),
+        clipped=min(1.0, float(np.count_nonzero(all_clipped & varying)) / levels.size),
+        fading=float(np.count_nonzero(is_end & is_gentle)) / levels.size,
+        tones=_entropy(luma // _STEP),
+        share=share,
+    )
 
 
 def _information(luma: np.ndarray) -> float:

@@ -49,9 +49,9 @@ POORER: dict[str, Callable[[Image.Image], Image.Image]] = {
     "near-uniform": faded,
     "blurred": lambda image: image.filter(ImageFilter.GaussianBlur(4)),
     "dark": scaled(0.15),
-    "over-exposed": lambda image: Image.blend(image, Image.new("RGB", image.size, "white"), 0.85),
+    "over-exposed": lambda image: image.point(lambda value: min(255, 200 + value)),
     "low-information": spot,
-    "tiny": lambda image: image.resize((20, 15)),
+    "tiny": lambda image: image.resize((12, 9)),
     "odd aspect": lambda image: image.crop((0, 100, image.width, 130)),
 }
 
@@ -146,12 +146,30 @@ def test_large_images_are_measured_at_the_working_size() -> None:
     assert reduced.edge_width == pytest.approx(small.edge_width, abs=0.3)
 
 
-def test_black_text_on_white_paper_is_not_poor(clean: list[QualityMeasures]) -> None:
-    page = Image.new("RGB", (600, 800), "white")
+@pytest.mark.parametrize("blur", [0, 0.6], ids=["sharp", "scanned"])
+def test_black_text_on_white_paper_is_not_poor(blur: float, clean: list[QualityMeasures]) -> None:
+    page = Image.new("RGB", (1240, 1754), "white")
     draw = ImageDraw.Draw(page)
-    for line in range(60, 740, 16):
-        draw.text((50, line), "the quick brown fox jumps over the lazy dog " * 2, fill="black")
+    for line in range(120, 1600, 28):
+        draw.text((120, line), "the quick brown fox jumps over the lazy dog " * 3, fill="black")
+    page = page.filter(ImageFilter.GaussianBlur(blur))
     assert kinds_of(rate_quality([*clean, measures_of(page)]), len(clean)) == ()
+
+
+def test_highlights_count_more_than_midtones_in_the_brightness(
+    clean: list[QualityMeasures],
+) -> None:
+    dark_subject = replace(clean[0], highlights=0.5, midtones=0.05)
+    darkened = replace(clean[0], highlights=0.35, midtones=0.3)
+    assert darkened.brightness < dark_subject.brightness
+
+
+def test_a_coloured_light_in_the_dark_is_not_dark(clean: list[QualityMeasures]) -> None:
+    image = Image.new("RGB", (300, 600), "black")
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((60, 30, 240, 210), fill=(255, 0, 0))
+    draw.ellipse((60, 390, 240, 570), fill=(0, 60, 20))
+    assert kinds_of(rate_quality([*clean, measures_of(image)]), len(clean)) == ()
 
 
 def test_a_night_photo_with_lights_is_not_dark(clean: list[QualityMeasures]) -> None:
@@ -164,10 +182,18 @@ def test_a_night_photo_with_lights_is_not_dark(clean: list[QualityMeasures]) -> 
     assert "dark" not in kinds_of(rate_quality([*clean, measures_of(night)]), len(clean))
 
 
+def test_a_small_drawing_with_flat_areas_is_not_tiny(clean: list[QualityMeasures]) -> None:
+    icon = Image.new("RGB", (28, 28), "white")
+    draw = ImageDraw.Draw(icon)
+    draw.rectangle((11, 4, 16, 23), fill="black")
+    draw.rectangle((4, 11, 23, 16), fill="black")
+    assert kinds_of(rate_quality([*clean, measures_of(icon)]), len(clean)) == ()
+
+
 def test_small_photos_are_tiny_only_among_larger_ones(clean: list[QualityMeasures]) -> None:
-    thumbnail = replace(clean[0], width=32.0, height=32.0)
+    thumbnail = replace(clean[0], width=32.0, height=24.0, detail=1.0)
     assert "tiny" in kinds_of(rate_quality([*clean, thumbnail]), len(clean))
-    thumbnails = [replace(photo, width=32.0, height=32.0) for photo in clean]
+    thumbnails = [replace(photo, width=32.0, height=24.0, detail=1.0) for photo in clean]
     assert rate_quality(thumbnails).poor == ()
     mixed = clean + thumbnails[: len(clean) // 2]
     assert rate_quality(mixed).poor == ()
