@@ -121,7 +121,6 @@ def test_a_sheet_has_the_thumbnail_of_each_photo_at_its_place(
     assert client.get(f"/api/v1/lists/{answer['key']}/sheets/2").status_code == 404
 
 
-@pytest.mark.usefixtures("filled")
 def test_a_small_photo_fills_its_place_in_a_sheet(
     workspace: Workspace, serve: Serve, tmp_path: Path
 ) -> None:
@@ -136,6 +135,7 @@ def test_a_small_photo_fills_its_place_in_a_sheet(
     assert shown[32:96].all() and not shown[:31].any() and not shown[97:].any()
 
 
+@pytest.mark.usefixtures("filled")
 def test_a_sheet_with_a_missing_thumbnail_is_not_cached(serve: Serve, photos: Path) -> None:
     client = serve()
     key = client.post("/api/v1/lists", json={"order": "path"}).json()["key"]
