@@ -266,6 +266,7 @@ class Workspace(SearchMethods, CleaningMethods, ReviewMethods, ClassificationMet
         before, after : int
             Size of the catalog in bytes.
         """
+        from embedkit.browse.projection import remove_all_except as remove_projections
         from embedkit.classify.heads.outliers.cache import remove_all_except as remove_outliers
 
         self._catalog.require()
@@ -274,6 +275,7 @@ class Workspace(SearchMethods, CleaningMethods, ReviewMethods, ClassificationMet
         self._embeddings.remove_unused_indexes()
         digests = {item.spec.digest for item in self._embeddings.backbone_snapshot().backbones}
         remove_outliers(self._state.outliers_folder, digests)
+        remove_projections(self.folder, digests)
         return sizes
 
     def info(self) -> WorkspaceInfo:

@@ -20,6 +20,8 @@ ListKey = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Key of the 
 
 MAX_RANGE = 500
 """Maximum number of photos in one response."""
+MAX_SELECTION = 1_000_000
+"""Maximum number of photos in one selection."""
 SHEET_COLUMNS, SHEET_ROWS = 8, 6
 SHEET_PHOTOS = SHEET_COLUMNS * SHEET_ROWS
 """Photos in one sheet of thumbnails."""
@@ -52,6 +54,12 @@ class PhotoList(BaseModel):
     sheet_columns: int = Field(description="Photos side by side in a sheet.")
 
 
+class SelectionRequest(BaseModel):
+    """Which photos of a list to list."""
+
+    positions: list[Annotated[int, Field(ge=0, lt=1 << 40)]] = Field(max_length=MAX_SELECTION)
+
+
 class Photo(BaseModel):
     """A photo of a list."""
 
@@ -79,6 +87,29 @@ def make_list(server: State, request: ListRequest) -> PhotoList:
     else:
         ordering = Ordering.of(np.empty(0, np.int64))
     server.orderings.put(ordering)
+    return described(ordering)
+
+
+@router.get("/lists/{key}/summary", summary="The size of a list")
+def read_list(server: State, key: ListKey) -> PhotoList:
+    """Return what :func:`make_list` returned when it made the list."""
+    return described(server.orderings.get(key))
+
+
+@router.post("/lists/{key}/selection", summary="List some photos of a list")
+def select_from_list(server: State, key: ListKey, request: SelectionRequest) -> PhotoList:
+    """Return a list of the photos at these positions, in the same order."""
+    ids = server.orderings.get(key).ids
+    positions = np.unique(np.array(request.positions, np.int64))
+    if len(positions) and positions[-1] >= len(ids):
+        raise NotInWorkspace("the list has no such position")
+    ordering = Ordering.of(ids[positions])
+    server.orderings.put(ordering)
+    return described(ordering)
+
+
+def described(ordering: Ordering) -> PhotoList:
+    """Return a list as the API describes it."""
     return PhotoList(
         key=ordering.key,
         count=len(ordering),
