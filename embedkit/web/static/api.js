@@ -19,6 +19,8 @@ export async function signIn() {
 
 export const get = (path, options = {}) => request(path, options);
 
+export const getBytes = (path) => request(path, {}, (response) => response.arrayBuffer());
+
 export const post = (path, content, options = {}) => request(path, {
   ...options,
   method: "POST",
@@ -29,7 +31,7 @@ export const post = (path, content, options = {}) => request(path, {
 
 export const address = (path) => API + path;
 
-async function request(path, options) {
+async function request(path, options, read = (response) => response.json().catch(() => null)) {
   let response;
   try {
     response = await fetch(API + path, { credentials: "same-origin", ...options });
@@ -38,7 +40,7 @@ async function request(path, options) {
     throw new ApiError(0, "The server does not answer. Is 'embedkit serve' still running?");
   }
   if (response.status === 204) return null;
+  if (response.ok) return read(response);
   const content = await response.json().catch(() => null);
-  if (response.ok) return content;
   throw new ApiError(response.status, content?.detail ?? `The server answered ${response.status}.`);
 }

@@ -5,11 +5,13 @@ import { Grid, ListSource } from "./grid.js";
 import { Decisions, LabelChooser } from "./decisions.js";
 import { get, post } from "./api.js";
 
+const MOST_SELECTED = 20_000; // verdicts in one request
 const KEYS = [
   ["← ↑ → ↓", "Move"],
   ["Home End PageUp PageDown", "Move far"],
   ["Space", "Select; with Shift and arrows, a range"],
   ["Enter", "Enlarge"],
+  ["a", "Select all photos of the list"],
   ["s", "Search for similar photos"],
   ["1 … 9", "Give the photo, or the selected ones, a label"],
   ["l", "Choose a label by name"],
@@ -22,13 +24,14 @@ const KEYS = [
 
 class Photos extends Component {
   grid = createRef();
-  state = { server: null, labels: {}, source: null, order: "added", label: null, folder: "", photo: null, index: 0, selected: 0 };
+  state = { server: null, labels: {}, source: null, order: "added", label: null, folder: "", photo: null, index: 0, selected: 0,
+    given: new URLSearchParams(location.search).get("list") };
 
   async componentDidMount() {
     document.addEventListener("keydown", this.pressed);
     try {
       const [server] = await Promise.all([get("/server"), this.list({})]);
-      this.setState({ server, all: this.state.source.count });
+      this.setState({ server });
       if (!server.is_empty) this.setState({ labels: await get("/labels") });
     } catch (error) {
       complain(error);
@@ -36,13 +39,34 @@ class Photos extends Component {
   }
 
   async list(change) {
-    const { order, label, folder } = { ...this.state, ...change };
+    const { order, label, folder, given } = { ...this.state, ...change };
     this.setState(change);
-    const list = await post("/lists", { order, label, folder: folder || null });
-    this.setState({ source: new ListSource(list), photo: null, index: 0, selected: 0 });
+    const list = given ? await this.given(given) : await post("/lists", { order, label, folder: folder || null });
+    if (!list) return this.list({ given: null });
+    if (!given && label === null && !folder) this.setState({ all: list.count });
+    return this.setState({ source: new ListSource(list), photo: null, index: 0, selected: 0 });
   }
 
-  show = (change) => this.list(change).catch(complain);
+  // The list in the address, such as a selection on the map; null if the server has it no more.
+  async given(key) {
+    try {
+      return await get(`/lists/${encodeURIComponent(key)}/summary`);
+    } catch (error) {
+      complain(error);
+      return null;
+    }
+  }
+
+  show = (change) => {
+    if (this.state.given) history.replaceState(null, "", "/");
+    this.list({ given: null, ...change }).catch(complain);
+  };
+
+  selectAll() {
+    const { count } = this.state.source;
+    if (count > MOST_SELECTED) say(`Select at most ${MOST_SELECTED.toLocaleString("en")} photos at once.`, true);
+    else this.grid.current?.select(Array.from({ length: count }, (_, index) => index));
+  }
 
   decisions = new Decisions({
     onChange: (photos, label) => {
@@ -87,6 +111,7 @@ class Photos extends Component {
     const labels = this.quickLabels();
     if (event.key === "?") this.setState({ dialog: "help" });
     else if (event.key === "/") document.getElementById("folder")?.focus();
+    else if (event.key === "a") this.selectAll();
     else if (event.key === "s") this.search(photo);
     else if (event.key === "l") this.setState({ dialog: "label" });
     else if (event.key === "x") this.decide({ verdict: "off-topic" }, { tag: "off-topic" }, "marked off-topic");
@@ -102,7 +127,7 @@ class Photos extends Component {
       .sort(([, one], [, other]) => other - one).slice(0, 9).map(([label]) => label).sort();
   }
 
-  render(_, { all, labels: counts, source, order, label, folder, photo, index, selected, dialog }) {
+  render(_, { all, labels: counts, source, order, label, folder, given, photo, index, selected, dialog }) {
     if (all === 0) return html`<div class="empty">
       <h2 class="title">No photos yet</h2><p>Add a folder of photos on the overview, or in a terminal:</p>
       <p><code>embedkit add photos</code></p><a class="button" href="/overview">Overview</a></div>`;
@@ -112,8 +137,8 @@ class Photos extends Component {
     const close = () => this.setState({ dialog: null });
     return html`
       ${labels.length > 0 && html`<nav class="rail" aria-label="Labels"><h2>Labels</h2>
-        <button aria-pressed=${label === null} onClick=${() => this.show({ label: null })}>
-          <span class="name">All photos</span><span class="count">${all.toLocaleString("en")}</span></button>
+        <button aria-pressed=${label === null && !given} onClick=${() => this.show({ label: null })}>
+          <span class="name">All photos</span><span class="count">${all?.toLocaleString("en")}</span></button>
         ${labels.map(([name, count]) => html`
           <button aria-pressed=${label === name} onClick=${() => this.show({ label: name })}>
             ${quick.includes(name) ? html`<kbd aria-hidden="true">${quick.indexOf(name) + 1}</kbd>` : html`<span class="no-key"></span>`}
@@ -121,10 +146,11 @@ class Photos extends Component {
       </nav>`}
       <section class="stage" aria-label="Photos">
         <div class="summary">
-          <span><strong>${counted(source.count, "photo")}</strong>${selected > 0 && html` · ${selected} selected`}</span>
-          <select class="field" aria-label="Order" value=${order} onChange=${(event) => this.show({ order: event.target.value })}>
+          <span><strong>${counted(source.count, "photo")}</strong>${selected > 0 && html` · ${selected.toLocaleString("en")} selected`}</span>
+          ${given && html`<span>chosen on the map</span><button class="button" onClick=${() => this.show({})}>All photos</button>`}
+          ${!given && html`<select class="field" aria-label="Order" value=${order} onChange=${(event) => this.show({ order: event.target.value })}>
             <option value="added">as added</option><option value="label">by label</option><option value="path">by path</option>
-          </select>
+          </select>`}
           <form onSubmit=${(event) => { event.preventDefault(); this.show({ folder: event.target.elements.folder.value.trim() }); }}>
             <input class="field find" id="folder" name="folder" aria-label="Folder" placeholder="Folder" value=${folder} />
           </form>
