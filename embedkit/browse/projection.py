@@ -156,7 +156,7 @@ def _write(file: Path, projection: Projection) -> None:
 
 def _principal_components(vectors: np.ndarray) -> np.ndarray:
     """Return the first principal components of vectors, float32 (N, at least 2)."""
-    count, dim = vectors.shape
+    count = len(vectors)
     sample = vectors[:: -(-count // _SAMPLE)]
     mean = sample.mean(axis=0)
     centred = sample - mean

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 
 from embedkit.version import __version__
-from embedkit.web.api import map, photos, runs, search, session, verdicts, workspace
+from embedkit.web.api import photo_map, photos, runs, search, session, verdicts, workspace
 from embedkit.web.errors import add_error_handlers
 from embedkit.web.security import Gate
 from embedkit.web.state import Server
@@ -56,7 +56,7 @@ def create_app(server: Server, *, api_only: bool = False) -> FastAPI:
     )
     app.state.server = server
     api = APIRouter(prefix=_API)
-    for module in (session, workspace, photos, search, map, verdicts, runs):
+    for module in (session, workspace, photos, search, photo_map, verdicts, runs):
         api.include_router(module.router)
     app.include_router(api)
     add_error_handlers(app)

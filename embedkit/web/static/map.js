@@ -24,7 +24,7 @@ const KEYS = [
 function decode(bytes) {
   const length = new DataView(bytes).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 4, length)));
-  const { count } = header.list;
+  const { count } = header.photos;
   return {
     ...header,
     points: new Float32Array(bytes, 4 + length, 2 * count),
@@ -89,7 +89,7 @@ class PhotoMap extends Component {
       onChange=${(event) => this.choose(event.target.value)}>
       ${server.backbones.map((name) => html`<option>${name}</option>`)}</select>`;
     if (map) {
-      return html`<${View} key=${`${map.list.key} ${backbone}`} map=${map} backbones=${backbones} progress=${progress}
+      return html`<${View} key=${`${map.photos.key} ${backbone}`} map=${map} backbones=${backbones} progress=${progress}
         problem=${problem} onMake=${!server.read_only && this.make} />`;
     }
     if (!isMissing) return html`<p class="notice">Loading…</p>`;
@@ -223,7 +223,7 @@ class View extends Component {
     const room = Math.sqrt((plot.width * plot.height) / found.length);
     const side = Math.round(Math.max(26, Math.min(96, room * 0.5)));
     this.pictureSide = side;
-    const { sheet_photos: perSheet, sheet_columns: columns } = this.props.map.list;
+    const { sheet_photos: perSheet, sheet_columns: columns } = this.props.map.photos;
     this.#wantSheets(new Set(found.map((index) => Math.floor(index / perSheet))));
     for (const index of found) {
       const sheet = this.sheets.get(Math.floor(index / perSheet));
@@ -261,7 +261,7 @@ class View extends Component {
       const image = new Image();
       const sheet = { image, isLoaded: false };
       this.sheets.set(number, sheet);
-      image.src = address(`/lists/${this.props.map.list.key}/sheets/${number}?side=128`);
+      image.src = address(`/lists/${this.props.map.photos.key}/sheets/${number}?side=128`);
       image.decode().then(() => { sheet.isLoaded = true; this.redraw(); }, () => {});
     }
   }
@@ -291,6 +291,8 @@ class View extends Component {
     if (event.button !== 0) return;
     this.canvas.current.setPointerCapture(event.pointerId);
     const place = this.#place(event);
+    clearTimeout(this.looking);
+    if (!this.state.photo?.isPinned) this.setState({ photo: null });
     this.pointers.set(event.pointerId, place);
     this.wasDragged = this.pointers.size > 1;
     if (this.pointers.size > 1) this.lasso = null;
@@ -354,7 +356,7 @@ class View extends Component {
   async #showPhoto(index, isPinned) {
     try {
       if (!this.details.has(index)) {
-        const { photos } = await get(`/lists/${this.props.map.list.key}?first=${index}&count=1`);
+        const { photos } = await get(`/lists/${this.props.map.photos.key}?first=${index}&count=1`);
         this.details.set(index, photos[0]);
       }
       const photo = this.details.get(index);
@@ -416,7 +418,7 @@ class View extends Component {
 
   open = async () => {
     try {
-      const list = await post(`/lists/${this.props.map.list.key}/selection`, { positions: this.state.selection });
+      const list = await post(`/lists/${this.props.map.photos.key}/selection`, { positions: this.state.selection });
       location.href = `/?list=${list.key}`;
     } catch (error) {
       complain(error);
@@ -443,14 +445,14 @@ class View extends Component {
   }
 
   render({ map, backbones, progress, problem, onMake }, { hidden, selection, isLasso, photo, dialog, fails }) {
-    const { labels, list } = map;
-    const text = `${counted(list.count, "photo")}: ${labels.slice(0, 40)
+    const { labels, photos } = map;
+    const text = `${counted(photos.count, "photo")}: ${labels.slice(0, 40)
       .map((one) => `${one.count.toLocaleString("en")} ${labelOf(one)}`).join(", ")}`;
     const close = () => this.setState({ dialog: null });
     return html`<div class="map">
       <nav class="rail legend" aria-label="Labels"><h2>Labels</h2>
         <button aria-pressed=${hidden.size === 0} onClick=${this.showAll}>
-          <span class="name">All photos</span><span class="count">${list.count.toLocaleString("en")}</span></button>
+          <span class="name">All photos</span><span class="count">${photos.count.toLocaleString("en")}</span></button>
         ${labels.map((one, code) => html`<button aria-pressed=${!hidden.has(code)} title="Show or hide; with Shift, only this"
           onClick=${(event) => this.toggle(code, event.shiftKey)}
           onMouseEnter=${() => this.light(code)} onMouseLeave=${() => this.light(null)}
@@ -460,7 +462,7 @@ class View extends Component {
       </nav>
       <section class="stage" aria-label="Map">
         <div class="summary">
-          <span><strong>${counted(list.count, "photo")}</strong>${selection.length > 0
+          <span><strong>${counted(photos.count, "photo")}</strong>${selection.length > 0
             && html` · ${selection.length.toLocaleString("en")} selected`}</span>
           ${backbones}
           ${selection.length > 0 ? html`<button class="button primary" onClick=${this.open}>Open the selection</button>
@@ -475,7 +477,7 @@ class View extends Component {
             <p>The map needs WebGL 2. Turn on hardware acceleration, or use another browser.</p><p>${text}.</p></div>`
           : html`<div class="plot" ref=${this.box}>
           <canvas ref=${this.canvas} class=${isLasso ? "is-lasso" : ""} tabindex="0" role="application"
-            aria-label=${`Map of ${counted(list.count, "photo")}`} aria-describedby="map-text"
+            aria-label=${`Map of ${counted(photos.count, "photo")}`} aria-describedby="map-text"
             onPointerDown=${this.down} onPointerMove=${this.move} onPointerUp=${this.up} onPointerCancel=${this.up}
             onPointerLeave=${() => clearTimeout(this.looking)}
             onDblClick=${(event) => { this.plot.zoom(2, ...this.#place(event)); this.moved(); }}></canvas>

@@ -11,7 +11,7 @@ uniform sampler2D palette;
 out vec4 colour;
 void main() {
   colour = texelFetch(palette, ivec2(int(code & 255u), int(code >> 8u)), 0);
-  if (fades && chosen == 0.0) colour.a *= 0.1;
+  if (fades && chosen == 0.0) colour.a *= 0.12;
   gl_Position = colour.a == 0.0 ? vec4(2.0, 2.0, 0.0, 1.0) : vec4((place - centre) * zoom, 0.0, 1.0);
   gl_PointSize = size;
 }`;
@@ -112,7 +112,7 @@ export class Plot {
     gl.uniform2f(this.uniform("centre"), view.x, view.y);
     gl.uniform2f(this.uniform("zoom"), (2 * this.scale) / width, (2 * this.scale) / height);
     gl.uniform1f(this.uniform("size"), size);
-    gl.uniform1f(this.uniform("softness"), Math.min(1, 3 / size));
+    gl.uniform1f(this.uniform("softness"), Math.min(1, 2.2 / size));
     gl.uniform1i(this.uniform("fades"), this.hasChosen ? 1 : 0);
     gl.drawArrays(gl.POINTS, 0, this.count);
   }
@@ -123,7 +123,7 @@ export class Plot {
   get scale() { return this.view.zoom * 0.47 * Math.min(this.width, this.height * 1.15); }
 
   get diameter() {
-    const base = Math.max(2, 9.5 - 1.45 * Math.log10(this.count + 1));
+    const base = Math.max(2.2, 11.5 - 1.75 * Math.log10(this.count + 1));
     return Math.min(14, base * this.view.zoom ** 0.35);
   }
 

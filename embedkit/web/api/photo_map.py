@@ -41,7 +41,7 @@ class MapHeader(BaseModel):
 
     backbone: str
     is_current: bool = Field(description="Whether no embedding has changed since it was made.")
-    list: PhotoList
+    photos: PhotoList
     labels: list[MapLabel] = Field(description="The most frequent first.")
 
 
@@ -64,7 +64,7 @@ def read_map(
     """Return the photos of a list as points.
 
     The response begins with the length of a header as uint32, and the header: JSON with
-    ``backbone``, ``is_current``, ``list`` and ``labels``, padded with spaces to a multiple of 4
+    ``backbone``, ``is_current``, ``photos`` and ``labels``, padded with spaces to a multiple of 4
     bytes. Then come the coordinates in [-1, 1], float32 (N, 2), and the position of the label of
     each photo among the labels, uint32 (N,). All numbers are little-endian.
     """
@@ -78,7 +78,7 @@ def read_map(
     header = MapHeader(
         backbone=resolved.name,
         is_current=server.catalog.backbone_snapshot().revisions[spec] == projection.revision,
-        list=described(found.ordering),
+        photos=described(found.ordering),
         labels=[MapLabel(label=one.label, count=one.count) for one in found.labels],
     )
     text = json.dumps(header.model_dump()).encode("ascii")
@@ -93,9 +93,7 @@ def read_map(
 
 
 @router.post("/map", status_code=202, summary="Make the map")
-def start_map(
-    server: Annotated[Server, Depends(writable)], request: MapRequest
-) -> dict[str, Any]:
+def start_map(server: Annotated[Server, Depends(writable)], request: MapRequest) -> dict[str, Any]:
     """Start to project the embeddings of a backbone, and return the run."""
     require_umap()
     resolved = _backbone(server, request.backbone)
