@@ -226,6 +226,9 @@ def browser() -> Iterator[Any]:
     if not chromium.exists():
         pytest.skip("no /usr/bin/chromium")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(chromium), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=str(chromium),
+            args=["--no-sandbox", "--enable-unsafe-swiftshader"],  # WebGL without a GPU
+        )
         yield browser
         browser.close()

@@ -147,11 +147,13 @@ def _file(workspace: Path, spec: str) -> Path:
 
 def _write(file: Path, projection: Projection) -> None:
     revision = projection.revision
+    content = (
+        np.array([revision.serial, revision.stamp], "<u8"),
+        np.ascontiguousarray(projection.ids, "<i8"),
+        np.ascontiguousarray(projection.points, "<f4"),
+    )
     with storage_errors("cannot store the map"), sealed(file) as temporary:
-        with open(temporary, "wb") as stream:
-            stream.write(np.array([revision.serial, revision.stamp], "<u8").data)
-            stream.write(np.ascontiguousarray(projection.ids, "<i8").data)
-            stream.write(np.ascontiguousarray(projection.points, "<f4").data)
+        temporary.write_bytes(b"".join(part.tobytes() for part in content))
 
 
 def _principal_components(vectors: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import { RunProgress, isFinished } from "./runs.js";
 import { Plot } from "./plot.js";
 
 const COLOURS = 12; // labels with a colour of their own
-const MOST_PICTURES = 260; // points in view that become thumbnails
+const MOST_POINTS = 900; // in view, at which thumbnails appear
 const KEPT_SHEETS = 60;
 const KEYS = [
   ["← ↑ → ↓", "Move"],
@@ -214,21 +214,19 @@ class View extends Component {
     }
   }
 
-  // Few points in view are drawn as thumbnails.
+  // When few points are in view, those that do not overlap are drawn as thumbnails.
   #drawPictures(context) {
     const { plot } = this;
-    const found = plot.inView(MOST_PICTURES);
-    this.pictureSide = 0;
-    if (!found?.length) return this.#wantSheets(new Set());
-    const room = Math.sqrt((plot.width * plot.height) / found.length);
-    const side = Math.round(Math.max(26, Math.min(96, room * 0.5)));
-    this.pictureSide = side;
+    const found = plot.inView(MOST_POINTS) ?? [];
+    const space = Math.sqrt((plot.width * plot.height) / Math.max(1, Math.min(found.length, 200)));
+    const side = Math.round(Math.max(32, Math.min(96, space * 0.6)));
+    const pictures = this.#apart(found, side + 8);
+    this.pictureSide = pictures.length ? side : 0;
     const { sheet_photos: perSheet, sheet_columns: columns } = this.props.map.photos;
-    this.#wantSheets(new Set(found.map((index) => Math.floor(index / perSheet))));
-    for (const index of found) {
+    this.#wantSheets(new Set(pictures.map(({ index }) => Math.floor(index / perSheet))));
+    for (const { index, x, y } of pictures) {
       const sheet = this.sheets.get(Math.floor(index / perSheet));
       if (!sheet?.isLoaded) continue;
-      const [x, y] = plot.toScreen(index);
       const left = x - side / 2, top = y - side / 2;
       const place = index % perSheet;
       context.globalAlpha = plot.hasChosen && !plot.chosen[index] ? 0.25 : 1;
@@ -246,7 +244,26 @@ class View extends Component {
       context.restore();
     }
     context.globalAlpha = 1;
-    return undefined;
+  }
+
+  // Points at least a distance apart, and their pixels; an earlier position in the list wins.
+  #apart(indices, distance) {
+    const kept = [];
+    const taken = new Map();
+    const key = (column, row) => column * 4096 + row;
+    for (const index of indices.sort((one, other) => one - other)) {
+      const [x, y] = this.plot.toScreen(index);
+      const column = Math.floor(x / distance), row = Math.floor(y / distance);
+      let isFree = true;
+      for (let near = 0; near < 9 && isFree; near += 1) {
+        const other = taken.get(key(column + (near % 3) - 1, row + Math.floor(near / 3) - 1));
+        isFree = !other || Math.max(Math.abs(other.x - x), Math.abs(other.y - y)) >= distance;
+      }
+      if (!isFree) continue;
+      taken.set(key(column, row), { x, y });
+      kept.push({ index, x, y });
+    }
+    return kept;
   }
 
   #wantSheets(wanted) {
