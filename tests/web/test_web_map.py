@@ -80,7 +80,7 @@ class StoredVectors:
 @pytest.mark.usefixtures("filled")
 def test_a_map_has_each_photo_with_its_label(serve: Serve) -> None:
     client = serve()
-    assert client.get("/api/v1/map").status_code == 404
+    assert client.get("/api/v1/map").status_code == 204
     run = made(client)
     assert (run["kind"], run["state"], run["result"]) == ("map", "done", {"count": 12})
     header, points, codes = read(client)

@@ -42,7 +42,8 @@ def place_of(page: Any, workspace: Workspace, position: int) -> tuple[float, flo
     assert found is not None
     x, y = found.points[position].tolist()
     box = page.locator(CANVAS).bounding_box()
-    scale = 0.47 * min(box["width"], 1.15 * box["height"])
+    reach = abs(found.points).max(axis=0).tolist()
+    scale = 0.46 * min(box["width"] / reach[0], box["height"] / reach[1])
     return box["x"] + box["width"] / 2 + x * scale, box["y"] + box["height"] / 2 - y * scale
 
 
@@ -127,6 +128,13 @@ def test_keys_and_buttons_move_the_view_and_it_is_restored(shown: Callable[..., 
         page.keyboard.press("+")
     for _ in range(8):
         page.keyboard.press("ArrowUp")
+    page.keyboard.press("v")
+    page.wait_for_selector("text=No photo there.")
+    page.click("nav >> text=Overview")
+    page.wait_for_selector(".overview")
+    page.go_back()
+    page.wait_for_selector(CANVAS)
+    page.wait_for_selector(".legend .swatch >> nth=1")
     page.keyboard.press("v")
     page.wait_for_selector("text=No photo there.")
     page.click("button[aria-label='Show all']")

@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from embedkit.browse.layout import require_umap
 from embedkit.browse.projection import photo_map, project, read_projection
 from embedkit.catalog import Catalog
-from embedkit.errors import NotInWorkspace
 from embedkit.results import ProgressCallback, ResolvedName
 from embedkit.search.embedding_store import EmbeddingStore
 from embedkit.search.queries import select_backbone
@@ -55,7 +54,10 @@ def _backbone(server: Server, name: str | None) -> ResolvedName:
     "/map",
     summary="The points of the map",
     response_class=Response,
-    responses={200: {"content": {"application/octet-stream": {}}}},
+    responses={
+        200: {"content": {"application/octet-stream": {}}},
+        204: {"description": "There is no map of this backbone yet."},
+    },
 )
 def read_map(
     server: Annotated[Server, Depends(server_of)],
@@ -72,7 +74,7 @@ def read_map(
     spec = resolved.spec.digest
     projection = read_projection(server.workspace.folder, spec)
     if projection is None:
-        raise NotInWorkspace("there is no map of this backbone yet; make it")
+        return Response(status_code=204)
     found = photo_map(server.catalog, projection)
     server.orderings.put(found.ordering)
     header = MapHeader(

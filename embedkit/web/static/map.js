@@ -50,13 +50,8 @@ class PhotoMap extends Component {
   }
 
   async load(backbone) {
-    try {
-      const bytes = await getBytes(`/map?backbone=${encodeURIComponent(backbone)}`);
-      this.setState({ map: decode(bytes), isMissing: false, backbone });
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 404) throw error;
-      this.setState({ map: null, isMissing: true, backbone });
-    }
+    const bytes = await getBytes(`/map?backbone=${encodeURIComponent(backbone)}`);
+    this.setState({ map: bytes && decode(bytes), isMissing: !bytes, backbone });
   }
 
   make = async () => {

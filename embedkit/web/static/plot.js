@@ -38,6 +38,8 @@ export class Plot {
     this.hasChosen = false;
     this.opacities = new Float32Array(1);
     this.cells = new Cells(points, this.count);
+    this.reach = [1e-3, 1e-3]; // largest coordinates
+    points.forEach((value, at) => { this.reach[at % 2] = Math.max(this.reach[at % 2], Math.abs(value)); });
     this.view = { x: 0, y: 0, zoom: 1 };
     this.width = this.height = this.ratio = 1;
     this.gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true });
@@ -120,7 +122,9 @@ export class Plot {
   // -- the view ----------------------------------------------------------------------------------
 
   // Pixels of one unit.
-  get scale() { return this.view.zoom * 0.47 * Math.min(this.width, this.height * 1.15); }
+  get scale() {
+    return this.view.zoom * 0.46 * Math.min(this.width / this.reach[0], this.height / this.reach[1]);
+  }
 
   get diameter() {
     const base = Math.max(2.2, 11.5 - 1.75 * Math.log10(this.count + 1));
