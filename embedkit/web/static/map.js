@@ -32,6 +32,10 @@ function decode(bytes) {
   };
 }
 
+// The backbone and the view of this tab, so that coming back shows the same place.
+const remembered = () => JSON.parse(sessionStorage.getItem("map") ?? "{}");
+const remember = (backbone, view) => sessionStorage.setItem("map", JSON.stringify({ backbone, view }));
+
 const labelOf = ({ label }) => label ?? "without a label";
 
 class PhotoMap extends Component {
@@ -40,7 +44,8 @@ class PhotoMap extends Component {
   async componentDidMount() {
     try {
       const [server, runs] = await Promise.all([get("/server"), get("/runs")]);
-      const backbone = history.state?.backbone ?? server.backbones[0] ?? null;
+      const last = remembered().backbone;
+      const backbone = server.backbones.includes(last) ? last : server.backbones[0] ?? null;
       const current = runs.find((run) => run.kind === "map" && !isFinished(run));
       this.setState({ server, backbone, run: current?.id ?? null });
       if (backbone) await this.load(backbone);
@@ -70,7 +75,7 @@ class PhotoMap extends Component {
   };
 
   choose = (backbone) => {
-    history.replaceState({ backbone }, "");
+    remember(backbone);
     this.load(backbone).catch(complain);
   };
 
@@ -117,7 +122,8 @@ class View extends Component {
       this.setState({ fails: true });
       return;
     }
-    if (history.state?.view) this.plot.show(history.state.view);
+    const { backbone, view } = remembered();
+    if (view && backbone === this.props.map.backbone) this.plot.show(view);
     this.scheme = matchMedia("(prefers-color-scheme: dark)");
     this.scheme.addEventListener("change", this.recolour);
     document.addEventListener("keydown", this.pressed);
@@ -135,7 +141,6 @@ class View extends Component {
     document.removeEventListener("keydown", this.pressed);
     cancelAnimationFrame(this.frame);
     clearTimeout(this.looking);
-    clearTimeout(this.saving);
   }
 
   // -- drawing -----------------------------------------------------------------------------------
@@ -280,9 +285,8 @@ class View extends Component {
 
   moved() {
     if (this.state.photo && !this.state.photo.isPinned) this.setState({ photo: null });
+    remember(this.props.map.backbone, this.plot.view);
     this.redraw();
-    clearTimeout(this.saving);
-    this.saving = setTimeout(() => history.replaceState({ ...history.state, view: this.plot.view }, ""), 200);
   }
 
   // -- pointer and keys --------------------------------------------------------------------------

@@ -26,6 +26,7 @@ export function say(text, isBad = false) {
   if (!text) return;
   const toast = document.createElement("div");
   toast.className = isBad ? "toast is-bad" : "toast";
+  toast.ariaHidden = "true"; // the status is read out
   toast.textContent = text;
   document.body.append(toast);
   timer = setTimeout(() => toast.remove(), isBad ? 9000 : 3500);
