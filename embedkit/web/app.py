@@ -22,6 +22,7 @@ PAGES = {
     "/": ("photos", "Photos"),
     "/search": ("search", "Search"),
     "/duplicates": ("duplicates", "Duplicates"),
+    "/overview": ("overview", "Overview"),
 }
 """Name of the script and title of each page, by path."""
 _API = "/api/v1"
