@@ -59,7 +59,7 @@ class Duplicates extends Component {
   async open() {
     const found = await get("/duplicates");
     const source = found.totals?.groups ? new GroupSource(found) : null;
-    this.setState({ found, source, totals: found.totals, group: null });
+    await new Promise((done) => this.setState({ found, source, totals: found.totals, group: null }, done));
     if (source) await this.show(found.first_open);
   }
 
@@ -93,8 +93,8 @@ class Duplicates extends Component {
   async show(position) {
     const { source } = this.state;
     if (!source || position < 0 || position >= source.count) return;
-    this.setState({ position });
     this.wanted = position;
+    this.setState({ position });
     const group = await source.group(position);
     if (this.wanted !== position) return;
     const kept = group.members.findIndex((member) => member.action === "keep");
@@ -219,8 +219,8 @@ class Duplicates extends Component {
   };
 
   next() {
-    const { source, position } = this.state;
-    const next = source.nextOpen(position);
+    const { source, group } = this.state;
+    const next = source.nextOpen(group.position);
     if (next !== null) this.go(next);
     else this.end();
   }
@@ -326,11 +326,13 @@ class Duplicates extends Component {
         k: this.keep, r: this.remove, x: this.remove, l: this.leave, n: this.reject, u: this.undo,
         Enter: this.accept, a: this.openApply, z: () => this.setState({ dialog: "large" }),
         ArrowRight: () => this.step(1), ArrowLeft: () => this.step(-1),
-        ArrowDown: () => this.go(this.state.position + 1), ArrowUp: () => this.go(this.state.position - 1),
+        ArrowDown: () => this.go(this.wanted + 1), ArrowUp: () => this.go(this.wanted - 1),
       }[event.key] ?? (MODE_OF_KEY[event.key] && (() => this.compare(MODE_OF_KEY[event.key])))
         ?? (/^[1-9]$/.test(event.key) && (() => this.only(Number(event.key) - 1)));
-      if (!act || (run && event.key === "a")) return;
-      if (!event.repeat || event.key.startsWith("Arrow")) act();
+      if (!act || run) return;
+      // A key that is held down decides once, and none decides about a group that is not in view yet.
+      const isInView = group.position === this.wanted && !event.repeat;
+      if (isInView || event.key.startsWith("Arrow")) act();
     }
     event.preventDefault();
     event.stopPropagation();
