@@ -436,7 +436,9 @@ function Facts({ group, places }) {
   }
   const copy = [one, other].find((file) => file.distance) ?? other;
   return html`<div class="facts">
-    ${rows.length > 0 ? html`<table aria-label="What differs between the two files"><tbody>${rows.map(({ name, meaning, cells }) => html`
+    ${rows.length > 0 ? html`<table aria-label="What differs between the two files">
+      <thead class="visually-hidden"><tr><th scope="col">Fact</th><th scope="col">${nameOf(one.path)}</th><th scope="col">${nameOf(other.path)}</th></tr></thead>
+      <tbody>${rows.map(({ name, meaning, cells }) => html`
       <tr key=${name}><th scope="row" title=${meaning}>${name}</th>${cells.map(([text, isBest]) => html`
         <td class=${isBest ? "is-best" : ""}>${text || "unknown"}${isBest && html`<span class="visually-hidden"> (better)</span>`}</td>`)}</tr>`)}</tbody></table>`
       : html`<p>The metadata of these two files is the same.</p>`}
@@ -452,11 +454,11 @@ const Totals = ({ totals, quarantine, isReadOnly, onSure, onApply, onUndoMove, o
       ${totals.left > 0 && ` · ${counted(totals.left, "file")} left for review`}</p>
     <progress aria-label="Groups decided" max=${totals.groups} value=${totals.groups - totals.open}></progress>
     <div class="actions">
-      ${totals.sure > 0 && !isReadOnly && html`<button class="button" onClick=${onSure}>Accept ${counted(totals.sure, "sure group")}</button>`}
+      ${totals.sure > 0 && !isReadOnly && html`<button class="button" title="Accept the groups that need no review" onClick=${onSure}>Accept ${totals.sure.toLocaleString("en")} sure</button>`}
       ${quarantine && totals.applied > 0 && !isReadOnly && html`<button class="button" onClick=${onUndoMove}>Put ${counted(quarantine.files, "file")} back</button>`}
-      <button class="button" onClick=${onSearch}>Search again</button>
+      ${!isReadOnly && html`<button class="button again" onClick=${onSearch}>Search again</button>`}
       <button class="button icon" aria-label="Keys" onClick=${onHelp}>?</button>
-      <button class="button primary" onClick=${onApply}>Move files… <kbd aria-hidden="true">a</kbd></button>
+      <button class=${totals.open ? "button" : "button primary"} disabled=${!totals.files} onClick=${onApply}>Move files… <kbd aria-hidden="true">a</kbd></button>
     </div>
   </footer>`;
 
