@@ -114,7 +114,12 @@ def decide(
     digests = list({digest for one in decisions for digest in one.images if digest is not None})
     with catalog.write() as writer:
         known, names = writer.reader.images.ids(digests), set(writer.reader.labels.names())
-        labels = _other_labels(writer.reader, digests)
+        confirmed = [
+            one.sha256
+            for one, (verdict, _) in zip(decisions, parsed, strict=True)
+            if verdict == RIGHT
+        ]
+        labels = _other_labels(writer.reader, confirmed) if confirmed else {}
         before = {
             (first, second, same_subject(verdict)): verdict_text(
                 verdict, label if verdict == RELABEL else None

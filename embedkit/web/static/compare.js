@@ -11,9 +11,9 @@ export const MODES = [
 ];
 
 export const large = (sha256) => address(`/photos/${sha256}/picture`);
-export const small = (sha256) => address(`/photos/${sha256}/picture?side=256`);
+export const small = (sha256) => address(`/photos/${sha256}/picture?side=128`);
 
-// The thumbnail is there at once; the large picture covers it when it is loaded.
+// The thumbnail of the strip is there at once; the large picture covers it when it is loaded.
 class Picture extends Component {
   state = { loaded: null, failed: null };
 

@@ -1,11 +1,11 @@
 // The page of duplicates: one group at a time, decided by at most two keys.
 
 import { Component, createRef, Dialog, Help, complain, counted, html, isTyping, nameOf, say, start } from "./ui.js";
-import { Compare, MODES, large } from "./compare.js";
+import { Compare, MODES, large, small } from "./compare.js";
 import { Grid } from "./grid.js";
 import { GroupSource, tagOf } from "./groups.js";
 import { RunProgress } from "./runs.js";
-import { address, get, post } from "./api.js";
+import { get, post } from "./api.js";
 
 const KEYS = [
   ["Enter", "Accept the proposal of the group, and go to the next group"],
@@ -411,7 +411,7 @@ class Duplicates extends Component {
       <ul class="strip" aria-label="Files of the group">${group.members.map((member, place) => html`
         <li key=${place}><button id=${`file-${place}`} class="member" aria-pressed=${place === current} title=${member.path}
           onClick=${() => this.select(place)}>
-          <img src=${address(`/photos/${member.sha256}/picture?side=128`)} alt="" loading="lazy" />
+          <img src=${small(member.sha256)} alt="" loading="lazy" />
           <${Badge} action=${member.action} short />
           <span class="name">${place < 9 && html`<kbd aria-hidden="true">${place + 1}</kbd> `}${nameOf(member.path)}</span></button></li>`)}
         ${group.members.length < group.files && html`<li><button class="button" onClick=${() => source.more(group).then(() => this.forceUpdate(), complain)}>

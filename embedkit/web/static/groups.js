@@ -10,7 +10,7 @@ const WORDS = { open: "", accepted: "✓ decided", different: "≠ different" };
 // What the tag of a group says in the list.
 export function tagOf(group) {
   if (group.applied) return "✓ moved";
-  if (group.state === "open" && group.conflict) return "labels differ";
+  if (group.state === "open" && group.conflict) return "conflict";
   return WORDS[group.state] || (group.review ? "to review" : "");
 }
 
