@@ -63,10 +63,10 @@ def test_the_secret_is_no_argument_of_the_browser(
     from embedkit.web import serve as web_serve
     from embedkit.web.serve import Address
 
-    url = "http://127.0.0.1:1/#secret"
+    url = "http://127.0.0.1:1/#t0k3n"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(
-        web_serve, "serve", lambda _, on_ready, **__: on_ready(Address(url, "secret", 1))
+        web_serve, "serve", lambda _, on_ready, **__: on_ready(Address(url, "t0k3n", 1))
     )
     opened: list[tuple[str, str, int]] = []
 
@@ -77,5 +77,5 @@ def test_the_secret_is_no_argument_of_the_browser(
     monkeypatch.setattr("webbrowser.open", open_page)
     done = CliRunner().invoke(embedkit, ["serve", "--open", "-w", str(tmp_path / "w")])
     ((address, content, mode),) = opened
-    assert done.exit_code == 0 and "secret" not in address and url in content and mode == 0o600
+    assert done.exit_code == 0 and "t0k3n" not in address and url in content and mode == 0o600
     assert list((tmp_path / "cache/embedkit").iterdir()) == []

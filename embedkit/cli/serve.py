@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
-from platformdirs import user_cache_dir
+from platformdirs import user_cache_path
 
 from embedkit._internal.paths import shown
 from embedkit.cli import show
@@ -87,7 +87,7 @@ def _private_page(url: str) -> Iterator[str]:
 
     The arguments of the browser's process are visible to other users of the machine.
     """
-    folder = Path(user_cache_dir("embedkit", appauthor=False))
+    folder = user_cache_path("embedkit")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", suffix=".html", dir=folder) as page:
         page.write(f'<meta http-equiv="refresh" content="0;url={html.escape(url)}">')
