@@ -3,11 +3,12 @@
 import base64
 from typing import Annotated, Literal
 
+import numpy as np
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from embedkit._internal.paths import shown
-from embedkit.browse.ordering import details, order_photos
+from embedkit.browse.ordering import Ordering, details, order_photos
 from embedkit.browse.thumbnails import Side, enlarged
 from embedkit.errors import NotInWorkspace
 from embedkit.web.state import Server, server_of
@@ -73,7 +74,10 @@ class PhotoRange(BaseModel):
 @router.post("/lists", summary="List photos in a fixed order")
 def make_list(server: State, request: ListRequest) -> PhotoList:
     """Return the key and the size of a list. The list does not change when photos are added."""
-    ordering = order_photos(server.catalog, request.order, request.label, request.folder)
+    if server.catalog.exists:
+        ordering = order_photos(server.catalog, request.order, request.label, request.folder)
+    else:
+        ordering = Ordering.of(np.empty(0, np.int64))
     server.orderings.put(ordering)
     return PhotoList(
         key=ordering.key,
