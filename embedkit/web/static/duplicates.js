@@ -343,7 +343,7 @@ class Duplicates extends Component {
   render(_, state) {
     const { server, found, run, source, totals, group, dialog, report, quarantine, position } = state;
     if (!server || !found) return html`<p class="notice">Loading…</p>`;
-    if (!server.files) return html`<div class="empty"><h2 class="title">No photos yet</h2>
+    if (server.is_empty) return html`<div class="empty"><h2 class="title">No photos yet</h2>
       <p>Add a folder of photos, then reload this page.</p><p><kbd>embedkit add photos</kbd></p></div>`;
     const close = () => this.setState({ dialog: null });
     const dialogs = html`
@@ -468,7 +468,7 @@ const Start = ({ found, server, quarantine, onSearch, onUndo }) => html`<div cla
     ? "embedkit compares all photos of the workspace, and proposes which file of each group to keep. Nothing is moved before you say so."
     : "No two files show the same picture."}</p>
   <p class="actions">${!server.read_only && html`<button class="button primary" onClick=${onSearch}>
-    ${found.key === null ? `Search ${counted(server.images, "photo")}` : "Search again"}</button>`}
+    ${found.key === null ? "Search all photos" : "Search again"}</button>`}
   ${server.read_only && "The server was started with --read-only, so it cannot search."}
   ${quarantine && !server.read_only && html`<button class="button" onClick=${onUndo}>Put ${counted(quarantine.files, "moved file")} back</button>`}</p></div>`;
 
