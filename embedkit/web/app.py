@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 
 from embedkit.version import __version__
-from embedkit.web.api import photos, runs, search, session, verdicts, workspace
+from embedkit.web.api import classify, photos, review, runs, search, session, verdicts, workspace
 from embedkit.web.errors import add_error_handlers
 from embedkit.web.security import Gate
 from embedkit.web.state import Server
@@ -21,6 +21,8 @@ from embedkit.web.state import Server
 PAGES = {
     "/": ("photos", "Photos"),
     "/search": ("search", "Search"),
+    "/review": ("review", "Review"),
+    "/classify": ("classify", "Classify"),
 }
 """Name of the script and title of each page, by path."""
 _API = "/api/v1"
@@ -54,7 +56,7 @@ def create_app(server: Server, *, api_only: bool = False) -> FastAPI:
     )
     app.state.server = server
     api = APIRouter(prefix=_API)
-    for module in (session, workspace, photos, search, verdicts, runs):
+    for module in (session, workspace, photos, search, verdicts, runs, review, classify):
         api.include_router(module.router)
     app.include_router(api)
     add_error_handlers(app)
