@@ -8,7 +8,8 @@ cifar: WORKSPACE contains the 50,000 training photos of CIFAR-10 as ``<class>/<n
 number counting the photos of the class in the order of the data set; HUMAN is
 ``data/CIFAR-10_human.pt`` of github.com/UCSC-REAL/cifar-10-100n (CC BY-NC 4.0: for measuring only).
 Errors are ranked on three sets of labels by people, with each backbone of the workspace and with
-all of them, and with cleanlab's scores of the same probabilities (see ``label_scores.py``).
+all of them, and with cleanlab's scores of the same probabilities (see ``label_scores.py``). The
+number of errors is estimated on these and on the right labels.
 
 stamps: WORKSPACE contains /usr/share/tuxpaint/stamps of Debian's ``tuxpaint-stamps-default``, added
 with ``--labels-from-folders``. A share of the labels is replaced by random ones.
@@ -30,9 +31,10 @@ from label_scores import OURS, all_scores, gain, header, metrics, row
 from embedkit import Workspace
 from embedkit.classify.heads.linear import Features
 from embedkit.review.label_errors import LabelRanking, ReadEmbeddings, rank, two_rounds
+from embedkit.review.label_noise import estimated_errors
 
 ALL = "all backbones"
-LABELS = ("worse_label", "random_label1", "aggre_label")
+LABELS = ("worse_label", "random_label1", "aggre_label", "clean_label")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,23 +71,25 @@ class Collection:
 
 def rankings(
     collection: Collection, labels: np.ndarray, classes: int
-) -> Iterator[tuple[str, LabelRanking]]:
-    """Yield the ranking of each backbone, and that of all of them; no photo has copies."""
+) -> Iterator[tuple[str, LabelRanking, int]]:
+    """Yield the ranking and the estimate of each backbone, and those of all of them.
+
+    No photo has copies.
+    """
     readers, alone = collection.readers(), np.arange(len(labels))
-    for name, read in readers.items():
-        yield name, rank(two_rounds([read], labels, alone, classes), labels)
-    if len(readers) > 1:
-        members = two_rounds(list(readers.values()), labels, alone, classes)
-        yield ALL, rank(members, labels)
+    several = {ALL: list(readers.values())} if len(readers) > 1 else {}
+    for name, chosen in ({name: [read] for name, read in readers.items()} | several).items():
+        members = two_rounds(chosen, labels, alone, classes)
+        yield name, rank(members, labels), estimated_errors(members, labels).errors
 
 
-def summary(ranking: LabelRanking, labels: np.ndarray, truth: np.ndarray) -> str:
+def summary(ranking: LabelRanking, estimated: int, labels: np.ndarray, truth: np.ndarray) -> str:
     """Describe the estimate, the first suspects, and the suggestions."""
     wrong = labels != truth
     first = ranking.order[: wrong.sum()]
     right = ranking.suggestions == truth
     return (
-        f"estimated {ranking.estimated}, true {wrong.sum()}; of as many first suspects "
+        f"estimated {estimated}, true {wrong.sum()}; of as many first suspects "
         f"{wrong[first].mean():.3f} are wrong; suggestions right for {right[wrong].mean():.3f} of "
         f"the wrong labels, {right[first][wrong[first]].mean():.3f} of those among the first"
     )
@@ -108,16 +112,21 @@ def cifar(options: argparse.Namespace) -> None:
         wrong = labels != truth
         print(f"{kind}: {wrong.sum()} of {len(wrong)} labels are wrong")
         best = 0.0
-        for number, (name, ranking) in enumerate(rankings(collection, labels, len(names))):
+        for number, found in enumerate(rankings(collection, labels, len(names))):
+            name, ranking, estimated = found
+            if not wrong.any():
+                print(f"{name}: estimated {estimated}", flush=True)
+                continue
             scores = all_scores(labels, ranking.probabilities, options.cleanlab_python)
-            found = metrics(scores, wrong)
+            measured = metrics(scores, wrong)
             if not number:
-                print(header(list(found)))
-            print(row(name, found))
-            print(f"    {summary(ranking, labels, truth)}; AUROC {gain(found)[1]:+.4f}", flush=True)
+                print(header(list(measured)))
+            print(row(name, measured))
+            described = summary(ranking, estimated, labels, truth)
+            print(f"    {described}; AUROC {gain(measured)[1]:+.4f}", flush=True)
             if name == ALL:
-                print(f"    {found[OURS][0] - best:+.4f} above the best backbone")
-            best = max(best, found[OURS][0])
+                print(f"    {measured[OURS][0] - best:+.4f} above the best backbone")
+            best = max(best, measured[OURS][0])
 
 
 def stamps(options: argparse.Namespace) -> None:
@@ -129,8 +138,9 @@ def stamps(options: argparse.Namespace) -> None:
         planted = random.choice(len(truth), round(options.share * len(truth)), replace=False)
         labels = truth.copy()
         labels[planted] = (truth[planted] + random.integers(1, classes, len(planted))) % classes
-        for name, ranking in rankings(collection, labels, classes):
-            print(f"seed {seed}, {name}: {summary(ranking, labels, truth)}", flush=True)
+        for name, ranking, estimated in rankings(collection, labels, classes):
+            described = summary(ranking, estimated, labels, truth)
+            print(f"seed {seed}, {name}: {described}", flush=True)
 
 
 def speed(options: argparse.Namespace) -> None:
@@ -145,14 +155,15 @@ def speed(options: argparse.Namespace) -> None:
     started = time.perf_counter(), time.process_time()
     alone = np.arange(len(labels))
     features = Features(vectors, norms)
-    ranking = rank(two_rounds([lambda: features], labels, alone, options.classes), labels)
+    members = two_rounds([lambda: features], labels, alone, options.classes)
+    ranking, estimated = rank(members, labels), estimated_errors(members, labels).errors
     seconds, work = time.perf_counter() - started[0], time.process_time() - started[1]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
         f"{vectors.shape[0]} x {vectors.shape[1]}, {options.classes} classes: {seconds:.1f} s "
         f"({work:.1f} s of all cores), peak memory {peak:.2f} GB with the embeddings"
     )
-    print(summary(ranking, labels, truth))
+    print(summary(ranking, estimated, labels, truth))
 
 
 def main() -> None:

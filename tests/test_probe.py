@@ -10,7 +10,8 @@ from sklearn.preprocessing import StandardScaler
 from embedkit.classify.heads.examples import Examples
 from embedkit.classify.heads.linear import L2, RAW
 from embedkit.classify.heads.probe import PROTOCOLS, Probe, Protocol
-from embedkit.classify.heads.probe.treatments import STANDARDISED
+from embedkit.classify.heads.probe.sweep import sweep
+from embedkit.classify.heads.probe.treatments import STANDARDISED, TREATMENTS
 from embedkit.errors import BadInput
 
 CLASSES = ("a", "b", "c")
@@ -71,6 +72,17 @@ def test_each_c_has_the_same_solution_alone_and_in_a_grid() -> None:
         (alone,) = Probe(exactly(L2, c)).fit(TRAIN, VAL, CLASSES).history
         assert trial.converged
         assert trial.objective == pytest.approx(alone.objective, rel=1e-5)
+
+
+def test_a_fit_among_some_examples_equals_a_fit_on_them_alone() -> None:
+    rows = np.random.default_rng(0).permutation(400)[:150]
+    alone = Examples(TRAIN.vectors[rows], TRAIN.norms[rows], TRAIN.labels[rows])
+    for treatment in TREATMENTS:
+        protocol = replace(exactly(treatment, 1.0), balanced=True)
+        (among,) = sweep(TRAIN, 3, treatment, protocol, rows)
+        (expected,) = sweep(alone, 3, treatment, protocol)
+        assert np.array_equal(among.linear.weights, expected.linear.weights)
+        assert np.array_equal(among.linear.bias, expected.linear.bias)
 
 
 def test_the_probe_with_the_best_validation_accuracy_then_nll_is_selected() -> None:

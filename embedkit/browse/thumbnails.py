@@ -12,7 +12,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import TypeAlias
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from embedkit._internal.cores import usable_cores
 from embedkit.errors import UnreadableImage
@@ -180,15 +180,16 @@ class Thumbnails:
     ) -> tuple[bytes, bool]:
         """Return thumbnails side by side, row by row, as one WebP image, and whether all are there.
 
-        Each is in the middle of a square of ``side`` pixels. The square of an image that cannot be
-        shown is transparent.
+        Each is in the middle of a square of ``side`` pixels, and a smaller one is enlarged. The
+        square of an image that cannot be shown is transparent.
         """
         found = self.of(sources, side)
         rows = -(-len(digests) // columns)
         sheet = Image.new("RGBA", (columns * side, rows * side))
         for number, digest in enumerate(digests):
             if digest in found:
-                with Image.open(io.BytesIO(found[digest])) as thumbnail:
+                with Image.open(io.BytesIO(found[digest])) as image:
+                    thumbnail = ImageOps.contain(image, (side, side), Image.Resampling.BICUBIC)
                     row, column = divmod(number, columns)
                     left = column * side + (side - thumbnail.width) // 2
                     sheet.paste(thumbnail, (left, row * side + (side - thumbnail.height) // 2))

@@ -5,12 +5,12 @@ standardised ones are as good on CIFAR-10N, but lower the average precision by .
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from embedkit.classify.heads.examples import Examples
-from embedkit.classify.heads.linear import L2
+from embedkit.classify.heads.linear import L2, Features
 from embedkit.classify.heads.probabilities import (
     fit_temperature,
     log_softmax,
@@ -52,11 +52,7 @@ class OutOfFold:
 
 
 def out_of_fold(
-    vectors: np.ndarray,
-    norms: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    classes: int,
+    features: Features, labels: np.ndarray, groups: np.ndarray, classes: int
 ) -> OutOfFold:
     """Return calibrated out-of-fold class probabilities of a probe.
 
@@ -68,10 +64,8 @@ def out_of_fold(
 
     Parameters
     ----------
-    vectors : ndarray
-        L2-normalised embeddings: float32 (N, dim).
-    norms : ndarray
-        Norms of the embeddings before normalising: float32 (N,).
+    features : Features
+        Embeddings of N photos.
     labels : ndarray
         Class numbers, from 0 to ``classes - 1``: int64 (N,).
     groups : ndarray
@@ -90,7 +84,7 @@ def out_of_fold(
     BadInput
         There are photos of fewer than two classes, or the arrays differ in length.
     """
-    examples = Examples(vectors, norms, labels)
+    examples = Examples(features.vectors, features.norms, labels)
     if len(groups) != len(labels):
         raise BadInput(f"{len(groups)} group numbers and {len(labels)} labels; give one each")
     present = np.unique(labels)
@@ -117,8 +111,7 @@ def out_of_fold(
 def refit_without(
     suspects: np.ndarray,
     first: OutOfFold,
-    vectors: np.ndarray,
-    norms: np.ndarray,
+    features: Features,
     labels: np.ndarray,
     groups: np.ndarray,
 ) -> OutOfFold:
@@ -132,7 +125,7 @@ def refit_without(
         Photos whose label is probably wrong: bool (N,).
     first : OutOfFold
         The result of :func:`out_of_fold` for the same photos.
-    vectors, norms, labels, groups : ndarray
+    features, labels, groups
         As for :func:`out_of_fold`.
 
     Returns
@@ -142,7 +135,8 @@ def refit_without(
     """
     if not first.scored.any():
         return first
-    examples, folds = Examples(vectors, norms, labels), _folds(labels, groups)
+    examples = Examples(features.vectors, features.norms, labels)
+    folds = _folds(labels, groups)
     every = np.ones(len(labels), bool)
     grid, classes = (first.C * _REFIT,), first.probabilities.shape[1]
     (logits,) = _logits(examples, folds, every, classes, grid, suspects)
@@ -214,12 +208,13 @@ def _logits(
             rest = train[~suspects[train]]
             emptied = ~np.isin(examples.labels[train], examples.labels[rest])
             train = train[~suspects[train] | emptied]
-        present, numbers = np.unique(examples.labels[train], return_inverse=True)
+        present = np.unique(examples.labels[train])
         if len(present) < 2 or not predicted.any():
             continue
-        fitted = Examples(examples.vectors[train], examples.norms[train], numbers)
+        numbered = replace(examples, labels=np.searchsorted(present, examples.labels))
+        fits = sweep(numbered, len(present), L2, protocol, train)
         vectors, norms = examples.vectors[predicted], examples.norms[predicted]
-        for number, fit in enumerate(sweep(fitted, len(present), L2, protocol)):
+        for number, fit in enumerate(fits):
             found = fit.linear.logits(vectors, norms)
             of_all = np.repeat(found.min(1, keepdims=True) - _UNKNOWN_CLASS, classes, axis=1)
             of_all[:, present] = found

@@ -28,7 +28,7 @@ def review_impact(inputs: Inputs) -> ReviewImpact:
     before = replace(after, labels=labels, verdicts=nothing)
     removed = after.rows_with(MARKED_KINDS)
     embedded = inputs.embedded(after)
-    groups = after.groups(inputs.links())
+    groups, _ = after.limited_groups(inputs.links())
     was_right, judged_before = _hits(inputs, before, groups, embedded)
     is_right, judged_after = _hits(inputs, after, groups, embedded)
     unchanged = np.array([old == new for old, new in zip(labels, after.labels, strict=True)], bool)
@@ -66,13 +66,7 @@ def _hits(
     labelled = labelled_photos(photos, groups, embedded)
     features = inputs.features(inputs.backbones[0], photos.ids[labelled.rows])
     inputs.progress(Progress("fitting probes"))
-    found = out_of_fold(
-        features.vectors,
-        features.norms,
-        labelled.codes,
-        labelled.groups,
-        len(labelled.names),
-    )
+    found = out_of_fold(features, labelled.codes, labelled.groups, len(labelled.names))
     best = np.nan_to_num(found.probabilities).argmax(axis=1)
     right[labelled.rows] = found.scored & (best == labelled.codes)
     judged[labelled.rows] = found.scored

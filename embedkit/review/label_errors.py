@@ -45,8 +45,6 @@ class LabelRanking:
     confident: np.ndarray
     """Photos that are, with confidence, of another class than their label, bool (N,): the most
     probable class is at least as probable as it is on average for photos with that label."""
-    estimated: int
-    """Estimated number of wrong labels; see :func:`rank`."""
 
 
 def two_rounds(
@@ -86,24 +84,18 @@ def two_rounds(
     first, second = [], []
     for number, read in enumerate(embeddings):
         progress(Progress("fitting probes", number, total))
-        features = read()
-        first.append(out_of_fold(features.vectors, features.norms, labels, groups, classes))
+        first.append(out_of_fold(read(), labels, groups, classes))
     suspects = rank(first, labels).confident
     if verified is not None:
         suspects &= ~verified
     for number, (read, member) in enumerate(zip(embeddings, first, strict=True)):
         progress(Progress("fitting probes", len(first) + number, total))
-        features = read()
-        vectors, norms = features.vectors, features.norms
-        second.append(refit_without(suspects, member, vectors, norms, labels, groups))
+        second.append(refit_without(suspects, member, read(), labels, groups))
     return [*first, *second]
 
 
 def rank(members: Sequence[OutOfFold], labels: np.ndarray) -> LabelRanking:
     """Rank photos by the mean of their members' probabilities.
-
-    The estimated number of wrong labels is the number of photos that are, with confidence, of
-    another class (Northcutt, Jiang & Chuang 2021), the mean over the members.
 
     Parameters
     ----------
@@ -131,14 +123,11 @@ def rank(members: Sequence[OutOfFold], labels: np.ndarray) -> LabelRanking:
     scores[rows] = np.log(np.maximum(others.max(1), _TINY)) - np.log(np.maximum(own, _TINY))
     order = rows[np.argsort(-scores[rows], kind="stable")]
     confident = np.zeros(len(labels), bool)
-    confident[rows] = _confident(known, given)
-    estimated = np.mean([_confident(one.probabilities[rows], given).sum() for one in members])
-    return LabelRanking(
-        order, scores, suggestions, probabilities, scored, confident, round(float(estimated))
-    )
+    confident[rows] = confident_errors(known, given)
+    return LabelRanking(order, scores, suggestions, probabilities, scored, confident)
 
 
-def _confident(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def confident_errors(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return which of n photos are, with confidence, of another class than their label: bool (n,).
 
     ``probabilities`` is (n, classes), ``labels`` (n,).

@@ -12,6 +12,7 @@ from embedkit.results import CERTAIN, ProgressCallback
 from embedkit.results.verdicts import BOTH, LABEL_VERDICTS, MARKED_KINDS, RELABEL, RIGHT, UNSURE
 from embedkit.review.collection import Photos
 from embedkit.review.label_errors import LabelRanking, ReadEmbeddings, rank, two_rounds
+from embedkit.review.label_noise import ErrorEstimate, estimated_errors
 from embedkit.review.neighbours import nearest_of_class, nearest_to
 from embedkit.review.suspects import Near, Suspect
 
@@ -71,10 +72,10 @@ def ranked(
     labelled: LabelledPhotos,
     embeddings: Sequence[ReadEmbeddings],
     progress: ProgressCallback,
-) -> tuple[LabelRanking, int]:
+) -> tuple[LabelRanking, ErrorEstimate]:
     """Rank labelled photos by their embeddings under each backbone.
 
-    Also return the estimated number of wrong labels among the photos without a verdict on theirs.
+    Also estimate the number of wrong labels among the photos without a verdict on theirs.
     """
     codes, classes = labelled.codes, len(labelled.names)
     decided = photos.rows_with(LABEL_VERDICTS)[labelled.rows]
@@ -88,8 +89,7 @@ def ranked(
         )
         for member in members
     ]
-    estimated = rank(of_undecided, codes[~decided]).estimated
-    return rank(members, codes), estimated
+    return rank(members, codes), estimated_errors(of_undecided, codes[~decided])
 
 
 def label_suspects(
@@ -177,17 +177,37 @@ def several_labels(
     return suspects
 
 
-def notes(labelled: LabelledPhotos, ranking: LabelRanking) -> list[str]:
-    """Return a note about the photos that could not be judged, if there are any."""
-    left_out = np.flatnonzero(~ranking.scored)
-    if not len(left_out):
-        return []
-    names = sorted({labelled.name(place) for place in left_out.tolist()})
+def notes(
+    labelled: LabelledPhotos, ranking: LabelRanking, estimated: ErrorEstimate, divided: np.ndarray
+) -> list[str]:
+    """Return notes about an uncertain estimate and about photos that could not be judged as others.
+
+    ``divided`` are the photos whose group of copies was divided, bool (n,).
+    """
+    found = []
+    if estimated.is_uncertain:
+        found.append(
+            f"{counted(estimated.confident, 'label')} look wrong, but about as many would if all "
+            "labels were right, because some classes look alike"
+        )
+    if not ranking.scored.all():
+        found.append(
+            f"{_photos_of(labelled, ~ranking.scored)} could not be judged: a class needs two "
+            "photos or more that are not copies of each other"
+        )
+    if divided.any():
+        found.append(
+            f"{_photos_of(labelled, divided)} look alike, and only the surest copies among them "
+            "were treated as copies: a wrong label that look-alikes share may not be found"
+        )
+    return found
+
+
+def _photos_of(labelled: LabelledPhotos, places: np.ndarray) -> str:
+    """Return the number of photos, bool (n,), and their labels as text."""
+    names = sorted({labelled.name(place) for place in np.flatnonzero(places).tolist()})
     listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return [
-        f"{counted(len(left_out), 'photo')} of {listed} could not be judged: a class needs two "
-        "photos or more that are not copies of each other"
-    ]
+    return f"{counted(int(places.sum()), 'photo')} of {listed}"
 
 
 def _conflicts(

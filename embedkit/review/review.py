@@ -39,6 +39,7 @@ from embedkit.results.verdicts import (
 from embedkit.review import labels
 from embedkit.review.collection import Photos, files_of, load_photos
 from embedkit.review.conflicts import conflicting_pairs
+from embedkit.review.label_errors import ReadEmbeddings
 from embedkit.review.measured import quality_of
 from embedkit.review.neighbours import nearest_among
 from embedkit.review.off_topic import (
@@ -114,13 +115,19 @@ def review_labels(inputs: Inputs, k: int | None) -> Review:
     photos = load_photos(inputs.catalog)
     embedded = inputs.embedded(photos)
     links = inputs.links()
-    labelled = labels.labelled_photos(photos, photos.groups(links), embedded)
+    groups, divided = photos.limited_groups(links)
+    labelled = labels.labelled_photos(photos, groups, embedded)
     examiner = Examiner(inputs.catalog, inputs.features_folder, inputs.progress)
     pairs = conflicting_pairs(photos, links, examiner)
     ids = photos.ids[labelled.rows]
-    embeddings = [partial(inputs.features, one, ids) for one in inputs.backbones]
+    embeddings: list[ReadEmbeddings] = [
+        partial(inputs.features, one, ids) for one in inputs.backbones
+    ]
+    if len(embeddings) == 1:  # Read once; several backbones are in memory one at a time.
+        only = embeddings[0]()
+        embeddings = [lambda: only]
     ranking, estimated = labels.ranked(photos, labelled, embeddings, inputs.progress)
-    vectors = inputs.features(inputs.backbones[0], ids).vectors
+    vectors = embeddings[0]().vectors
     several = inputs.vectors_by_row(photos, list(photos.several))
     suspects = [
         *labels.several_labels(photos, labelled, vectors, several),
@@ -129,7 +136,7 @@ def review_labels(inputs: Inputs, k: int | None) -> Review:
     suspects.sort(key=lambda item: -item.score)
     with_label = np.array([label is not None for label in photos.labels], bool)
     notes = [
-        *labels.notes(labelled, ranking),
+        *labels.notes(labelled, ranking, estimated, divided[labelled.rows]),
         *_left_out(int((with_label & ~embedded).sum()), "labelled photo"),
     ]
     decided = photos.rows_with(LABEL_VERDICTS)
@@ -139,8 +146,12 @@ def review_labels(inputs: Inputs, k: int | None) -> Review:
         LABELS,
         photos,
         _listed(suspects, k),
+<<<<<<< HEAD
         _order(suspects, rows, decided),
         float(estimated),
+=======
+        float(estimated.errors),
+>>>>>>> web
         len(labelled.rows) + len(photos.several),
         int(decided[labelled.rows].sum() + decided[list(photos.several)].sum()),
         notes,

@@ -23,6 +23,7 @@ PAGES = {
     "/search": ("search", "Search"),
     "/review": ("review", "Review"),
     "/classify": ("classify", "Classify"),
+    "/overview": ("overview", "Overview"),
 }
 """Name of the script and title of each page, by path."""
 _API = "/api/v1"

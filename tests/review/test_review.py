@@ -20,9 +20,12 @@ from embedkit import BadInput, EmptyWorkspace, Review, ReviewItem, Workspace
 from embedkit._internal.artifacts import sha256_of
 from embedkit.classify.split import labelled_images
 from embedkit.cli.app import embedkit
+from embedkit.duplicates.groups import Link, Links
+from embedkit.duplicates.pair_search import COMBINED, PIXELS
 from embedkit.images.fingerprint import luma_thumbnail
 from embedkit.results import CERTAIN
 from embedkit.review import review as review_module
+from embedkit.review.collection import Photos, load_photos
 from embedkit.review.off_topic import OffTopic, off_topic
 from embedkit.review.style import styles_of
 
@@ -221,6 +224,66 @@ def test_a_class_with_one_photo_is_named_in_a_note(filled: Workspace, photos: Pa
     assert not any("green" in (item.label, item.suggestion) for item in review.items[:2])
     assert len(review.items) == 26 and review.photos == 28
     assert "2 photos of green could not be judged" in run(filled, "review").stdout
+
+
+def burst(folder: Path, label: str, count: int) -> list[Path]:
+    """Save photos between two drawings, each like the photo before it; return their paths."""
+    first, last = (draw("green", seed) for seed in (400, 401))
+    paths = [folder / label / f"burst {number:02d}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.blend(first, last, number / (count - 1)).save(path)
+    return paths
+
+
+def test_look_alikes_that_connect_a_whole_class_can_be_judged(
+    filled: Workspace, photos: Path
+) -> None:
+    paths = burst(photos, "green", 30)
+    filled.add()
+    links = filled._review_inputs(()).links()
+    loaded = load_photos(filled._catalog)
+    of_class = np.array([label == "green" for label in loaded.labels])
+    assert len(set(loaded.groups(links)[of_class].tolist())) == 1
+    review = filled.review(k=100)
+    assert {str(path) for path in paths} <= {item.path for item in review.items}
+    assert review.notes == (
+        "30 photos of green look alike, and only the surest copies among them were treated as "
+        "copies: a wrong label that look-alikes share may not be found",
+    )
+    assert "30 photos of green look alike" in run(filled, "review").stdout
+
+
+def test_groups_are_limited_to_a_fifth_of_a_class_and_sure_copies_stay_together() -> None:
+    def photos_of(labels: list[str]) -> Photos:
+        count = len(labels)
+        nothing = [frozenset[str]()] * count
+        return Photos(10 + np.arange(count), [b""] * count, labels, {}, nothing)
+
+    def chain(rows: range, kind: str, score: float) -> Links:
+        links: Links = {}
+        for row in rows[:-1]:
+            link = Link((kind,), 0, 0.0, score)
+            links.setdefault(10 + row, {})[11 + row] = link
+            links.setdefault(11 + row, {})[10 + row] = link
+        return links
+
+    photos = photos_of(["a"] * 40 + ["b"] * 40)
+    alike = chain(range(30), COMBINED, 0.6)
+    alike[13][14] = alike[14][13] = Link((COMBINED,), 0, 0.0, 0.9)
+    groups, divided = photos.limited_groups(alike)
+    assert np.bincount(groups[:30]).max() == 8
+    assert groups[3] == groups[4]
+    assert divided.tolist() == [True] * 30 + [False] * 50
+    same = chain(range(30), PIXELS, 1.0)
+    groups, divided = photos.limited_groups(same)
+    assert len(set(groups[:30].tolist())) == 1 and not divided.any()
+    few = chain(range(35, 45), COMBINED, 0.6)  # five of each class
+    groups, divided = photos.limited_groups(few)
+    assert len(set(groups[35:45].tolist())) == 1 and not divided.any()
+    small = photos_of(["a"] * 5 + ["b"] * 40)
+    groups, divided = small.limited_groups(chain(range(5), COMBINED, 0.6))
+    assert len(set(groups[:5].tolist())) == 1 and not divided.any()
 
 
 def test_two_classes_of_one_photo_each_have_nothing_to_review(

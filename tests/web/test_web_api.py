@@ -121,6 +121,20 @@ def test_a_sheet_has_the_thumbnail_of_each_photo_at_its_place(
     assert client.get(f"/api/v1/lists/{answer['key']}/sheets/2").status_code == 404
 
 
+def test_a_small_photo_fills_its_place_in_a_sheet(
+    workspace: Workspace, serve: Serve, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (32, 16), (255, 0, 0)).save(tmp_path / "photos/1.png")
+    workspace.add(tmp_path / "photos", fingerprints_only=True)
+    client = serve()
+    key = client.post("/api/v1/lists", json={}).json()["key"]
+    content = client.get(f"/api/v1/lists/{key}/sheets/0").content
+    with Image.open(io.BytesIO(content)) as sheet:
+        shown = np.asarray(sheet.convert("RGBA"))[:128, :128, 3] > 0
+    assert shown[32:96].all() and not shown[:31].any() and not shown[97:].any()
+
+
 @pytest.mark.usefixtures("filled")
 def test_a_sheet_with_a_missing_thumbnail_is_not_cached(serve: Serve, photos: Path) -> None:
     client = serve()

@@ -202,7 +202,8 @@ export class Grid extends Component {
   // -- geometry --------------------------------------------------------------------------------
 
   get columns() {
-    return Math.max(1, Math.floor((this.state.width - 24 + this.gap) / (this.props.cellSize + this.gap)));
+    const least = this.state.width < 300 ? 1 : 3;
+    return Math.max(least, Math.floor((this.state.width - 24 + this.gap) / (this.props.cellSize + this.gap)));
   }
 
   get gap() { return 6; }

@@ -3,7 +3,7 @@
 import { Component, Dialog, Help, complain, counted, html, isTyping, nameOf, say, start } from "./ui.js";
 import { ListSource } from "./grid.js";
 import { Decisions, LabelChooser, READ_ONLY, quickLabels } from "./decisions.js";
-import { RunProgress } from "./run.js";
+import { RunProgress } from "./runs.js";
 import { SHEET_KEYS, Sheet } from "./sheet.js";
 import { address, get, post } from "./api.js";
 
@@ -47,7 +47,10 @@ class Review extends Component {
     if (!run) {
       const runs = (await get("/runs")).filter((one) => one.kind === "review" && one.state === "done");
       this.setState({ run: null, result: null, runs });
-    } else if (run !== this.state.run) this.setState({ run, result: null });
+    } else if (run !== this.state.run) {
+      await get(`/runs/${run}`);
+      this.setState({ run, result: null });
+    }
     await this.show(wanted.get("label"));
   }
 
@@ -69,7 +72,12 @@ class Review extends Component {
     this.begin(this.state.request ?? { what });
   };
 
-  finished = async (result) => {
+  finished = async ({ state, error, result }) => {
+    if (state !== "done") {
+      if (error) say(error, true);
+      history.replaceState(null, "", "/review");
+      return this.fromAddress().catch(complain);
+    }
     const items = result.items.map((item, place) => ({ ...item, verdicts: result.verdicts[place], act: "", verdict: null }));
     const counts = await get("/labels").catch(() => this.state.counts);
     if (result.ask_sha256) {
@@ -254,11 +262,8 @@ class Review extends Component {
     const item = items[current];
     return html`
       ${!run ? this.renderStart() : !result
-        ? html`<div class="empty"><${RunProgress} id=${run} title="Looking for suspects" onDone=${this.finished} onEnd=${(ended) => {
-            if (ended?.error) say(ended.error, true);
-            history.replaceState(null, "", "/review");
-            this.fromAddress().catch(complain);
-          }} /></div>`
+        ? html`<div class="empty"><h2 class="title">Looking for suspects</h2>
+            <${RunProgress} key=${run} id=${run} onDone=${this.finished} onError=${complain} /></div>`
         : this.renderResult()}
       ${dialog === "help" && html`<${Help} keys=${this.keys()} onClose=${close} />`}
       ${dialog === "large" && item && html`<${Dialog} className="viewer" title=${nameOf(item.path)} onClose=${close}>
@@ -376,7 +381,7 @@ class Review extends Component {
       <h2>${item.label !== null && html`labelled <span class="chip given">${item.label}</span>`}
         ${item.suggestion !== null && html` ${isLabels ? "suggested" : "perhaps"} <span class="chip suggested">${item.suggestion}</span>`}</h2>
       <p class="reason">${item.isAsked && item.reason !== ASK_REASON ? `${ASK_REASON}; ${item.reason}` : item.reason}</p>
-      ${defects.length > 1 && html`<ul class="facts">${defects.map(([kind, score]) => html`<li>${kind} ${score.toFixed(2)}</li>`)}</ul>`}
+      ${defects.length > 1 && html`<ul class="scores">${defects.map(([kind, score]) => html`<li>${kind} ${score.toFixed(2)}</li>`)}</ul>`}
       <div class="choices" role="group" aria-label="Decide">${result.choices.filter(({ act }) => act in item.verdicts).map((choice) => html`
         <button class="button" data-act=${choice.act} aria-pressed=${item.act === choice.act} title=${choice.meaning}
           onClick=${() => this.choose(choice.act)}><kbd>${choice.text[0].toLowerCase()}</kbd> ${choice.text}</button>`)}</div>

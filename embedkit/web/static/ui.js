@@ -70,17 +70,17 @@ export class Dialog extends Component {
   box = createRef();
 
   componentDidMount() {
-    this.before = document.activeElement;
     this.box.current.showModal();
   }
 
+  // Closing gives the focus back.
   componentWillUnmount() {
-    this.before?.focus?.();
+    this.box.current.close();
   }
 
   render({ title, className, onClose, children }) {
     return html`<dialog ref=${this.box} class=${className} aria-label=${title}
-      onClose=${onClose} onCancel=${onClose}>${children}</dialog>`;
+      onClose=${onClose}>${children}</dialog>`;
   }
 }
 

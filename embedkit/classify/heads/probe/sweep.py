@@ -29,22 +29,30 @@ class Fit:
     converged: bool
 
 
-def sweep(examples: Examples, classes: int, features: str, protocol: Protocol) -> list[Fit]:
+def sweep(
+    examples: Examples,
+    classes: int,
+    features: str,
+    protocol: Protocol,
+    among: np.ndarray | None = None,
+) -> list[Fit]:
     """Fit a layer of ``classes`` classes for each C of the protocol's grid, on CUDA or the CPU.
 
-    It makes one copy of the vectors on the device; other memory does not grow with N.
+    The layer is fitted on the examples ``among``, int64 (n,), all by default. It makes one copy of
+    their vectors on the device; other memory does not grow with N.
     """
     found = best_device()
     # Sums are float64, which MPS does not support.
     device = torch.device("cpu") if found.type == "mps" else found
     with exact_float32(), parallel_over_cores(device) as parallel_map:
-        treated = treat(examples, features, device)
+        treated = treat(examples, features, device, among)
         unit = (treated.power or 1.0) if protocol.relative else 1.0  # 0 for constant features
         grid = [c / unit for c in protocol.grid]
+        labels = examples.labels if among is None else examples.labels[among]
         logistic = Logistic(
             treated.rows,
-            torch.from_numpy(examples.labels).to(device),
-            torch.from_numpy(_weights(examples.labels, classes, protocol.balanced)).to(device),
+            torch.from_numpy(labels).to(device),
+            torch.from_numpy(_weights(labels, classes, protocol.balanced)).to(device),
             classes,
             parallel_map,
         )

@@ -46,19 +46,24 @@ class Treated:
         return Linear(weights.astype(np.float32), bias.astype(np.float32), self.features)
 
 
-def treat(examples: Examples, treatment: str, device: torch.device) -> Treated:
+def treat(
+    examples: Examples, treatment: str, device: torch.device, among: np.ndarray | None = None
+) -> Treated:
     """Return the features of examples under one of :data:`TREATMENTS`, on a device.
 
+    These are the examples ``among``, int64 (n,), all by default.
     Centring only changes the intercept. A constant column is not scaled and becomes 0, as in
     scikit-learn's ``StandardScaler``.
     """
     features = RAW if treatment == RAW else L2
-    count, dim = examples.vectors.shape
+    dim = examples.vectors.shape[1]
+    count = len(examples) if among is None else len(among)
     parts = [slice(start, start + _BLOCK) for start in range(0, count, _BLOCK)]
 
     def block(part: slice) -> np.ndarray:
-        vectors = examples.vectors[part]
-        return vectors * examples.norms[part, None] if features == RAW else vectors
+        found = part if among is None else among[part]
+        vectors = examples.vectors[found]
+        return vectors * examples.norms[found, None] if features == RAW else vectors
 
     total = sum((block(part).sum(0, dtype=np.float64) for part in parts), np.zeros(dim))
     shift = (total / count).astype(np.float32)

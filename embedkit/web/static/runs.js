@@ -1,0 +1,61 @@
+// Long operations of the server: watching one, and showing its progress.
+
+import { Component, html } from "./ui.js";
+import { ApiError, address, post } from "./api.js";
+
+const FINISHED = ["done", "failed", "stopped"];
+
+// Call `onChange` with the run whenever it changes, until it is finished; returns a function that
+// stops watching.
+export function watch(id, onChange, onError) {
+  const events = new EventSource(address(`/runs/${id}/events`));
+  events.onmessage = (event) => {
+    const run = JSON.parse(event.data);
+    if (FINISHED.includes(run.state)) events.close();
+    onChange(run);
+  };
+  events.onerror = () => { // a browser connects again by itself, unless the server refused
+    if (events.readyState === EventSource.CLOSED) {
+      onError(new ApiError(0, "The connection to the server was lost. Reload the page."));
+    }
+  };
+  return () => events.close();
+}
+
+export const isFinished = (run) => FINISHED.includes(run.state);
+
+// Properties: id, onDone(run), onError(error). Shows progress, and a button that stops the run.
+export class RunProgress extends Component {
+  state = { run: null };
+
+  componentDidMount() {
+    this.leave = watch(this.props.id, (run) => {
+      this.setState({ run });
+      if (isFinished(run)) this.props.onDone(run);
+    }, this.props.onError);
+  }
+
+  componentWillUnmount() {
+    this.leave();
+  }
+
+  stop = () => post(`/runs/${this.props.id}/stop`, {}).catch(this.props.onError);
+
+  render(_, { run }) {
+    if (!run) return html`<p class="soft">Starting…</p>`;
+    const { stage, done, total, seconds_left: left } = run.progress;
+    const words = run.state === "stopping" ? "stopping" : stage;
+    return html`<div class="progress">
+      <p>${words}${total > 0 && ` · ${done.toLocaleString("en")} of ${total.toLocaleString("en")}`}
+        ${left > 1 && ` · about ${duration(left)} left`}</p>
+      <progress aria-label=${run.title} max="1" value=${total > 0 ? done / total : undefined}></progress>
+      ${!isFinished(run) && html`<button class="button" onClick=${this.stop}>Stop</button>`}
+    </div>`;
+  }
+}
+
+function duration(seconds) {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}
