@@ -146,12 +146,8 @@ def review_labels(inputs: Inputs, k: int | None) -> Review:
         LABELS,
         photos,
         _listed(suspects, k),
-<<<<<<< HEAD
         _order(suspects, rows, decided),
-        float(estimated),
-=======
         float(estimated.errors),
->>>>>>> web
         len(labelled.rows) + len(photos.several),
         int(decided[labelled.rows].sum() + decided[list(photos.several)].sum()),
         notes,

@@ -34,7 +34,7 @@ class Review extends Component {
       this.setState({ server });
       if (server.is_empty) return;
       const counts = await get("/labels");
-      this.setState({ counts, what: Object.keys(counts).length > 1 ? "labels" : "off-topic" });
+      this.setState({ counts, isUnlabelled: Object.keys(counts).length < 2, what: Object.keys(counts).length > 1 ? "labels" : "off-topic" });
       await this.fromAddress();
     } catch (error) {
       complain(error);
@@ -277,7 +277,7 @@ class Review extends Component {
   }
 
   renderStart() {
-    const { what, k, topic, runs, counts } = this.state;
+    const { what, k, topic, runs, isUnlabelled } = this.state;
     const begin = (event) => {
       event.preventDefault();
       this.begin({ what, k: k ? Number(k) : null, text: what === "off-topic" && topic.trim() ? topic.trim() : null });
@@ -289,8 +289,8 @@ class Review extends Component {
             onChange=${() => this.setState({ what: kind.what })} />
           <strong>${kind.name}</strong><span>${kind.text}</span></label>`)}</div>
       </fieldset>
-      ${what === "labels" && Object.keys(counts).length < 2 && html`<p class="hint">This needs two labels or more.
-        <kbd>embedkit labels --from-folders DIR</kbd> takes them from the folders.</p>`}
+      ${what === "labels" && isUnlabelled && html`<p class="hint">This needs two labels or more.
+        ${" "}<kbd>embedkit labels --from-folders DIR</kbd>${" "}takes them from the folders.</p>`}
       <div class="fields">
         <label>Photos to list<select class="field" value=${k} onChange=${(event) => this.setState({ k: event.target.value })}>
           <option value="">up to 50, if probably wrong</option>
