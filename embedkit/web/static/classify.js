@@ -78,7 +78,7 @@ class Classify extends Component {
     const wanted = new Set(chosen);
     if (!wanted.delete(name)) wanted.add(name);
     if (!wanted.size) return say("At least one head classifies.");
-    this.setState({ chosen: heads.map((head) => head.name).filter((one) => wanted.has(one)) }, this.work);
+    this.setState({ chosen: heads.map((head) => head.name).filter((one) => wanted.has(one)) }, this.state.evaluation ? this.evaluate : this.work);
   }
 
   // Classify each photo with each chosen head, one after the other.
@@ -187,10 +187,11 @@ class Classify extends Component {
           <button class="button" aria-pressed=${chosen.includes(head.name)} disabled=${head.problem !== null}
             title=${head.problem ?? `${head.kind} on ${head.backbones.join(", ")}; accuracy ${percent(head.accuracy)} on the validation set`}
             onClick=${() => this.toggle(head.name)}>${head.name}</button>`)}</div>
-        ${photos.length > 0 && html`<span role="status">${waiting ? `${counted(waiting, "photo")} to go…` : counted(photos.length, "photo")}</span>`}
+        ${photos.length > 0 && !evaluation && html`<span role="status">${waiting ? `${counted(waiting, "photo")} to go…` : counted(photos.length, "photo")}</span>`}
         <span class="together">
-          ${!run && html`<button class="button" onClick=${this.evaluate}>Confusions of the test set</button>`}
-          ${photos.length > 0 && html`<button class="button" onClick=${this.clear}>Clear</button>`}
+          ${!run && !evaluation && html`<button class="button" onClick=${this.evaluate}>Confusions of the test set</button>`}
+          ${evaluation && !source && html`<button class="button" onClick=${() => this.setState({ evaluation: null }, this.work)}>← Photos</button>`}
+          ${photos.length > 0 && !evaluation && html`<button class="button" onClick=${this.clear}>Clear</button>`}
           <button class="button icon" aria-label="Keys" onClick=${() => this.setState({ dialog: "help" })}>?</button></span>
       </div>
       ${run ? html`<div class="empty"><h2 class="title">Evaluating on the test set</h2>
@@ -222,12 +223,11 @@ class Classify extends Component {
   renderEvaluation() {
     const { evaluation } = this.state;
     return html`<div class="matrices">
-      <p><button class="button" onClick=${() => this.setState({ evaluation: null })}>← Photos</button></p>
       ${evaluation.heads.map((head) => html`<section aria-label=${`Confusions of ${head.name}`} key=${head.name}>
         <h2 class="title">${head.name}</h2>
-        <p class="soft">${counted(evaluation.photos, "test photo")}, accuracy ${percent(head.accuracy)}
-          (${percent(head.intervals.accuracy[0])} to ${percent(head.intervals.accuracy[1])})${head.unknown === null
-            ? "" : `, ${percent(head.unknown)} called unknown`}. A number opens its photos.</p>
+        <p class="soft">${`${counted(evaluation.photos, "test photo")}, accuracy ${percent(head.accuracy)} (${
+          head.intervals.accuracy.map(percent).join(" to ")})${
+          head.unknown === null ? "" : `, ${percent(head.unknown)} called unknown`}. A number opens its photos.`}</p>
         <${Confusions} head=${head} classes=${evaluation.classes}
           onOpen=${(truth, predicted) => this.open(head.name, truth, predicted)} />
       </section>`)}</div>`;

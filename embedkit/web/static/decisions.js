@@ -4,12 +4,14 @@ import { Component, Dialog, complain, counted, html, say } from "./ui.js";
 import { post } from "./api.js";
 
 // Stores verdicts, one after the other. `onChange(photos, change)` shows their effect, at once.
+// `tell` says what was stored.
 export class Decisions {
   #past = [];
   #last = Promise.resolve();
 
-  constructor({ onChange }) {
+  constructor({ onChange, tell = say }) {
     this.onChange = onChange;
+    this.tell = tell;
   }
 
   // `verdict` is stored, and the verdicts in `clear` are removed; the photos get the values of `change`.
@@ -29,7 +31,7 @@ export class Decisions {
         this.#restore(photos, before);
         throw error;
       }
-      say(`${counted(photos.length, "photo")} ${words}. u undoes it.`);
+      this.tell(`${counted(photos.length, "photo")} ${words}. u undoes it.`);
     });
   }
 
@@ -44,7 +46,7 @@ export class Decisions {
       await post("/verdicts", { items: last.previous, new_label: true });
       this.#past.pop();
       this.#restore(last.photos, last.before);
-      say("Undone.");
+      this.tell("Undone.");
       return last.photos;
     });
   }

@@ -1,6 +1,6 @@
 // The review page: choose what to look for, decide about each suspect, or look at a class, odd photos first.
 
-import { Component, Dialog, Help, complain, counted, html, isTyping, nameOf, say, start } from "./ui.js";
+import { Component, Dialog, Help, announce, complain, counted, html, isTyping, nameOf, say, start } from "./ui.js";
 import { ListSource } from "./grid.js";
 import { Decisions, LabelChooser, READ_ONLY, quickLabels } from "./decisions.js";
 import { RunProgress } from "./runs.js";
@@ -126,6 +126,7 @@ class Review extends Component {
       for (const item of items) Object.assign(item, change);
       this.forceUpdate();
     },
+    tell: announce, // the list shows it
   });
 
   // Decide about the current suspect, and go on; the same decision again takes it back.
@@ -331,8 +332,8 @@ class Review extends Component {
     return html`<section class="stage" aria-label="Suspects">
       <div class="summary">${views}
         <span><strong>${wrong.toLocaleString("en")}</strong> of about <strong>${estimated}</strong> probably wrong found</span>
-        <label class="meter"><progress max=${items.length || 1} value=${done} aria-label="Suspects decided"></progress>
-          ${done.toLocaleString("en")} of ${items.length.toLocaleString("en")} decided</label>
+        <span class="meter"><progress max=${items.length || 1} value=${done} aria-label="Suspects decided"></progress>
+          ${done.toLocaleString("en")} of ${items.length.toLocaleString("en")} decided</span>
         <span class="together"><button class="button" onClick=${this.undo}>Undo <kbd>u</kbd></button>
           <button class=${done === items.length ? "button primary" : "button"} onClick=${this.again}>Review again</button>
           <a class="button" href="/review">Other review</a>${keys}</span>
@@ -348,6 +349,7 @@ class Review extends Component {
 
   wordsOf(item) {
     if (item.act === RELABEL) return item.verdict.slice(RELABEL.length + 1);
+    if (item.act === "suggested") return item.suggestion;
     return this.state.result.choices.find((one) => one.act === item.act)?.text ?? "";
   }
 
