@@ -19,6 +19,8 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
 NOT_RUN = {
     "pip install": "tests of the installation make an environment of their own",
     "git clone": "there is no repository to clone",
+    "embedkit serve": "it would not end",
+    "curl": "no server runs",
     "pytest": "it would run this test",
     ".ci/run": "it would run this test",
     "embedkit add photos --backbone clip": "the weights are on a model hub",

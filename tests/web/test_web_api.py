@@ -233,7 +233,8 @@ def test_names_of_any_bytes_reach_the_page_as_text(
 def test_an_empty_workspace_is_a_page_and_not_an_error(workspace: Workspace, serve: Serve) -> None:
     client = serve()
     assert client.get("/api/v1/server").json()["is_empty"] is True
-    answer = client.post("/api/v1/lists", json={})
+    assert client.post("/api/v1/lists", json={}).json()["count"] == 0
+    answer = client.post("/api/v1/search", json={"text": "cat"})
     assert answer.status_code == 409 and "embedkit add" in answer.json()["detail"]
     assert not workspace.folder.exists()
 

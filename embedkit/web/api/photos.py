@@ -3,11 +3,18 @@
 import base64
 from typing import Annotated, Literal
 
+import numpy as np
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from embedkit._internal.paths import shown
-from embedkit.browse.ordering import details, given_photos, order_photos, part_of
+from embedkit.browse.ordering import (
+    Ordering,
+    details,
+    given_photos,
+    order_photos,
+    part_of,
+)
 from embedkit.browse.thumbnails import Side, enlarged
 from embedkit.errors import NotInWorkspace
 from embedkit.web.state import Server, server_of
@@ -86,7 +93,9 @@ class PhotoRange(BaseModel):
 def make_list(server: State, request: ListRequest) -> PhotoList:
     """Return the key and the size of a list. The list does not change when photos are added."""
     label, folder = request.label, request.folder
-    if request.sha256 is not None:
+    if not server.catalog.exists:
+        ordering = Ordering.of(np.empty(0, np.int64))
+    elif request.sha256 is not None:
         ordering = given_photos(server.catalog, request.sha256)
     elif request.ranking is not None:
         ordering = part_of(server.catalog, server.rankings.get(request.ranking), label, folder)

@@ -19,8 +19,6 @@ class ServerInfo(BaseModel):
     read_only: bool
     is_empty: bool
     backbones: list[str]
-    images: int
-    files: int
 
 
 @router.get("/workspace", summary="The content of the workspace")
@@ -36,21 +34,14 @@ def read_labels(server: State) -> dict[str, int]:
         return reader.labels.counts()
 
 
-@router.get("/server", summary="The server, and the size of its workspace")
+@router.get("/server", summary="The server and the backbones of its workspace")
 def read_server(server: State) -> ServerInfo:
-    """Return what every page needs, without opening any photo."""
+    """Return what every page needs."""
     is_empty = not server.catalog.exists
-    counts = {"files": 0, "images": 0}
-    backbones: list[str] = []
-    if not is_empty:
-        with server.catalog.read() as reader:
-            counts = reader.files.counts()
-        backbones = [one.name for one in server.catalog.backbone_snapshot().backbones]
+    known = () if is_empty else server.catalog.backbone_snapshot().backbones
     return ServerInfo(
         version=__version__,
         read_only=server.read_only,
         is_empty=is_empty,
-        backbones=backbones,
-        images=counts["images"],
-        files=counts["files"],
+        backbones=[one.name for one in known],
     )

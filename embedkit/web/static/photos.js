@@ -28,11 +28,9 @@ class Photos extends Component {
   async componentDidMount() {
     document.addEventListener("keydown", this.pressed);
     try {
-      const server = await get("/server");
-      this.setState({ server });
-      if (server.is_empty || !server.files) return;
-      await this.list({});
-      this.setState({ labels: await get("/labels") });
+      const [server] = await Promise.all([get("/server"), this.list({})]);
+      this.setState({ server, all: this.state.source.count });
+      if (!server.is_empty) this.setState({ labels: await get("/labels") });
     } catch (error) {
       complain(error);
     }
@@ -74,10 +72,10 @@ class Photos extends Component {
     event.preventDefault();
   };
 
-  render(_, { server, labels: counts, source, order, label, folder, photo, index, selected, dialog }) {
-    if (server && !server.files) return html`<div class="empty">
-      <h2 class="title">No photos yet</h2><p>Add a folder of photos, then reload this page.</p>
-      <p><kbd>embedkit add photos</kbd></p></div>`;
+  render(_, { all, labels: counts, source, order, label, folder, photo, index, selected, dialog }) {
+    if (all === 0) return html`<div class="empty">
+      <h2 class="title">No photos yet</h2><p>Add a folder of photos on the overview, or in a terminal:</p>
+      <p><code>embedkit add photos</code></p><a class="button" href="/overview">Overview</a></div>`;
     if (!source) return html`<p class="notice">Loading…</p>`;
     const labels = Object.entries(counts);
     const quick = quickLabels(counts);
@@ -85,7 +83,7 @@ class Photos extends Component {
     return html`
       ${labels.length > 0 && html`<nav class="rail" aria-label="Labels"><h2>Labels</h2>
         <button aria-pressed=${label === null} onClick=${() => this.show({ label: null })}>
-          <span class="name">All photos</span><span class="count">${server.images.toLocaleString("en")}</span></button>
+          <span class="name">All photos</span><span class="count">${all.toLocaleString("en")}</span></button>
         ${labels.map(([name, count]) => html`
           <button aria-pressed=${label === name} onClick=${() => this.show({ label: name })}>
             ${quick.includes(name) ? html`<kbd aria-hidden="true">${quick.indexOf(name) + 1}</kbd>` : html`<span class="no-key"></span>`}

@@ -257,7 +257,7 @@ class Review extends Component {
   render(_, state) {
     const { server, run, result, dialog, items, current, beside, counts } = state;
     if (!server) return html`<p class="notice">Loading…</p>`;
-    if (!server.files) return html`<div class="empty"><h2 class="title">No photos yet</h2>
+    if (server.is_empty) return html`<div class="empty"><h2 class="title">No photos yet</h2>
       <p>Add a folder of photos, then reload this page.</p><p><kbd>embedkit add photos</kbd></p></div>`;
     const close = () => this.setState({ dialog: null, beside: null });
     const item = items[current];
