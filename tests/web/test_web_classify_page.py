@@ -59,6 +59,7 @@ def test_photos_are_classified_beside_their_nearest_training_photos(
     page.wait_for_selector(".pair figure >> nth=1")
     assert "labelled blue, distance 0." in page.inner_text(".pair figcaption >> nth=1")
     page.keyboard.press("Escape")
+    page.wait_for_selector(".pair", state="detached")
     page.keyboard.press("Delete")
     page.wait_for_selector("text=Which class is it?")
 

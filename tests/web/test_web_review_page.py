@@ -88,7 +88,8 @@ def test_a_decision_is_undone_and_replaced(reviewed: Workspace, opened: Open) ->
     assert verdicts(reviewed) == {first: "off-topic"} and current(page) != first
     page.keyboard.press("u")
     told(page, "Undone")
-    assert verdicts(reviewed) == {} and current(page) == first
+    page.wait_for_selector(f".suspect >> text={first}")
+    assert verdicts(reviewed) == {}
     page.keyboard.press("o")
     told(page, "Off-topic")
     page.keyboard.press("ArrowUp")

@@ -22,7 +22,7 @@ const ofLabel = (verdict) => /^(right|relabel=|both|unsure)/.test(verdict);
 
 class Review extends Component {
   state = {
-    server: null, counts: {}, runs: [], what: "labels", k: "", topic: "", run: null, result: null,
+    server: null, counts: {}, runs: [], what: null, k: "", topic: "", run: null, result: null,
     items: [], current: 0, sheet: null, source: null, dialog: null, beside: null,
   };
 
@@ -34,7 +34,7 @@ class Review extends Component {
       this.setState({ server });
       if (server.is_empty) return;
       const counts = await get("/labels");
-      this.setState({ counts, isUnlabelled: Object.keys(counts).length < 2, what: Object.keys(counts).length > 1 ? "labels" : "off-topic" });
+      this.setState({ counts, isUnlabelled: Object.keys(counts).length < 2 });
       await this.fromAddress();
     } catch (error) {
       complain(error);
@@ -45,8 +45,10 @@ class Review extends Component {
     const wanted = new URLSearchParams(location.search);
     const run = Number(wanted.get("run")) || null;
     if (!run) {
+      this.setState({ run: null, result: null });
       const runs = (await get("/runs")).filter((one) => one.kind === "review" && one.state === "done");
-      this.setState({ run: null, result: null, runs });
+      this.setState({ runs }); // a person may have started a review meanwhile
+      return;
     } else if (run !== this.state.run) {
       await get(`/runs/${run}`);
       this.setState({ run, result: null });
@@ -278,7 +280,8 @@ class Review extends Component {
   }
 
   renderStart() {
-    const { what, k, topic, runs, isUnlabelled } = this.state;
+    const { k, topic, runs, isUnlabelled } = this.state;
+    const what = this.state.what ?? (isUnlabelled ? "off-topic" : "labels");
     const begin = (event) => {
       event.preventDefault();
       this.begin({ what, k: k ? Number(k) : null, text: what === "off-topic" && topic.trim() ? topic.trim() : null });
