@@ -358,13 +358,15 @@ class Review extends Component {
 
   renderList() {
     const { items, current } = this.state;
-    return html`<ol class="suspects" aria-label="Suspects">${items.map((item, place) => html`<li key=${item.sha256}>
-      <button aria-current=${place === current ? "true" : null} data-act=${item.act} onClick=${() => this.goTo(place)}>
+    return html`<ol class="suspects" aria-label="Suspects">${items.map((item, place) => {
+      const name = item.isAsked ? "Helps most" : item.label ?? nameOf(item.path);
+      const isNamed = item.suggestion !== null && item.suggestion !== "off-topic";
+      const to = item.act ? `✓ ${this.wordsOf(item)}` : isNamed ? `→ ${item.suggestion}` : "";
+      return html`<li key=${item.sha256}><button aria-current=${place === current ? "true" : null}
+        aria-label=${`${place + 1}: ${name} ${to}`} data-act=${item.act} onClick=${() => this.goTo(place)}>
         <img src=${picture(item.sha256, 128)} alt="" width="52" height="52" loading="lazy" />
-        <span class="words"><span class="name">${item.isAsked ? "Helps most" : item.label ?? nameOf(item.path)}</span>
-          <span class="to">${item.act ? `✓ ${this.wordsOf(item)}` : item.suggestion && item.suggestion !== "off-topic"
-            ? `→ ${item.suggestion}` : ""}</span></span>
-      </button></li>`)}</ol>`;
+        <span class="words"><span class="name">${name}</span><span class="to">${to}</span></span></button></li>`;
+    })}</ol>`;
   }
 
   renderPhoto(item) {
