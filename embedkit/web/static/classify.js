@@ -250,11 +250,11 @@ const Classified = ({ photo, heads, onLarge }) => {
   return html`<li class="classification" aria-label=${photo.name}>
     <figure><button class="enlarge" aria-label=${`Enlarge ${photo.name}`} onClick=${() => onLarge([own])}><img src=${photo.url} alt=${photo.name} /></button>
       <figcaption>${photo.name}</figcaption></figure>
-    <div class="answers">${heads.map((head) => html`<section key=${head} aria-label=${head}>
-      ${heads.length > 1 && html`<h3>${head}</h3>`}
+    <div class="answers">${heads.map((head) => html`<div class="answer" key=${head} role="group" aria-label=${head}>
+      <h2 class=${heads.length > 1 ? "" : "visually-hidden"}>${head}</h2>
       <${Answer} result=${photo.results[head]} onCompare=${(one) => onLarge([own, {
         url: picture(one.sha256), name: one.label, text: `${one.path ? `${nameOf(one.path)}, ` : ""}labelled ${one.label}, distance ${one.distance.toFixed(3)}`,
-      }])} /></section>`)}</div>
+      }])} /></div>`)}</div>
   </li>`;
 };
 
@@ -271,7 +271,7 @@ function Answer({ result, onCompare }) {
       ${result.top.map((one) => html`<li><span class="name">${one.label}</span>
         <meter min="0" max="1" value=${one.probability} aria-label=${one.label}></meter>
         <span class="value">${percent(one.probability)}</span></li>`)}</ul>
-    <div class="near"><h4>Nearest training photos</h4><ul>${result.neighbours.slice(0, NEAREST).map((one) => html`<li key=${one.sha256}>
+    <div class="near"><h3>Nearest training photos</h3><ul>${result.neighbours.slice(0, NEAREST).map((one) => html`<li key=${one.sha256}>
       ${one.path === null ? html`<span class="gone">gone</span>` : html`<button class=${one.label === best.label ? "suggested" : "near"}
         aria-label=${`Compare with a training photo, ${one.label}, distance ${one.distance.toFixed(3)}`} onClick=${() => onCompare(one)}>
         <img src=${picture(one.sha256, 256)} alt="" loading="lazy" /></button>`}
