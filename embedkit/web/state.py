@@ -15,6 +15,7 @@ from embedkit.browse.thumbnails import FILE_NAME, MAX_BYTES, ThumbnailCache, Thu
 from embedkit.catalog import Catalog
 from embedkit.errors import NotInWorkspace
 from embedkit.web.errors import ReadOnly
+from embedkit.web.heads import HeadService
 from embedkit.web.runs import Run, Runs
 from embedkit.web.security import Access
 from embedkit.workspace import Workspace
@@ -62,6 +63,10 @@ class Server:
     networks: threading.Lock = field(default_factory=threading.Lock)
     """Held while ``workspace`` uses its networks and indexes, which are not thread-safe."""
     runs: Runs = field(default_factory=Runs)
+    heads: HeadService = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "heads", HeadService(self.workspace, self.networks))
 
     @classmethod
     def open(
