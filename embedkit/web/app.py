@@ -13,7 +13,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 
 from embedkit.version import __version__
-from embedkit.web.api import duplicates, photos, runs, search, session, verdicts, workspace
+from embedkit.web.api import (
+    classify,
+    duplicates,
+    photos,
+    review,
+    runs,
+    search,
+    session,
+    verdicts,
+    workspace,
+)
 from embedkit.web.errors import add_error_handlers
 from embedkit.web.metrics import Metrics
 from embedkit.web.security import App, Gate, Receive, Scope, Send
@@ -23,6 +33,8 @@ PAGES = {
     "/": ("photos", "Photos"),
     "/search": ("search", "Search"),
     "/duplicates": ("duplicates", "Duplicates"),
+    "/review": ("review", "Review"),
+    "/classify": ("classify", "Classify"),
     "/overview": ("overview", "Overview"),
 }
 """Name of the script and title of each page, by path."""
@@ -57,7 +69,17 @@ def create_app(server: Server, *, api_only: bool = False) -> FastAPI:
     )
     app.state.server = server
     api = APIRouter(prefix=_API)
-    for module in (session, workspace, photos, search, duplicates, verdicts, runs):
+    for module in (
+        session,
+        workspace,
+        photos,
+        search,
+        duplicates,
+        verdicts,
+        runs,
+        review,
+        classify,
+    ):
         api.include_router(module.router)
     app.include_router(api)
     add_error_handlers(app)

@@ -95,6 +95,8 @@ class Server:
     access: Access
     read_only: bool = False
     orderings: Orderings = field(default_factory=Orderings)
+    rankings: Orderings = field(default_factory=Orderings)
+    """All photos of the latest reviews, the surest suspects first."""
     networks: threading.Lock = field(default_factory=threading.Lock)
     """Held while ``workspace`` uses its networks and indexes, which are not thread-safe."""
     runs: Runs = field(default_factory=Runs)
