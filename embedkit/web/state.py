@@ -16,6 +16,7 @@ from embedkit.catalog import Catalog
 from embedkit.cleaning.decisions import PlanDecisions
 from embedkit.errors import NotInWorkspace
 from embedkit.web.errors import ReadOnly
+from embedkit.web.heads import HeadService
 from embedkit.web.runs import Run, Runs
 from embedkit.web.security import Access
 from embedkit.workspace import Workspace
@@ -94,10 +95,16 @@ class Server:
     access: Access
     read_only: bool = False
     orderings: Orderings = field(default_factory=Orderings)
+    rankings: Orderings = field(default_factory=Orderings)
+    """All photos of the latest reviews, the surest suspects first."""
     networks: threading.Lock = field(default_factory=threading.Lock)
     """Held while ``workspace`` uses its networks and indexes, which are not thread-safe."""
     runs: Runs = field(default_factory=Runs)
     plans: Plans = field(default_factory=Plans)
+    heads: HeadService = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "heads", HeadService(self.workspace, self.networks))
 
     @classmethod
     def open(

@@ -1,12 +1,12 @@
 """Decisions of a person about photos."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from embedkit.ingest.verdicts import Decision, decide
-from embedkit.web.state import Server, writable
+from embedkit.web.state import Server, server_of, writable
 
 router = APIRouter()
 
@@ -37,6 +37,12 @@ class VerdictResponse(BaseModel):
     """The request that undoes the verdicts."""
 
     previous: list[VerdictItem]
+
+
+@router.get("/verdicts", summary="The stored verdicts")
+def read_verdicts(server: Annotated[Server, Depends(server_of)]) -> dict[str, Any]:
+    """Return all verdicts, in the order of the decisions."""
+    return server.workspace.verdicts.list().to_dict()
 
 
 @router.post("/verdicts", summary="Store verdicts")
