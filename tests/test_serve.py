@@ -55,3 +55,27 @@ def test_without_the_extra_the_command_says_what_to_install(
     monkeypatch.setitem(sys.modules, "fastapi", None)
     done = CliRunner().invoke(embedkit, ["serve", "-w", str(tmp_path / "w")])
     assert done.exit_code == 1 and "pip install 'embedkit[web]'" in done.stderr
+
+
+def test_the_secret_is_no_argument_of_the_browser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from embedkit.web import serve as web_serve
+    from embedkit.web.serve import Address
+
+    url = "http://127.0.0.1:1/#t0k3n"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        web_serve, "serve", lambda _, on_ready, **__: on_ready(Address(url, "t0k3n", 1))
+    )
+    opened: list[tuple[str, str, int]] = []
+
+    def open_page(address: str) -> None:
+        page = Path(address.removeprefix("file://"))
+        opened.append((address, page.read_text(), page.stat().st_mode & 0o777))
+
+    monkeypatch.setattr("webbrowser.open", open_page)
+    done = CliRunner().invoke(embedkit, ["serve", "--open", "-w", str(tmp_path / "w")])
+    ((address, content, mode),) = opened
+    assert done.exit_code == 0 and "t0k3n" not in address and url in content and mode == 0o600
+    assert list((tmp_path / "cache/embedkit").iterdir()) == []

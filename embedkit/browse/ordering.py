@@ -93,6 +93,28 @@ def order_photos(
     return Ordering.of(ids, sections)
 
 
+def part_of(
+    catalog: Catalog, ordering: Ordering, label: str | None = None, folder: str | None = None
+) -> Ordering:
+    """Return the photos of an ordering with a label and below a folder, in the same order."""
+    members = order_photos(catalog, ADDED, label, folder).ids
+    return Ordering.of(ordering.ids[np.isin(ordering.ids, members)])
+
+
+def given_photos(catalog: Catalog, digests: Sequence[str]) -> Ordering:
+    """Return the photos with these SHA-256, hex, in this order; unknown ones are left out."""
+    wanted = [bytes.fromhex(one) for one in dict.fromkeys(digests)]
+    with catalog.read() as reader:
+        ids = reader.images.ids(wanted)
+    return Ordering.of(np.array([ids[one] for one in wanted if one in ids], np.int64))
+
+
+def digests_of(catalog: Catalog, paths: Sequence[str]) -> dict[str, str]:
+    """Return the SHA-256, hex, of the photos at paths of the workspace, by path."""
+    with catalog.read() as reader:
+        return {path: facts.sha256 for path, facts in reader.files.facts(paths).items()}
+
+
 def details(catalog: Catalog, ids: Sequence[int]) -> list[PhotoDetails | None]:
     """Return what a page shows of photos; None for one without a file."""
     with catalog.read() as reader:

@@ -1,9 +1,14 @@
 """The command that serves the local app."""
 
+import html
+import tempfile
 import webbrowser
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
+from platformdirs import user_cache_path
 
 from embedkit._internal.paths import shown
 from embedkit.cli import show
@@ -62,12 +67,29 @@ def serve(
             f"the app needs {error.name}; run pip install 'embedkit[web]'"
         ) from error
 
+    opened = ExitStack()
+
     def report(address: Address) -> None:
         if as_json:
             show.print_json_line({"url": address.url, "token": address.token, "port": address.port})
         else:
             show.print_line(f"embedkit serves {shown(str(workspace))} at {address.url}")
         if open_browser:
-            webbrowser.open(address.url)
+            webbrowser.open(opened.enter_context(_private_page(address.url)))
 
-    run(workspace, report, host=host, port=port, read_only=read_only, api_only=api_only)
+    with opened:
+        run(workspace, report, host=host, port=port, read_only=read_only, api_only=api_only)
+
+
+@contextmanager
+def _private_page(url: str) -> Iterator[str]:
+    """Yield the address of a file of this user that leads to ``url``, which contains the secret.
+
+    The arguments of the browser's process are visible to other users of the machine.
+    """
+    folder = user_cache_path("embedkit")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".html", dir=folder) as page:
+        page.write(f'<meta http-equiv="refresh" content="0;url={html.escape(url)}">')
+        page.flush()
+        yield Path(page.name).as_uri()

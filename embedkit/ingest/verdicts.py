@@ -36,6 +36,7 @@ SUGGESTED = "suggested"
 for a verdict of :data:`_REMOVALS`."""
 _REMOVALS = {review.OFF_TOPIC: OFF_TOPIC, review.QUALITY: POOR}
 """The verdict that ``suggested`` stands for in a table of a review, by its name."""
+_SAME_BYTES = "these two files have the same bytes; a verdict needs different photos"
 _NEAREST = 3
 """Known labels that the message about an unknown one names."""
 _ON_ONE = ", ".join((*LABEL_VERDICTS, *REMOVAL_VERDICTS)).replace(RELABEL, f"{RELABEL}=LABEL")
@@ -72,7 +73,7 @@ def set_verdict(
     (first, name), *others = images
     second = others[0][0] if others else None
     if first == second:
-        raise BadInput("these two files have the same bytes; a verdict needs different photos")
+        raise BadInput(_SAME_BYTES)
     with catalog.write() as writer:
         if label is not None and not new_label:
             _check_label(label, writer.reader.labels.names())
@@ -83,50 +84,68 @@ def set_verdict(
 
 @dataclass(frozen=True)
 class Decision:
-    """A verdict on one image to store, or to remove."""
+    """A verdict on one image or two to store, or to remove."""
 
     sha256: bytes
     verdict: str
     """A verdict such as ``keep`` or ``relabel=LABEL``; to remove one, any on the same subject."""
     is_cleared: bool = False
     """Whether the stored verdict on this subject is removed."""
+    other: bytes | None = None
+    """SHA-256 of the second image of a verdict on two."""
+
+    @property
+    def images(self) -> tuple[bytes, bytes | None]:
+        """The images in the order in which their verdict is stored."""
+        if self.other is None:
+            return self.sha256, None
+        return min(self.sha256, self.other), max(self.sha256, self.other)
 
 
 def decide(
     catalog: Catalog, decisions: Sequence[Decision], *, new_label: bool = False
 ) -> list[Decision]:
-    """Store or remove verdicts on single images, all or none; return decisions that undo this.
+    """Store or remove verdicts, all or none; return the decisions that undo this.
 
-    There is at most one decision on each subject of an image. Raises :class:`BadInput` as
+    There is at most one decision on each subject of an image or a pair. Raises :class:`BadInput` as
     :func:`set_verdict` does, and :class:`NotInWorkspace` for an unknown image.
     """
-    parsed = [parse_verdict(one.verdict, 1) for one in decisions]
-    digests = list({one.sha256 for one in decisions})
+    parsed = [parse_verdict(one.verdict, 1 if one.other is None else 2) for one in decisions]
+    digests = list({digest for one in decisions for digest in one.images if digest is not None})
     with catalog.write() as writer:
         known, names = writer.reader.images.ids(digests), set(writer.reader.labels.names())
-        labels = _other_labels(writer.reader, digests)
+        confirmed = [
+            one.sha256
+            for one, (verdict, _) in zip(decisions, parsed, strict=True)
+            if verdict == RIGHT
+        ]
+        labels = _other_labels(writer.reader, confirmed) if confirmed else {}
         before = {
-            (digest, same_subject(verdict)): verdict_text(
+            (first, second, same_subject(verdict)): verdict_text(
                 verdict, label if verdict == RELABEL else None
             )
-            for digest, other, verdict, label in writer.reader.verdicts.of_images(digests)
-            if other is None
+            for first, second, verdict, label in writer.reader.verdicts.of_images(digests)
         }
         stored, undo = [], []
         for one, (verdict, label) in zip(decisions, parsed, strict=True):
             name = one.sha256.hex()[:12]
-            if one.sha256 not in known:
-                raise NotInWorkspace(f"no photo of the workspace has the SHA-256 {name}...")
+            for digest in one.images:
+                if digest is not None and digest not in known:
+                    raise NotInWorkspace(
+                        f"no photo of the workspace has the SHA-256 {digest.hex()[:12]}..."
+                    )
+            if one.sha256 == one.other:
+                raise BadInput(_SAME_BYTES)
             if label is not None and not new_label and not one.is_cleared:
                 _check_label(label, names)
             if verdict == RIGHT and not one.is_cleared:
                 label = _confirmed_label(name, labels[one.sha256])
-            earlier = before.get((one.sha256, same_subject(verdict)))
-            undo.append(Decision(one.sha256, earlier or one.verdict, earlier is None))
+            earlier = before.get((*one.images, same_subject(verdict)))
+            undo.append(Decision(one.sha256, earlier or one.verdict, earlier is None, one.other))
             if one.is_cleared and earlier is not None:
-                writer.verdicts.clear(one.sha256, None, verdict_parts(earlier)[0])
+                writer.verdicts.clear(*one.images, verdict_parts(earlier)[0])
             elif not one.is_cleared:
-                stored.append((one.sha256, None, verdict, label))
+                stored.append((*one.images, verdict, label))
         writer.verdicts.set(stored)
     return undo
 

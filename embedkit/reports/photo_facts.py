@@ -13,6 +13,9 @@ from embedkit.images.decode import Decoder
 from embedkit.images.exif import EXIF_IFD, GPS_IFD, MAKE, MODEL, SOFTWARE, TAKEN
 from embedkit.images.faults import quiet
 
+NONE, UNREADABLE = "none", "unreadable"
+"""The texts of a fact that a file does not have, and of one that cannot be read."""
+
 
 class Fact(NamedTuple):
     """A fact about a file."""
@@ -41,16 +44,16 @@ def modified(status: os.stat_result) -> Fact:
     try:
         when = f"{datetime.fromtimestamp(status.st_mtime):%Y-%m-%d %H:%M}"
     except (OverflowError, ValueError, OSError):  # a year that Python's dates do not have
-        when = "unreadable"
+        when = UNREADABLE
     return Fact("modified", when, "When the file was last changed")
 
 
 def _parsed(read: Callable[[Image.Exif], str], exif: Image.Exif) -> str:
     try:
         with quiet():
-            return read(exif) or "none"
+            return read(exif) or NONE
     except Exception:  # malformed bytes make the parsers raise any exception
-        return "unreadable"
+        return UNREADABLE
 
 
 def _taken(exif: Image.Exif) -> str:

@@ -124,7 +124,7 @@ def write_review_page(
                 "workspace": shlex.quote(shown(review.workspace)) if review.workspace else "",
                 "columns": list(table.columns),
                 "rows": rows,
-                "verdicts": [_verdicts(review.what, item) for item in items],
+                "verdicts": [verdicts_of(review.what, item) for item in items],
                 "words": {choice.act: choice.text for choice in CHOICES[review.what]},
                 "keys": {choice.text[0].lower(): choice.act for choice in CHOICES[review.what]},
                 "wrong": [choice.act for choice in CHOICES[review.what] if choice.is_wrong],
@@ -142,8 +142,8 @@ def _sources(review: Review) -> dict[str, Source]:
     }
 
 
-def _verdicts(what: str, item: ReviewItem) -> dict[str, str]:
-    """Return the verdict in the CSV for each choice that an item has."""
+def verdicts_of(what: str, item: ReviewItem) -> dict[str, str]:
+    """Return the verdict for each choice that an item of a review has, by :attr:`Choice.act`."""
     verdicts = {choice.act: choice.act for choice in CHOICES[what]}
     if what != LABELS:
         return verdicts
@@ -182,7 +182,7 @@ class _Page(NamedTuple):
 
     def item(self, item: ReviewItem) -> dict[str, object]:
         what = self.review.what
-        verdicts = _verdicts(what, item)
+        verdicts = verdicts_of(what, item)
         label = None if item.label is None else shown(item.label)
         suggestion = None if item.suggestion is None else shown(item.suggestion)
         suggested = "" if suggestion is None else f"{self.suggested} {suggestion}"

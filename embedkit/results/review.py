@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from embedkit.results.result import FLOAT, INT, NOT_IN_JSON, PATH, TEXT, Result, Table, table_of
 
 LABELS, OFF_TOPIC, QUALITY = REVIEWS = ("labels", "off-topic", "quality")
@@ -108,6 +110,9 @@ class Review(Result):
         most. Otherwise None.
     workspace : str or None
         Absolute path of the workspace's folder; None if it is unknown. It is not in the JSON.
+    order : ndarray or None
+        Ids of all reviewed photos, the surest first, those with a verdict last: int64 (N,). It is
+        not in the JSON.
     """
 
     what: str
@@ -119,6 +124,7 @@ class Review(Result):
     notes: tuple[str, ...]
     ask: str | None = None
     workspace: str | None = field(default=None, metadata=NOT_IN_JSON)
+    order: np.ndarray | None = field(default=None, compare=False, metadata=NOT_IN_JSON)
 
     def _tables(self) -> dict[str, Table]:
         rows = (

@@ -140,11 +140,13 @@ def review_labels(inputs: Inputs, k: int | None) -> Review:
         *_left_out(int((with_label & ~embedded).sum()), "labelled photo"),
     ]
     decided = photos.rows_with(LABEL_VERDICTS)
+    rows = labelled.rows[np.concatenate([ranking.order, np.flatnonzero(~ranking.scored)])]
     return _review(
         inputs,
         LABELS,
         photos,
         _listed(suspects, k),
+        _order(suspects, rows, decided),
         float(estimated.errors),
         len(labelled.rows) + len(photos.several),
         int(decided[labelled.rows].sum() + decided[list(photos.several)].sum()),
@@ -186,7 +188,7 @@ def review_off_topic(inputs: Inputs, k: int | None, texts: np.ndarray | None) ->
         ask = photos.first_path(inputs.catalog, int(rows[place]))
     order = np.lexsort((rows, -scores))
     listed = ~(decided | photos.rows_with([UNSURE])[rows])
-    order = order[listed[order]][: k or DEFAULT_LENGTH]
+    places = order[listed[order]][: k or DEFAULT_LENGTH]
     look = "it is among the most unusual photos"
     if is_off.any():
         look = "it looks like photos that you marked off-topic"
@@ -194,7 +196,7 @@ def review_off_topic(inputs: Inputs, k: int | None, texts: np.ndarray | None) ->
         look = "it looks unlike the photos that belong here"
     elif found.estimated:
         look = "it looks like other unusual photos"
-    near = nearest_among(vectors[0], order, np.flatnonzero(~is_off), groups)
+    near = nearest_among(vectors[0], places, np.flatnonzero(~is_off), groups)
     suspects = [
         Suspect(
             int(rows[place]),
@@ -204,13 +206,14 @@ def review_off_topic(inputs: Inputs, k: int | None, texts: np.ndarray | None) ->
             _off_topic_reason(of_photo, look),
             tuple((int(rows[one]), far) for one, far in of_photo),
         )
-        for place, of_photo in zip(order.tolist(), near, strict=True)
+        for place, of_photo in zip(places.tolist(), near, strict=True)
     ]
     review = _review(
         inputs,
         OFF_TOPIC,
         photos,
         _listed(suspects, k),
+        _order(suspects, rows[order], photos.rows_with((OFF_TOPIC, *_ON_TOPIC, UNSURE))),
         float(estimated),
         len(rows),
         int(decided.sum()),
@@ -247,6 +250,7 @@ def review_quality(inputs: Inputs, k: int | None) -> Review:
         for item in found.photos
         if not decided[row := rows[item.row]]
     ]
+    ranked = np.array([rows[item.row] for item in found.photos], np.int64)
     unread = len(photos) - len(rows)
     notes = [f"{counted(unread, 'photo')} could not be read, and left out"] if unread else []
     return _review(
@@ -254,6 +258,7 @@ def review_quality(inputs: Inputs, k: int | None) -> Review:
         QUALITY,
         photos,
         _listed(suspects, k),
+        _order(suspects, ranked, decided),
         estimated_number([item.score for item in suspects]),
         len(rows),
         int(decided.sum()),
@@ -268,11 +273,23 @@ def _listed(suspects: Sequence[Suspect], k: int | None) -> Sequence[Suspect]:
     return [item for item in suspects[:DEFAULT_LENGTH] if item.score > 0]
 
 
+def _order(suspects: Sequence[Suspect], ranked: np.ndarray, decided: np.ndarray) -> np.ndarray:
+    """Return the rows of the reviewed photos: the suspects, the others, those with a verdict.
+
+    ``ranked`` are the rows of the scored photos, int64 (n,), and ``decided`` says which of all
+    photos have a verdict, bool (N,).
+    """
+    first = [item.row for item in suspects]
+    parts = [first, ranked[~decided[ranked]].tolist(), ranked[decided[ranked]].tolist()]
+    return np.array(list(dict.fromkeys(row for part in parts for row in part)), np.int64)
+
+
 def _review(
     inputs: Inputs,
     what: str,
     photos: Photos,
     suspects: Sequence[Suspect],
+    order: np.ndarray,
     estimated: float,
     reviewed: int,
     decided: int,
@@ -310,6 +327,7 @@ def _review(
         ),
         notes=tuple(notes),
         workspace=str(inputs.workspace),
+        order=photos.ids[order],
     )
 
 

@@ -13,15 +13,30 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 
 from embedkit.version import __version__
-from embedkit.web.api import photo_map, photos, runs, search, session, verdicts, workspace
+from embedkit.web.api import (
+    classify,
+    duplicates,
+    photo_map,
+    photos,
+    review,
+    runs,
+    search,
+    session,
+    verdicts,
+    workspace,
+)
 from embedkit.web.errors import add_error_handlers
-from embedkit.web.security import Gate
+from embedkit.web.metrics import Metrics
+from embedkit.web.security import App, Gate, Receive, Scope, Send
 from embedkit.web.state import Server
 
 PAGES = {
     "/": ("photos", "Photos"),
     "/search": ("search", "Search"),
     "/map": ("map", "Map"),
+    "/duplicates": ("duplicates", "Duplicates"),
+    "/review": ("review", "Review"),
+    "/classify": ("classify", "Classify"),
     "/overview": ("overview", "Overview"),
 }
 """Name of the script and title of each page, by path."""
@@ -56,21 +71,53 @@ def create_app(server: Server, *, api_only: bool = False) -> FastAPI:
     )
     app.state.server = server
     api = APIRouter(prefix=_API)
-    for module in (session, workspace, photos, search, photo_map, verdicts, runs):
+    for module in (
+        session,
+        workspace,
+        photos,
+        search,
+        photo_map,
+        duplicates,
+        verdicts,
+        runs,
+        review,
+        classify,
+    ):
         api.include_router(module.router)
     app.include_router(api)
     add_error_handlers(app)
-    _add_health(app)
+    metrics = Metrics()
+    _add_health(app, server, metrics)
     if not api_only:
         _add_pages(app)
+    app.add_middleware(_Measured, metrics=metrics)
     app.add_middleware(Gate, access=server.access)
     return app
 
 
-def _add_health(app: FastAPI) -> None:
-    @app.get("/healthz", summary="Whether the server runs", include_in_schema=False)
+class _Measured:
+    """ASGI middleware that measures requests."""
+
+    def __init__(self, app: App, metrics: Metrics) -> None:
+        self._app = metrics.measured(app)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def _add_health(app: FastAPI, server: Server, metrics: Metrics) -> None:
+    @app.get("/healthz", include_in_schema=False)
     def read_health() -> Response:
         return Response("ok", media_type="text/plain")
+
+    @app.get("/readyz", include_in_schema=False)
+    def read_readiness() -> Response:
+        server.catalog.require()
+        return Response("ready", media_type="text/plain")
+
+    @app.get("/metrics", include_in_schema=False)
+    def read_metrics() -> Response:
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
 
 def _add_pages(app: FastAPI) -> None:

@@ -13,14 +13,19 @@ from embedkit._internal.artifacts import sweep
 from embedkit.browse.ordering import Ordering
 from embedkit.browse.thumbnails import FILE_NAME, MAX_BYTES, ThumbnailCache, Thumbnails
 from embedkit.catalog import Catalog
+from embedkit.cleaning.decisions import PlanDecisions
 from embedkit.errors import NotInWorkspace
 from embedkit.web.errors import ReadOnly
+from embedkit.web.heads import HeadService
 from embedkit.web.runs import Run, Runs
 from embedkit.web.security import Access
 from embedkit.workspace import Workspace
 
 _ORDERINGS = 16
 """Number of orderings in memory; the page makes one again that is gone."""
+
+_PLANS = 2
+"""Number of plans in memory."""
 
 
 class Orderings:
@@ -47,6 +52,39 @@ class Orderings:
             return self._found[key]
 
 
+class Plans:
+    """The latest plans that a person decides about, by key."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: OrderedDict[str, PlanDecisions] = OrderedDict()
+
+    def put(self, plan: PlanDecisions) -> None:
+        """Keep a plan as the latest one."""
+        with self._lock:
+            self._found[plan.key] = plan
+            self._found.move_to_end(plan.key)
+            while len(self._found) > _PLANS:
+                self._found.popitem(last=False)
+
+    def get(self, key: str) -> PlanDecisions:
+        """Return a plan; raises :class:`NotInWorkspace` if it is not kept any more."""
+        with self._lock:
+            if key not in self._found:
+                raise NotInWorkspace("these groups are gone; search for duplicates again")
+            return self._found[key]
+
+    def all(self) -> list[PlanDecisions]:
+        """Return the plans, the latest last."""
+        with self._lock:
+            return list(self._found.values())
+
+    @property
+    def latest(self) -> PlanDecisions | None:
+        """The latest plan."""
+        return next(reversed(self.all()), None)
+
+
 @dataclass(frozen=True)
 class Server:
     """The state of a server."""
@@ -57,9 +95,16 @@ class Server:
     access: Access
     read_only: bool = False
     orderings: Orderings = field(default_factory=Orderings)
+    rankings: Orderings = field(default_factory=Orderings)
+    """All photos of the latest reviews, the surest suspects first."""
     networks: threading.Lock = field(default_factory=threading.Lock)
     """Held while ``workspace`` uses its networks and indexes, which are not thread-safe."""
     runs: Runs = field(default_factory=Runs)
+    plans: Plans = field(default_factory=Plans)
+    heads: HeadService = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "heads", HeadService(self.workspace, self.networks))
 
     @classmethod
     def open(

@@ -318,3 +318,25 @@ def test_a_damaged_cache_is_replaced(tmp_path: Path) -> None:
     cache.put({"00" * 32: b"x"}, SMALL)
     assert cache.get(["00" * 32], SMALL) == {"00" * 32: b"x"}
     cache.close()
+
+
+# -- the state of the server -------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("filled")
+def test_metrics_count_requests_by_route_and_need_the_token(serve: Serve) -> None:
+    client = serve()
+    assert client.get("/readyz").text == "ready"
+    for number in range(3):
+        client.get(f"/api/v1/photos/{number:064x}/picture")
+    text = client.get("/metrics").text
+    route = 'method="GET",route="/photos/{sha256}/picture"'
+    assert f'embedkit_requests_total{{{route},status="404"}} 3.0' in text
+    assert f"embedkit_request_seconds_count{{{route}}} 3.0" in text
+    assert client.get("/metrics", headers={"authorization": "Bearer x"}).status_code == 401
+
+
+def test_a_server_without_a_workspace_runs_but_is_not_ready(serve: Serve) -> None:
+    client = serve()
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/readyz").status_code == 409

@@ -19,8 +19,17 @@ WRITES = (
     ("POST", "/api/v1/lists", {}),
     ("POST", "/api/v1/search", {"text": "cat"}),
     ("POST", "/api/v1/verdicts", {"items": []}),
+    ("POST", "/api/v1/review", {}),
+    ("POST", "/api/v1/evaluate", {"heads": ["probe"]}),
+    ("POST", "/api/v1/classify", {"head": "probe"}),
 )
-READS = ("/api/v1/server", "/api/v1/workspace", "/api/v1/openapi.json")
+READS = (
+    "/api/v1/server",
+    "/api/v1/workspace",
+    "/api/v1/verdicts",
+    "/api/v1/heads",
+    "/api/v1/openapi.json",
+)
 
 
 @pytest.mark.parametrize("path", ["/", "/static/app.css", "/healthz", *READS])

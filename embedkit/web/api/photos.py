@@ -8,7 +8,13 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from embedkit._internal.paths import shown
-from embedkit.browse.ordering import Ordering, details, order_photos
+from embedkit.browse.ordering import (
+    Ordering,
+    details,
+    given_photos,
+    order_photos,
+    part_of,
+)
 from embedkit.browse.thumbnails import Side, enlarged
 from embedkit.errors import NotInWorkspace
 from embedkit.web.state import Server, server_of
@@ -18,6 +24,8 @@ State = Annotated[Server, Depends(server_of)]
 Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the photo, hex.")]
 ListKey = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Key of the list.")]
 
+MAX_GIVEN = 20_000
+"""Maximum number of photos that a request lists by their SHA-256."""
 MAX_RANGE = 500
 """Maximum number of photos in one response."""
 MAX_SELECTION = 1_000_000
@@ -34,6 +42,16 @@ class ListRequest(BaseModel):
     order: Literal["added", "label", "path"] = "added"
     label: str | None = Field(None, description="Only photos with a file of this label.")
     folder: str | None = Field(None, description="Only photos with a file below this folder.")
+    ranking: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{32}$",
+        description="Key of a review's ranking, which replaces ``order``.",
+    )
+    sha256: list[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] | None = Field(
+        None,
+        max_length=MAX_GIVEN,
+        description="These photos in this order; the other fields do not count.",
+    )
 
 
 class ListSection(BaseModel):
@@ -82,10 +100,15 @@ class PhotoRange(BaseModel):
 @router.post("/lists", summary="List photos in a fixed order")
 def make_list(server: State, request: ListRequest) -> PhotoList:
     """Return the key and the size of a list. The list does not change when photos are added."""
-    if server.catalog.exists:
-        ordering = order_photos(server.catalog, request.order, request.label, request.folder)
-    else:
+    label, folder = request.label, request.folder
+    if not server.catalog.exists:
         ordering = Ordering.of(np.empty(0, np.int64))
+    elif request.sha256 is not None:
+        ordering = given_photos(server.catalog, request.sha256)
+    elif request.ranking is not None:
+        ordering = part_of(server.catalog, server.rankings.get(request.ranking), label, folder)
+    else:
+        ordering = order_photos(server.catalog, request.order, label, folder)
     server.orderings.put(ordering)
     return described(ordering)
 

@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field, ValidationError
-from starlette.datastructures import UploadFile
+from pydantic import BaseModel, Field
 
 from embedkit.errors import BadInput
 from embedkit.web.state import Server, server_of
+from embedkit.web.uploads import body_of, read_request
 
 router = APIRouter()
 State = Annotated[Server, Depends(server_of)]
@@ -41,57 +41,18 @@ class SearchUpload(SearchRequest):
     image: bytes = Field(description="The file of a photo.")
 
 
-def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    return {"schema": model.model_json_schema()}
-
-
 @router.post(
     "/search",
     summary="Search for photos",
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": _schema(SearchRequest),
-                "multipart/form-data": _schema(SearchUpload),
-            },
-        }
-    },
+    openapi_extra=body_of(SearchRequest, SearchUpload),
 )
 async def search(server: State, request: Request) -> dict[str, Any]:
     """Return the same as ``embedkit search --json``: matches with distances, the nearest first."""
-    fields, image = await _read(request)
-    try:
-        wanted = SearchRequest.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])) or "the request"
-        raise BadInput(f"{name}: {first['msg']}") from error
+    wanted, images = await read_request(request, SearchRequest)
+    image = images[0] if images else None
     if sum(one is not None for one in (wanted.sha256, wanted.text, image)) != 1:
         raise BadInput("give one of sha256, text and image")
     return await run_in_threadpool(_search, server, wanted, image)
-
-
-async def _read(request: Request) -> tuple[Any, bytes | None]:
-    """Return the fields of a request, as JSON or as a form, and the uploaded file."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        try:
-            return await request.json(), None
-        except ValueError as error:
-            raise BadInput("the request is neither JSON nor a form with a file") from error
-    image = None
-    async with request.form(max_files=1, max_fields=20) as form:
-        fields: dict[str, str] = {}
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                if name != "image":
-                    raise BadInput("the file of a search is called image")
-                image = await value.read()
-            elif name in fields:
-                raise BadInput("a field is given twice")
-            else:
-                fields[name] = value
-    return fields, image
 
 
 def _search(server: Server, wanted: SearchRequest, image: bytes | None) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """Decisions of a person about photos."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from embedkit.ingest.verdicts import Decision, decide
-from embedkit.web.state import Server, writable
+from embedkit.web.state import Server, server_of, writable
 
 router = APIRouter()
 
@@ -14,9 +14,12 @@ MAX_DECISIONS = 20_000
 
 
 class VerdictItem(BaseModel):
-    """A verdict on a photo."""
+    """A verdict on a photo, or on two."""
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    other_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="The second photo of duplicate and different."
+    )
     verdict: str = Field(
         max_length=1000, description="As for ``embedkit verdict``: keep, relabel=LABEL, ..."
     )
@@ -36,18 +39,32 @@ class VerdictResponse(BaseModel):
     previous: list[VerdictItem]
 
 
+@router.get("/verdicts", summary="The stored verdicts")
+def read_verdicts(server: Annotated[Server, Depends(server_of)]) -> dict[str, Any]:
+    """Return all verdicts, in the order of the decisions."""
+    return server.workspace.verdicts.list().to_dict()
+
+
 @router.post("/verdicts", summary="Store verdicts")
 def store_verdicts(
     server: Annotated[Server, Depends(writable)], request: VerdictRequest
 ) -> VerdictResponse:
     """Store or remove verdicts on photos; the response contains the items that undo this."""
-    decisions = [
-        Decision(bytes.fromhex(one.sha256), one.verdict, one.clear) for one in request.items
-    ]
-    undo = decide(server.catalog, decisions, new_label=request.new_label)
-    return VerdictResponse(
-        previous=[
-            VerdictItem(sha256=one.sha256.hex(), verdict=one.verdict, clear=one.is_cleared)
-            for one in undo
-        ]
+    undo = decide(
+        server.catalog, [_decision(one) for one in request.items], new_label=request.new_label
+    )
+    return VerdictResponse(previous=[_item(one) for one in undo])
+
+
+def _decision(item: VerdictItem) -> Decision:
+    other = None if item.other_sha256 is None else bytes.fromhex(item.other_sha256)
+    return Decision(bytes.fromhex(item.sha256), item.verdict, item.clear, other)
+
+
+def _item(one: Decision) -> VerdictItem:
+    return VerdictItem(
+        sha256=one.sha256.hex(),
+        other_sha256=None if one.other is None else one.other.hex(),
+        verdict=one.verdict,
+        clear=one.is_cleared,
     )

@@ -1,35 +1,103 @@
 // Verdicts on photos, with undo, and the dialog that chooses a label.
 
-import { Component, Dialog, counted, html, say } from "./ui.js";
+import { Component, Dialog, complain, counted, html, say } from "./ui.js";
 import { post } from "./api.js";
 
-// Stores verdicts. `onChange(photos, change)` shows their effect.
+// Stores verdicts, one after the other. `onChange(photos, change)` shows their effect, at once.
+// `tell` says what was stored.
 export class Decisions {
   #past = [];
+  #last = Promise.resolve();
 
-  constructor({ onChange }) {
+  constructor({ onChange, tell = say }) {
     this.onChange = onChange;
+    this.tell = tell;
   }
 
-  async decide(photos, { verdict, new_label = false }, change, words) {
-    if (!photos.length) return;
-    const items = photos.map((photo) => ({ sha256: photo.sha256, verdict }));
-    const { previous } = await post("/verdicts", { items, new_label });
+  // `verdict` is stored, and the verdicts in `clear` are removed; the photos get the values of `change`.
+  decide(photos, { verdict = null, clear = [], new_label = false }, change, words) {
+    if (!photos.length) return undefined;
+    const items = photos.flatMap(({ sha256 }) => [
+      ...clear.map((one) => ({ sha256, verdict: one, clear: true })),
+      ...(verdict === null ? [] : [{ sha256, verdict }]),
+    ]);
     const before = photos.map((photo) => Object.fromEntries(Object.keys(change).map((name) => [name, photo[name]])));
-    this.#past.push({ photos, previous, before });
     this.onChange(photos, change);
-    say(`${counted(photos.length, "photo")} ${words}. u undoes it.`);
+    return this.#next(async () => {
+      try {
+        const { previous } = await post("/verdicts", { items, new_label });
+        this.#past.push({ photos, previous, before });
+      } catch (error) {
+        this.#restore(photos, before);
+        throw error;
+      }
+      this.tell(`${counted(photos.length, "photo")} ${words}. u undoes it.`);
+    });
   }
 
-  async undo() {
-    const last = this.#past.at(-1);
-    if (!last) return say("Nothing to undo.");
-    await post("/verdicts", { items: last.previous, new_label: true });
-    this.#past.pop();
-    last.photos.forEach((photo, place) => this.onChange([photo], last.before[place]));
-    say("Undone.");
+  // Returns the photos whose decision was undone.
+  undo() {
+    return this.#next(async () => {
+      const last = this.#past.at(-1);
+      if (!last) {
+        say("Nothing to undo.");
+        return [];
+      }
+      await post("/verdicts", { items: last.previous, new_label: true });
+      this.#past.pop();
+      this.#restore(last.photos, last.before);
+      this.tell("Undone.");
+      return last.photos;
+    });
+  }
+
+  #restore(photos, before) {
+    photos.forEach((photo, place) => this.onChange([photo], before[place]));
+  }
+
+  #next(action) {
+    const done = this.#last.then(action);
+    this.#last = done.catch(() => {});
+    return done;
   }
 }
+
+// Decisions about the selected photos of a grid, or the active one. `isReadOnly()` says why not.
+export class GridDecisions extends Decisions {
+  constructor({ grid, isReadOnly, onChange }) {
+    super({ onChange });
+    this.grid = grid;
+    this.isReadOnly = isReadOnly;
+  }
+
+  async apply(verdict, change, words) {
+    if (this.isReadOnly()) return say(READ_ONLY, true);
+    try {
+      await this.decide(await this.grid.current.chosen(), verdict, change, words);
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  relabel(label, isNew = false) {
+    return this.apply({ verdict: `relabel=${label}`, new_label: isNew }, { labels: [label] }, `labelled ${label}`);
+  }
+
+  // Decide by a key; false for another key. The digits stand for `labels`.
+  pressed(key, labels) {
+    if (key === "x") this.apply({ verdict: "off-topic" }, { tag: "off-topic" }, "marked off-topic");
+    else if (key === "u") this.undo().catch(complain);
+    else if (/^[1-9]$/.test(key) && labels[key - 1] !== undefined) this.relabel(labels[key - 1]);
+    else return false;
+    return true;
+  }
+}
+
+export const READ_ONLY = "The server was started with --read-only.";
+
+// The labels of the digits: the most frequent ones, in order of name.
+export const quickLabels = (counts) => Object.entries(counts)
+  .sort(([, one], [, other]) => other - one).slice(0, 9).map(([label]) => label).sort();
 
 // Choose a label by its first letters, or a new one.
 export class LabelChooser extends Component {

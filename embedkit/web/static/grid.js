@@ -164,7 +164,7 @@ function Cell({ index, count, size, left, top, photo, picture, tag, isActive, is
 }
 
 // Properties: source, cellSize, label (name of the list), tagOf(photo, index), onActive(index, photo),
-// onOpen(index, photo), onSelect(selection), onError(error). Methods: goTo(index), select(indices).
+// onOpen(index, photo), onSelect(selection), onError(error). Methods: goTo(index), select(indices), chosen().
 export class Grid extends Component {
   scroller = createRef();
   layer = createRef();
@@ -325,6 +325,16 @@ export class Grid extends Component {
     const selection = new Set(indices);
     this.setState({ selection });
     this.props.onSelect?.(selection);
+  }
+
+  // The selected photos, or the active one; photos that have gone are left out.
+  async chosen() {
+    const { source } = this.props;
+    const { selection, active } = this.state;
+    const indices = selection.size ? [...selection] : [active];
+    const missing = indices.filter((index) => source.photo(index) === undefined);
+    if (missing.length) await source.loadAll(missing);
+    return indices.map((index) => source.photo(index)).filter(Boolean);
   }
 
   #toggle(index) {

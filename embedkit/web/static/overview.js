@@ -114,18 +114,17 @@ function nextSteps({ images, specs, labels, heads, split, files }) {
   if (!embedded) {
     steps.push({ title: "Compute embeddings", why: "Search and review compare embeddings.", command: "embedkit add" });
   }
-  if (files > images) {
-    steps.push({ title: "Remove copies", why: `${counted(files - images, "file")} have the bytes of another one.`,
-      command: "embedkit clean --plan plan.csv" });
-  }
+  steps.push({ title: "Find duplicates", action: "Duplicates", href: "/duplicates",
+    why: files > images ? `${counted(files - images, "file")} have the bytes of another one.` : "Copies with other bytes look the same." });
   if (embedded) steps.push({ title: "Search", why: "Find every photo like one that you have.", action: "Search", href: "/search" });
   if (!names.length) {
     steps.push({ title: "Label the photos", why: "Folder names, a CSV, or keys in the grid.", action: "Photos", href: "/" });
   } else if (names.length > 1 && embedded) {
     steps.push({ title: "Check the labels", why: "A probe finds the labels that are probably wrong.",
-      command: "embedkit review --html labels.html" });
+      action: "Review", href: "/review" });
     if (!split) steps.push({ title: "Split the photos", why: "Into training, validation and test set.", command: "embedkit split" });
     else if (!heads.length) steps.push({ title: "Train a classifier", why: "A probe trains in seconds.", command: "embedkit train probe" });
+    else steps.push({ title: "Classify", why: "With the heads of this workspace.", action: "Classify", href: "/classify" });
   }
   return steps;
 }

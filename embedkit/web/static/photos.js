@@ -2,7 +2,7 @@
 
 import { Component, createRef, Help, Viewer, complain, counted, html, isTyping, nameOf, say, start } from "./ui.js";
 import { Grid, ListSource } from "./grid.js";
-import { Decisions, LabelChooser } from "./decisions.js";
+import { GridDecisions, LabelChooser, quickLabels } from "./decisions.js";
 import { get, post } from "./api.js";
 
 const MOST_SELECTED = 20_000; // verdicts in one request
@@ -13,6 +13,7 @@ const KEYS = [
   ["Enter", "Enlarge"],
   ["a", "Select all photos of the list"],
   ["s", "Search for similar photos"],
+  ["c", "Classify the photo"],
   ["1 … 9", "Give the photo, or the selected ones, a label"],
   ["l", "Choose a label by name"],
   ["x", "Mark as off-topic"],
@@ -68,37 +69,15 @@ class Photos extends Component {
     else this.grid.current?.select(Array.from({ length: count }, (_, index) => index));
   }
 
-  decisions = new Decisions({
-    onChange: (photos, label) => {
-      for (const photo of photos) Object.assign(photo, label);
+  decisions = new GridDecisions({
+    grid: this.grid,
+    isReadOnly: () => this.state.server.read_only,
+    onChange: (photos, change) => {
+      for (const photo of photos) Object.assign(photo, change);
       this.forceUpdate();
       this.grid.current?.forceUpdate();
     },
-    onError: complain,
   });
-
-  // The selected photos, or the active one.
-  async chosen() {
-    const { source } = this.state;
-    const { selection, active } = this.grid.current.state;
-    const indices = selection.size ? [...selection] : [active];
-    const missing = indices.filter((index) => source.photo(index) === undefined);
-    if (missing.length) await source.loadAll(missing);
-    return indices.map((index) => source.photo(index)).filter(Boolean);
-  }
-
-  decide = async (verdict, change, words) => {
-    if (this.state.server.read_only) return say("The server was started with --read-only.", true);
-    try {
-      const photos = await this.chosen();
-      await this.decisions.decide(photos, verdict, change, words);
-    } catch (error) {
-      complain(error);
-    }
-  };
-
-  relabel = (label, isNew = false) => this.decide(
-    { verdict: `relabel=${label}`, new_label: isNew }, { labels: [label] }, `labelled ${label}`);
 
   search(photo) {
     if (photo) location.href = `/search?sha256=${photo.sha256}`;
@@ -108,24 +87,15 @@ class Photos extends Component {
     if (isTyping(event) || !this.state.server) return;
     const { photo, dialog } = this.state;
     if (dialog) return;
-    const labels = this.quickLabels();
     if (event.key === "?") this.setState({ dialog: "help" });
     else if (event.key === "/") document.getElementById("folder")?.focus();
     else if (event.key === "a") this.selectAll();
     else if (event.key === "s") this.search(photo);
     else if (event.key === "l") this.setState({ dialog: "label" });
-    else if (event.key === "x") this.decide({ verdict: "off-topic" }, { tag: "off-topic" }, "marked off-topic");
-    else if (event.key === "u") this.decisions.undo().catch(complain);
-    else if (/^[1-9]$/.test(event.key) && labels[event.key - 1]) this.relabel(labels[event.key - 1]);
-    else return;
+    else if (event.key === "c" && photo) location.href = `/classify?sha256=${photo.sha256}`;
+    else if (!this.decisions.pressed(event.key, quickLabels(this.state.labels))) return;
     event.preventDefault();
   };
-
-  // The most frequent labels, in order of name.
-  quickLabels() {
-    return Object.entries(this.state.labels)
-      .sort(([, one], [, other]) => other - one).slice(0, 9).map(([label]) => label).sort();
-  }
 
   render(_, { all, labels: counts, source, order, label, folder, given, photo, index, selected, dialog }) {
     if (all === 0) return html`<div class="empty">
@@ -133,7 +103,7 @@ class Photos extends Component {
       <p><code>embedkit add photos</code></p><a class="button" href="/overview">Overview</a></div>`;
     if (!source) return html`<p class="notice">Loading…</p>`;
     const labels = Object.entries(counts);
-    const quick = this.quickLabels();
+    const quick = quickLabels(counts);
     const close = () => this.setState({ dialog: null });
     return html`
       ${labels.length > 0 && html`<nav class="rail" aria-label="Labels"><h2>Labels</h2>
@@ -174,7 +144,7 @@ class Photos extends Component {
       ${dialog === "large" && photo && html`<${Viewer} photo=${photo} onClose=${close}
         onMove=${(step) => this.grid.current.goTo(index + step, false)} />`}
       ${dialog === "label" && html`<${LabelChooser} labels=${Object.keys(counts)} onClose=${close}
-        onChoose=${(name, isNew) => { close(); this.relabel(name, isNew); }} />`}`;
+        onChoose=${(name, isNew) => { close(); this.decisions.relabel(name, isNew); }} />`}`;
   }
 }
 
@@ -183,6 +153,7 @@ const Inspector = ({ photo, index, count, onSearch, onLarge }) => html`
     <img class="large" src=${`/api/v1/photos/${photo.sha256}/picture?side=256`} alt=${nameOf(photo.path)} />
     <h2>${nameOf(photo.path)}</h2>
     <div class="actions"><button class="button primary" onClick=${onSearch}>Find similar</button>
+      <a class="button" href=${`/classify?sha256=${photo.sha256}`}>Classify</a>
       <button class="button" onClick=${onLarge}>Enlarge</button></div>
     <dl>
       <dt>Labels</dt><dd>${photo.labels.length ? photo.labels.join(", ") : "none"}</dd>

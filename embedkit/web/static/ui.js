@@ -18,11 +18,16 @@ export const isTyping = (event) =>
 
 let timer = 0;
 
+// Have a message read out, without showing it.
+export function announce(text) {
+  document.getElementById("status").textContent = text;
+}
+
 // Show a message, and read it out.
 export function say(text, isBad = false) {
   document.querySelector(".toast")?.remove();
   clearTimeout(timer);
-  document.getElementById("status").textContent = text;
+  announce(text);
   if (!text) return;
   const toast = document.createElement("div");
   toast.className = isBad ? "toast is-bad" : "toast";

@@ -1,0 +1,327 @@
+"""Groups of duplicates, the decisions about them, and moving files to quarantine."""
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel, Field
+
+from embedkit._internal.paths import shown
+from embedkit.cleaning.decisions import GroupDecision, PlanDecisions, PlannedGroup
+from embedkit.cleaning.plan import write_plan
+from embedkit.errors import BadInput
+from embedkit.reports.differences import ComparedFile, differences
+from embedkit.web.state import Server, server_of, writable
+from embedkit.workspace import Workspace
+
+router = APIRouter()
+State = Annotated[Server, Depends(server_of)]
+Writable = Annotated[Server, Depends(writable)]
+PlanKey = Annotated[str, Path(pattern="^[0-9a-f]{12}$", description="Key of the search.")]
+Position = Annotated[int, Path(ge=0, lt=1 << 40, description="Position of the group, from 0.")]
+Action = Literal["keep", "remove", "review"]
+
+MAX_RANGE = 500
+"""Maximum number of groups in one response."""
+MAX_FILES = 60
+"""Maximum number of files of a group in one response."""
+PLAN_NAME = "duplicates.csv"
+"""Name of the plan that was applied last, in the folder of the workspace."""
+
+
+class SearchRequest(BaseModel):
+    """Which duplicates to search for: the options of ``embedkit clean``."""
+
+    kinds: list[str] = []
+    verify: bool = False
+    backbone: str | None = None
+
+
+class DecisionRequest(BaseModel):
+    """A decision about a group."""
+
+    state: Literal["open", "accepted", "different"] = Field(
+        description="``different``: the photos are not duplicates of each other."
+    )
+    actions: dict[int, Action] = Field(
+        {}, description="Actions that differ from the proposal, by position of the file."
+    )
+
+
+class TotalNumbers(BaseModel):
+    """Numbers of groups by state, and of what ``apply`` moves."""
+
+    groups: int
+    open: int
+    sure: int = Field(description="Open groups that need no review.")
+    accepted: int
+    different: int
+    applied: int = Field(description="Accepted groups whose files were moved.")
+    left: int = Field(description="Files for review in accepted groups.")
+    files: int = Field(description="Files to move.")
+    bytes: int = Field(description="Their total size.")
+
+
+class Found(BaseModel):
+    """The groups of the last search; no key before the first one."""
+
+    key: str | None
+    totals: TotalNumbers | None = None
+    first_open: int = 0
+    can_undo: bool = False
+
+
+class Undone(BaseModel):
+    """The decision that was undone."""
+
+    group: int | None = Field(description="Position of its group; null if there was none.")
+    totals: TotalNumbers
+
+
+class Accepted(BaseModel):
+    """The groups that were accepted together."""
+
+    accepted: int
+    totals: TotalNumbers
+
+
+class GroupSummary(BaseModel):
+    """A group in a list."""
+
+    position: int
+    state: str
+    applied: bool
+    conflict: bool
+    review: bool = Field(description="Whether the proposal leaves a file for review.")
+    files: int
+    sha256: str = Field(description="A photo of the group.")
+    path: str = Field(description="The file of this photo, as text.")
+
+
+class GroupFile(BaseModel):
+    """A file of a group."""
+
+    sha256: str
+    path: str = Field(description="The path as text.")
+    label: str | None
+    kind: str
+    width: int
+    height: int
+    bytes: int
+    distance: float | None
+    score: float | None
+    proposal: str
+    action: str = Field(description="The decided action, or else the proposal.")
+    reason: str
+
+
+class GroupFact(BaseModel):
+    """A fact in which the members of a group differ."""
+
+    name: str
+    meaning: str
+    texts: list[str] = Field(description="The text for each of the members; empty if unknown.")
+    best: list[int] = Field(description="Places among the members with the better value.")
+
+
+class Group(BaseModel):
+    """A group with its files, of which a response has at most 60."""
+
+    position: int
+    state: str
+    applied: bool
+    conflict: bool
+    files: int
+    first: int = Field(description="Position of the first file of ``members``.")
+    facts: list[GroupFact]
+    members: list[GroupFile]
+
+
+@router.post("/duplicates", status_code=202, summary="Search for duplicates")
+def start_search(server: Writable, request: SearchRequest) -> dict[str, Any]:
+    """Start a search and a plan for its groups, and return the run; its result has the key."""
+
+    def search(workspace: Workspace) -> dict[str, Any]:
+        options: dict[str, Any] = {"verify": request.verify, "backbone": request.backbone}
+        found = workspace.duplicates(request.kinds, **options)
+        plan = workspace.clean(request.kinds, duplicates=found)
+        decisions = PlanDecisions(plan.rows, found, server.catalog)
+        server.plans.put(decisions)
+        return {"key": decisions.key, "groups": len(decisions), "images": found.images}
+
+    return server.start("duplicates", "Search for duplicates", search).document()
+
+
+@router.get("/duplicates", summary="The groups of the last search")
+def read_found(server: State) -> Found:
+    """Return the key of the last search of this server, and how much of it is decided."""
+    found = server.plans.latest
+    if found is None:
+        return Found(key=None)
+    return Found(
+        key=found.key,
+        totals=_totals(found),
+        first_open=found.first_open(),
+        can_undo=found.can_undo,
+    )
+
+
+@router.get("/duplicates/{key}/groups", summary="Consecutive groups")
+def read_groups(
+    server: State,
+    key: PlanKey,
+    first: Annotated[int, Query(ge=0, lt=1 << 40)] = 0,
+    count: Annotated[int, Query(ge=1, le=MAX_RANGE)] = 100,
+) -> list[GroupSummary]:
+    """Return groups from position ``first``: conflicts of labels, then others to review."""
+    groups = server.plans.get(key).groups(first, count)
+    return [_summary(position, group) for position, group in enumerate(groups, first)]
+
+
+@router.get("/duplicates/{key}/groups/{position}", summary="A group with its files")
+def read_group(
+    server: State,
+    key: PlanKey,
+    position: Position,
+    first: Annotated[int, Query(ge=0, lt=1 << 40)] = 0,
+) -> Group:
+    """Return the files of a group, the kept ones first, and the facts in which they differ."""
+    return _group(position, server.plans.get(key).group(position), first)
+
+
+@router.post("/duplicates/{key}/groups/{position}", summary="Decide about a group")
+def decide_group(
+    server: Writable, key: PlanKey, position: Position, request: DecisionRequest
+) -> TotalNumbers:
+    """Store a decision, with the verdicts on pairs that follow from it."""
+    plan = server.plans.get(key)
+    plan.decide(position, GroupDecision(request.state, request.actions))
+    return _totals(plan)
+
+
+@router.post("/duplicates/{key}/undo", summary="Undo the last decision")
+def undo_decision(server: Writable, key: PlanKey) -> Undone:
+    """Undo the last decision of this server, with its verdicts."""
+    plan = server.plans.get(key)
+    position = plan.undo()
+    return Undone(group=position, totals=_totals(plan))
+
+
+@router.post("/duplicates/{key}/accept", summary="Accept all groups that need no review")
+def accept_sure(server: Writable, key: PlanKey) -> Accepted:
+    """Accept the proposals for the open groups without files for review."""
+    plan = server.plans.get(key)
+    return Accepted(accepted=plan.accept_sure(), totals=_totals(plan))
+
+
+@router.post("/duplicates/{key}/apply", status_code=202, summary="Move files to quarantine")
+def start_apply(server: Writable, key: PlanKey) -> dict[str, Any]:
+    """Start moving the files that the accepted groups remove, and return the run.
+
+    The plan is written to the workspace, read and checked as for ``embedkit apply``.
+    """
+    decisions = server.plans.get(key)
+    rows = decisions.rows_to_apply()
+    if not rows:
+        raise BadInput("no accepted group has a file to move")
+
+    def apply(workspace: Workspace) -> dict[str, Any]:
+        target = workspace.folder / PLAN_NAME
+        write_plan(target, rows)
+        report = workspace.load_plan(target).apply()
+        decisions.mark_moved((*report.moved, *report.already_moved))
+        return _report(asdict(report))
+
+    return server.start("apply", "Move duplicates to quarantine", apply).document()
+
+
+@router.get("/quarantines", summary="The plans that were applied")
+def read_quarantines(server: State) -> list[dict[str, Any]]:
+    """Return the same as ``embedkit quarantine list --json``, the most recent plan first."""
+    return [asdict(one) for one in server.workspace.quarantine.list()]
+
+
+@router.post("/quarantines/{name}/undo", status_code=202, summary="Put files back")
+def start_restore(
+    server: Writable, name: Annotated[str, Path(pattern="^[0-9a-f]{12}$")]
+) -> dict[str, Any]:
+    """Start moving the files of an applied plan back, and return the run."""
+
+    def restore(workspace: Workspace) -> dict[str, Any]:
+        report = workspace.undo(name)
+        for decisions in server.plans.all():
+            decisions.mark_restored((*report.restored, *report.already_back))
+        return _report(asdict(report))
+
+    return server.start("undo", "Put files back", restore).document()
+
+
+def _totals(plan: PlanDecisions) -> TotalNumbers:
+    return TotalNumbers(**asdict(plan.totals()))
+
+
+def _report(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a report whose paths are text."""
+    return {
+        name: [
+            shown(item)
+            if isinstance(item, str)
+            else {
+                key: shown(value) if isinstance(value, str) else value
+                for key, value in item.items()
+            }
+            for item in value
+        ]
+        if isinstance(value, tuple | list)
+        else value
+        for name, value in content.items()
+    }
+
+
+def _summary(position: int, group: PlannedGroup) -> GroupSummary:
+    first = group.files[0].row
+    return GroupSummary(
+        position=position,
+        state=group.decision.state,
+        applied=group.is_applied,
+        conflict=group.is_conflict,
+        review=group.needs_review,
+        files=len(group.files),
+        sha256=first.sha256,
+        path=shown(first.path),
+    )
+
+
+def _group(position: int, group: PlannedGroup, first: int) -> Group:
+    files = group.files[first : first + MAX_FILES]
+    rows = group.rows[first : first + MAX_FILES]
+    compared = [
+        ComparedFile(file.row.path, file.row.sha256, file.width, file.height, file.bytes)
+        for file in files
+    ]
+    return Group(
+        position=position,
+        state=group.decision.state,
+        applied=group.is_applied,
+        conflict=group.is_conflict,
+        files=len(group.files),
+        first=first,
+        facts=[GroupFact(**asdict(one)) for one in differences(compared)],
+        members=[
+            GroupFile(
+                sha256=row.sha256,
+                path=shown(row.path),
+                label=None if row.label is None else shown(row.label),
+                kind=row.kind,
+                width=file.width,
+                height=file.height,
+                bytes=file.bytes,
+                distance=file.distance,
+                score=row.score,
+                proposal=file.row.action,
+                action=row.action,
+                reason=shown(file.row.reason),
+            )
+            for file, row in zip(files, rows, strict=True)
+        ],
+    )

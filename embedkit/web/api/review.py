@@ -1,0 +1,61 @@
+"""Reviews: the photos that are most probably wrong."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from embedkit.browse.ordering import Ordering, digests_of
+from embedkit.reports.review_page import CHOICES, verdicts_of
+from embedkit.web.state import Server, writable
+from embedkit.workspace import Workspace
+
+router = APIRouter()
+
+MAX_SUSPECTS = 2000
+
+
+class ReviewRequest(BaseModel):
+    """What to look for."""
+
+    what: Literal["labels", "off-topic", "quality"] = "labels"
+    k: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_SUSPECTS,
+        description="Number of photos. Default: up to 50 that are more likely wrong than right.",
+    )
+    backbones: list[str] = []
+    text: str | None = Field(
+        None, min_length=1, max_length=1000, description="The topic, for off-topic."
+    )
+
+
+@router.post("/review", status_code=202, summary="Review the photos")
+def start_review(
+    server: Annotated[Server, Depends(writable)], request: ReviewRequest
+) -> dict[str, Any]:
+    """Start ``embedkit review``, and return the run.
+
+    Its result is that of ``--json`` with four more fields: ``choices``, the decisions that a person
+    can take; ``verdicts``, the verdict of each choice for each item; ``ask_sha256``, the digest of
+    ``ask``; and ``ranking``, with which ``POST /lists`` orders photos.
+    """
+
+    def review(workspace: Workspace) -> dict[str, Any]:
+        found = workspace.review(
+            request.what, request.k, backbones=request.backbones, text=request.text
+        )
+        assert found.order is not None
+        ranking = Ordering.of(found.order)
+        server.rankings.put(ranking)
+        asked = digests_of(server.catalog, [found.ask]) if found.ask is not None else {}
+        return {
+            **found.to_dict(),
+            "choices": [choice._asdict() for choice in CHOICES[found.what]],
+            "verdicts": [verdicts_of(found.what, item) for item in found.items],
+            "ask_sha256": next(iter(asked.values()), None),
+            "ranking": ranking.key,
+        }
+
+    return server.start("review", f"Review: {request.what}", review).document()

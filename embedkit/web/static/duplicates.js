@@ -1,0 +1,509 @@
+// The page of duplicates: one group at a time, decided by at most two keys.
+
+import { Component, createRef, Dialog, Help, complain, counted, html, isTyping, nameOf, say, start } from "./ui.js";
+import { Compare, MODES, large, small } from "./compare.js";
+import { Grid } from "./grid.js";
+import { GroupSource, tagOf } from "./groups.js";
+import { RunProgress } from "./runs.js";
+import { get, post } from "./api.js";
+
+const KEYS = [
+  ["Enter", "Accept the proposal of the group, and go to the next group"],
+  ["k", "Keep this file"],
+  ["r x", "Remove this file"],
+  ["1 … 9", "Keep only this file, and remove the others of the group"],
+  ["l", "Leave this file for review"],
+  ["n", "Not duplicates: keep all, and go to the next group"],
+  ["u", "Undo the last decision"],
+  ["← →", "Previous, next file"],
+  ["↑ ↓", "Previous, next group"],
+  ["s w f d", "Side by side, slider, swap, difference"],
+  ["z", "Enlarge the file"],
+  ["a", "Move the files to quarantine"],
+  ["?", "These keys"],
+];
+const WORDS = { keep: "Keep", remove: "Remove", review: "Review" };
+const SIGNS = { keep: "✓", remove: "✕", review: "?" };
+const MODE_OF_KEY = Object.fromEntries(MODES.map(([mode, , key]) => [key, mode]));
+const AHEAD = 3; // groups whose files are loaded before they are shown
+
+const folderOf = (path) => path.slice(0, path.length - nameOf(path).length);
+
+function sizeText(bytes) { // the same text as the commands print
+  const inUnit = (unit, digits) =>
+    (bytes / unit).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  if (bytes < 1e6) return `${inUnit(1e3, 0)} kB`;
+  return bytes < 1e9 ? `${inUnit(1e6, 1)} MB` : `${inUnit(1e9, 2)} GB`;
+}
+
+class Duplicates extends Component {
+  grid = createRef();
+  state = {
+    server: null, found: null, run: null, source: null, totals: null, position: 0, group: null,
+    current: 0, other: 0, mode: "side", isSwapped: false, dialog: null, report: null, quarantine: null,
+  };
+
+  async componentDidMount() {
+    document.addEventListener("keydown", this.pressed, true);
+    try {
+      const server = await get("/server");
+      const quarantines = server.is_empty ? [] : await get("/quarantines");
+      this.setState({ server, quarantine: quarantines.find((one) => one.files > 0) ?? null });
+      await this.open();
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  // Show the groups of the last search, from the first open one.
+  async open() {
+    const found = await get("/duplicates");
+    const source = found.totals?.groups ? new GroupSource(found) : null;
+    await new Promise((done) => this.setState({ found, source, totals: found.totals, group: null }, done));
+    if (source) await this.show(found.first_open);
+  }
+
+  search = async () => {
+    try {
+      this.setState({ run: await post("/duplicates", {}), report: null });
+    } catch (error) {
+      complain(error);
+    }
+  };
+
+  finished = (run) => {
+    const isMove = run.kind !== "duplicates";
+    this.setState({ run: null });
+    if (run.state === "failed") say(run.error, true);
+    if (isMove && run.state === "done") this.setState({ report: run, dialog: "report" });
+    if (isMove) get("/quarantines").then((all) => this.setState({ quarantine: all.find((one) => one.files > 0) ?? null })).catch(complain);
+    const { source, position } = this.state;
+    const load = isMove && source ? this.refresh(position) : this.open();
+    load.catch(complain);
+  };
+
+  // Read the states of all groups again.
+  async refresh(position) {
+    this.state.source.reset();
+    const { totals } = await get("/duplicates");
+    this.setState({ totals });
+    await this.show(position);
+  }
+
+  async show(position) {
+    const { source } = this.state;
+    if (!source || position < 0 || position >= source.count) return;
+    this.wanted = position;
+    this.setState({ position });
+    const group = await source.group(position);
+    if (this.wanted !== position) return;
+    const kept = group.members.findIndex((member) => member.action === "keep");
+    const left = Math.max(0, kept);
+    const asked = group.members.findIndex((member, place) => place !== kept && member.action === "review");
+    const right = asked >= 0 && asked !== left ? asked : left === 0 ? Math.min(1, group.members.length - 1) : 0;
+    this.setState({ group, other: right, current: kept < 0 ? left : right, isSwapped: false });
+    this.grid.current?.goTo(position, false);
+    this.prefetch(position);
+  }
+
+  // The next groups are loaded while a person looks at this one.
+  async prefetch(position) {
+    const { source } = this.state;
+    for (let next = position + 1; next <= position + AHEAD && next < source.count; next += 1) {
+      const group = await source.group(next).catch(() => null);
+      if (this.wanted !== position || !group) return;
+      if (next === position + 1) {
+        for (const member of group.members.slice(0, 2)) new Image().src = large(member.sha256);
+      }
+    }
+  }
+
+  go = (position) => this.show(position).catch(complain);
+
+  // -- decisions -------------------------------------------------------------------------------
+
+  get canDecide() {
+    const { server, group, run } = this.state;
+    if (!group) return false;
+    if (server.read_only) say("The server was started with --read-only.", true);
+    else if (group.applied) say("The files of this group were moved. Put them back first.", true);
+    else if (run) say("Wait until the files are moved.", true);
+    else return true;
+    return false;
+  }
+
+  // Store the decision about the group in view; the page does not wait for it.
+  store(state) {
+    const { source, group } = this.state;
+    group.state = state;
+    source.change(group);
+    this.redraw();
+    source.decide(group).then((totals) => this.setState({ totals }), (error) => {
+      complain(error);
+      source.forget(group.position);
+      this.go(group.position);
+    });
+  }
+
+  redraw() {
+    this.forceUpdate();
+    this.grid.current?.forceUpdate();
+  }
+
+  // Change actions of files; a group without files for review is decided.
+  set(changes) {
+    if (!this.canDecide) return false;
+    const { members, files } = this.state.group;
+    const before = members.map((member) => member.action);
+    if (this.state.group.state === "different") for (const member of members) member.action = member.proposal;
+    for (const [place, action] of changes) members[place].action = action;
+    const isLost = members.length === files && members.some((one) => one.action === "remove")
+      && !members.some((one) => one.action === "keep" && one.kind !== "damaged");
+    if (isLost) {
+      members.forEach((member, place) => { member.action = before[place]; });
+      say("One file has to stay: keep another one first.", true);
+      return false;
+    }
+    this.store(members.some((member) => member.action === "review") ? "open" : "accepted");
+    return true;
+  }
+
+  keep = () => {
+    if (this.set([[this.state.current, "keep"]])) this.nextAsked();
+  };
+
+  // Of two files, removing one keeps the other.
+  remove = () => {
+    const { group: { members, files }, current } = this.state;
+    const changes = [[current, "remove"]];
+    if (files === 2 && members[1 - current].kind !== "damaged") changes.push([1 - current, "keep"]);
+    if (this.set(changes)) this.nextAsked();
+  };
+
+  leave = () => this.set([[this.state.current, "review"]]);
+
+  only = (place) => {
+    const { members, files } = this.state.group;
+    if (place >= members.length) return;
+    if (members.length < files) return say("Show all files of the group first.", true);
+    if (this.set(members.map((_, other) => [other, other === place ? "keep" : "remove"]))) this.select(place);
+  };
+
+  nextAsked() {
+    const { members } = this.state.group;
+    const next = members.findIndex((member) => member.action === "review");
+    if (next >= 0) this.select(next);
+  }
+
+  accept = () => {
+    if (this.state.group?.applied) return this.next();
+    if (!this.canDecide) return;
+    if (this.state.group.state !== "accepted") this.store("accepted");
+    this.next();
+  };
+
+  reject = () => {
+    if (!this.canDecide) return;
+    const { group, source } = this.state;
+    if (new Set(group.members.map((member) => member.sha256)).size < 2) {
+      return say("These files have the same bytes; they cannot be different photos.", true);
+    }
+    for (const member of group.members) member.action = "keep";
+    group.state = "different";
+    source.change(group);
+    source.send(`/groups/${group.position}`, { state: "different", actions: {} }).then(
+      (totals) => this.setState({ totals }),
+      (error) => { complain(error); source.forget(group.position); this.go(group.position); });
+    this.redraw();
+    this.next();
+  };
+
+  next() {
+    const { source, group } = this.state;
+    const next = source.nextOpen(group.position);
+    if (next !== null) this.go(next);
+    else this.end();
+  }
+
+  // After the last group: the first one that was passed over, if there is one.
+  async end() {
+    const { source } = this.state;
+    await source.queue;
+    const { totals, first_open: first } = await get("/duplicates").catch(complain) ?? {};
+    if (!totals) return;
+    if (totals.open) this.go(first);
+    else say("All groups are decided.");
+  }
+
+  undo = async () => {
+    const { source } = this.state;
+    if (!source || this.state.server.read_only) return;
+    try {
+      const { group, totals } = await source.send("/undo", {});
+      if (group === null) return say("Nothing to undo.");
+      source.reset();
+      this.setState({ totals });
+      await this.show(group);
+      say("Undone.");
+    } catch (error) {
+      complain(error);
+    }
+  };
+
+  acceptSure = async () => {
+    const { source } = this.state;
+    try {
+      const { accepted } = await source.send("/accept", {});
+      await this.refresh(this.state.position);
+      say(`${counted(accepted, "group")} accepted. u undoes it.`);
+    } catch (error) {
+      complain(error);
+    }
+  };
+
+  apply = async () => {
+    const { source } = this.state;
+    this.setState({ dialog: null });
+    try {
+      this.setState({ run: await source.send("/apply", {}) });
+    } catch (error) {
+      complain(error);
+    }
+  };
+
+  restore = async () => {
+    this.setState({ dialog: null });
+    try {
+      this.setState({ run: await post(`/quarantines/${this.state.quarantine.id}/undo`, {}) });
+    } catch (error) {
+      complain(error);
+    }
+  };
+
+  // -- moving ----------------------------------------------------------------------------------
+
+  // Places of the two files in view: the kept one, and the one that was chosen last.
+  get places() {
+    const { group: { members, state }, current, other } = this.state;
+    const kept = state === "different" ? 0 : Math.max(0, members.findIndex((member) => member.action === "keep"));
+    const right = [other, current, 0, 1].find((place) => place !== kept && members[place]) ?? kept;
+    return [kept, right];
+  }
+
+  select = (place) => {
+    const { group, other } = this.state;
+    if (!group.members[place]) return;
+    this.setState({ current: place, other: place === this.places[0] ? other : place }, () => {
+      document.getElementById(`file-${place}`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    });
+  };
+
+  step(by) {
+    const { group, current } = this.state;
+    const places = group.members.length;
+    this.select((current + by + places) % places);
+  }
+
+  compare(mode) {
+    const { mode: before, isSwapped } = this.state;
+    this.setState({ mode, isSwapped: mode === "swap" && before === "swap" ? !isSwapped : mode === "swap" });
+  }
+
+  openApply = () => {
+    if (this.state.server.read_only) return say("The server was started with --read-only.", true);
+    if (this.state.totals?.files) this.setState({ dialog: "apply" });
+    else say("No file to move yet: accept groups first.");
+  };
+
+  pressed = (event) => {
+    const { group, dialog, run } = this.state;
+    const isControl = event.target.closest?.("button, a, input") && ["Enter", " "].includes(event.key);
+    if (isTyping(event) || dialog || isControl) return;
+    if (event.key === "?") this.setState({ dialog: "help" });
+    else if (!group) return;
+    else {
+      const act = {
+        k: this.keep, r: this.remove, x: this.remove, l: this.leave, n: this.reject, u: this.undo,
+        Enter: this.accept, a: this.openApply, z: () => this.setState({ dialog: "large" }),
+        ArrowRight: () => this.step(1), ArrowLeft: () => this.step(-1),
+        ArrowDown: () => this.go(this.wanted + 1), ArrowUp: () => this.go(this.wanted - 1),
+      }[event.key] ?? (MODE_OF_KEY[event.key] && (() => this.compare(MODE_OF_KEY[event.key])))
+        ?? (/^[1-9]$/.test(event.key) && (() => this.only(Number(event.key) - 1)));
+      if (!act || run) return;
+      // A key that is held down decides once, and none decides about a group that is not in view yet.
+      const isInView = group.position === this.wanted && !event.repeat;
+      if (isInView || event.key.startsWith("Arrow")) act();
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  };
+
+  // -- drawing ---------------------------------------------------------------------------------
+
+  render(_, state) {
+    const { server, found, run, source, totals, group, dialog, report, quarantine, position } = state;
+    if (!server || !found) return html`<p class="notice">Loading…</p>`;
+    if (server.is_empty) return html`<div class="empty"><h2 class="title">No photos yet</h2>
+      <p>Add a folder of photos, then reload this page.</p><p><kbd>embedkit add photos</kbd></p></div>`;
+    const close = () => this.setState({ dialog: null });
+    const dialogs = html`
+      ${dialog === "help" && html`<${Help} keys=${KEYS} onClose=${close} />`}
+      ${dialog === "apply" && html`<${Confirm} totals=${totals} onApply=${this.apply} onClose=${close} />`}
+      ${dialog === "report" && html`<${Report} run=${report} canUndo=${quarantine && report.kind === "apply"}
+        onUndo=${this.restore} onClose=${close} />`}
+      ${dialog === "large" && html`<${Large} file=${group.members[state.current]} onClose=${close} />`}`;
+    if (run) return html`<div class="empty"><h2 class="title">${run.title}</h2>
+      <${RunProgress} key=${run.id} id=${run.id} onDone=${this.finished} onError=${complain} /></div>`;
+    if (!source) return html`<${Start} found=${found} server=${server} quarantine=${quarantine}
+      onSearch=${this.search} onUndo=${this.restore} />${dialogs}`;
+    return html`
+      <nav class="rail groups" aria-label="Groups">
+        <${Grid} ref=${this.grid} source=${source} cellSize=${84} label="Groups" tagOf=${tagOf} onError=${complain}
+          onClick=${(index) => this.go(index)} /></nav>
+      <section class="stage group-view" aria-label="Group">
+        ${group ? this.renderGroup(state) : html`<p class="notice">Loading…</p>`}
+        <${Totals} totals=${totals} quarantine=${quarantine} isReadOnly=${server.read_only} onSure=${this.acceptSure}
+          onApply=${this.openApply} onUndoMove=${this.restore} onSearch=${this.search}
+          onHelp=${() => this.setState({ dialog: "help" })} />
+      </section>${dialogs}`;
+  }
+
+  renderGroup({ group, source, position, current, mode, isSwapped }) {
+    const { places } = this;
+    const [one, another] = places.map((place) => ({
+      ...group.members[place], place, isCurrent: place === current, onChoose: () => this.select(place),
+    }));
+    const reasons = new Set(group.members.map((member) => member.reason));
+    const states = { open: "", accepted: "Decided", different: "Not duplicates" };
+    const file = group.members[current];
+    return html`
+      <header class="summary">
+        <button class="button icon" aria-label="Previous group" disabled=${position === 0} onClick=${() => this.go(position - 1)}>↑</button>
+        <button class="button icon" aria-label="Next group" disabled=${position >= source.count - 1} onClick=${() => this.go(position + 1)}>↓</button>
+        <strong class="place">Group ${(group.position + 1).toLocaleString("en")} of ${source.count.toLocaleString("en")}</strong>
+        ${group.conflict && html`<span class="mark review">labels differ</span>`}
+        ${(group.applied || group.state !== "open") && html`<span class="mark done">${group.applied ? "Moved" : states[group.state]}</span>`}
+        <div class="modes" role="group" aria-label="How to compare">${MODES.map(([name, words, key]) => html`
+          <button class="button" aria-pressed=${mode === name} onClick=${() => this.compare(name)}>${words} <kbd aria-hidden="true">${key}</kbd></button>`)}</div>
+      </header>
+      <${Compare} left=${one} right=${another} mode=${mode} isSwapped=${isSwapped}
+        caption=${(member) => html`<figcaption><${Badge} action=${member.action} />
+          <b>${nameOf(member.path)}</b>${member.label !== null && html` <span class="label">${member.label}</span>`}
+          <span class="folder">${folderOf(member.path)}</span></figcaption>`} />
+      <div class="below">
+        <div class="why">
+          <p class="reason">${reasons.size === 1 ? file.reason : (another.isCurrent ? another : file).reason}</p>
+          <${Facts} group=${group} places=${places} />
+        </div>
+        <div class="decide">
+          <div class="actions" role="group" aria-label=${`Decide about ${nameOf(file.path)}`}>
+            <button class="button" aria-pressed=${file.action === "keep"} onClick=${this.keep}>Keep <kbd aria-hidden="true">k</kbd></button>
+            <button class="button" aria-pressed=${file.action === "remove"} onClick=${this.remove}>Remove <kbd aria-hidden="true">r</kbd></button>
+            <button class="button" aria-pressed=${file.action === "review"} onClick=${this.leave}>Leave <kbd aria-hidden="true">l</kbd></button>
+          </div>
+          <div class="actions">
+            <button class="button" onClick=${this.reject}>Not duplicates <kbd aria-hidden="true">n</kbd></button>
+            <button class="button" onClick=${this.undo}>Undo <kbd aria-hidden="true">u</kbd></button>
+            <button class="button primary" onClick=${this.accept}>Accept <kbd aria-hidden="true">Enter</kbd></button>
+          </div>
+        </div>
+      </div>
+      <ul class="strip" aria-label="Files of the group">${group.members.map((member, place) => html`
+        <li key=${place}><button id=${`file-${place}`} class="member" aria-pressed=${place === current} title=${member.path}
+          onClick=${() => this.select(place)}>
+          <img src=${small(member.sha256)} alt="" loading="lazy" />
+          <${Badge} action=${member.action} short />
+          <span class="name">${place < 9 && html`<kbd aria-hidden="true">${place + 1}</kbd> `}${nameOf(member.path)}</span></button></li>`)}
+        ${group.members.length < group.files && html`<li><button class="button" onClick=${() => source.more(group).then(() => this.forceUpdate(), complain)}>
+          ${(group.files - group.members.length).toLocaleString("en")} more</button></li>`}
+      </ul>`;
+  }
+}
+
+const Badge = ({ action, short }) => html`<span class=${`badge is-${action}`}>
+  <span aria-hidden="true">${SIGNS[action]}</span>${short ? html`<span class="visually-hidden">${WORDS[action]}: </span>` : ` ${WORDS[action]}`}</span>`;
+
+// Facts in which the two files differ; the better value is marked.
+function Facts({ group, places }) {
+  const facts = group.facts.filter((fact) => places.every((place) => fact.texts[place] !== undefined)
+    && fact.texts[places[0]] !== fact.texts[places[1]]);
+  const [one, other] = places.map((place) => group.members[place]);
+  const rows = facts.map(({ name, meaning, texts, best }) => ({
+    name, meaning, cells: places.map((place) => [texts[place], best.includes(place)]),
+  }));
+  if (one.label !== other.label) {
+    rows.unshift({ name: "label", meaning: "Label of the file", cells: [one, other].map((file) => [file.label ?? "none", false]) });
+  }
+  const copy = [one, other].find((file) => file.distance) ?? other;
+  return html`<div class="facts">
+    ${rows.length > 0 ? html`<table aria-label="What differs between the two files">
+      <thead class="visually-hidden"><tr><th scope="col">Fact</th><th scope="col">${nameOf(one.path)}</th><th scope="col">${nameOf(other.path)}</th></tr></thead>
+      <tbody>${rows.map(({ name, meaning, cells }) => html`
+      <tr key=${name}><th scope="row" title=${meaning}>${name}</th>${cells.map(([text, isBest]) => html`
+        <td class=${isBest ? "is-best" : ""}>${text || "unknown"}${isBest && html`<span class="visually-hidden"> (better)</span>`}</td>`)}</tr>`)}</tbody></table>`
+      : html`<p>The metadata of these two files is the same.</p>`}
+    ${(copy.score !== null || copy.distance !== null) && html`<p class="numbers">
+      ${copy.score !== null && `score ${copy.score.toFixed(3)}`}${copy.distance !== null && ` · distance ${copy.distance.toFixed(4)}`}</p>`}
+  </div>`;
+}
+
+const Totals = ({ totals, quarantine, isReadOnly, onSure, onApply, onUndoMove, onSearch, onHelp }) => html`
+  <footer class="totals">
+    <p><b>${(totals.groups - totals.open).toLocaleString("en")}</b> of ${counted(totals.groups, "group")} decided
+      · <b>${counted(totals.files, "file")}</b> to move (${sizeText(totals.bytes)})
+      ${totals.left > 0 && ` · ${counted(totals.left, "file")} left for review`}</p>
+    <progress aria-label="Groups decided" max=${totals.groups} value=${totals.groups - totals.open}></progress>
+    <div class="actions">
+      ${totals.sure > 0 && !isReadOnly && html`<button class="button" title="Accept the groups that need no review" onClick=${onSure}>Accept ${totals.sure.toLocaleString("en")} sure</button>`}
+      ${quarantine && totals.applied > 0 && !isReadOnly && html`<button class="button" onClick=${onUndoMove}>Put ${counted(quarantine.files, "file")} back</button>`}
+      ${!isReadOnly && html`<button class="button again" onClick=${onSearch}>Search again</button>`}
+      <button class="button icon" aria-label="Keys" onClick=${onHelp}>?</button>
+      <button class=${totals.open ? "button" : "button primary"} disabled=${!totals.files} onClick=${onApply}>Move files… <kbd aria-hidden="true">a</kbd></button>
+    </div>
+  </footer>`;
+
+const Start = ({ found, server, quarantine, onSearch, onUndo }) => html`<div class="empty">
+  <h2 class="title">${found.key === null ? "Find duplicates" : "No duplicates"}</h2>
+  <p>${found.key === null
+    ? "embedkit compares all photos of the workspace, and proposes which file of each group to keep. Nothing is moved before you say so."
+    : "No two files show the same picture."}</p>
+  <p class="actions">${!server.read_only && html`<button class="button primary" onClick=${onSearch}>
+    ${found.key === null ? "Search all photos" : "Search again"}</button>`}
+  ${server.read_only && "The server was started with --read-only, so it cannot search."}
+  ${quarantine && !server.read_only && html`<button class="button" onClick=${onUndo}>Put ${counted(quarantine.files, "moved file")} back</button>`}</p></div>`;
+
+const Confirm = ({ totals, onApply, onClose }) => html`
+  <${Dialog} title="Move files to quarantine" onClose=${onClose}>
+    <h2>Move ${counted(totals.files, "file")} to quarantine?</h2>
+    <p>${sizeText(totals.bytes)} leave your folders. Nothing is deleted: the files go to the folder
+      <b> quarantine</b> of the workspace, and you can put them back.</p>
+    <p>A file is moved only if it has not changed, and while the file that is kept for it exists. Labels and verdicts
+      are carried over to that file. ${totals.open > 0 && `${counted(totals.open, "open group")} and `}${counted(totals.left, "file")} left for review stay as they are.</p>
+    <p class="actions"><button class="button" onClick=${onClose}>Cancel</button>
+      <button class="button primary" autofocus onClick=${onApply}>Move ${counted(totals.files, "file")}</button></p>
+  <//>`;
+
+function Report({ run, canUndo, onUndo, onClose }) {
+  const { moved = [], restored = [], skipped, missing = [], bytes, not_carried_over: lost = [] } = run.result;
+  const isMove = run.kind === "apply";
+  const done = isMove ? moved : restored;
+  const failures = [...skipped, ...missing.map((path) => ({ path, reason: "it is missing" }))];
+  return html`<${Dialog} title="Result" onClose=${onClose}>
+    <h2>${counted(done.length, "file")} ${isMove ? "moved to quarantine" : "put back"} (${sizeText(bytes)})</h2>
+    ${failures.length > 0 && html`<p class="bad">${counted(failures.length, "file")} ${isMove ? "not moved" : "not put back"}:</p>
+      <ul class="failures" tabindex="0" aria-label="Files that stayed">${failures.slice(0, 200).map(({ path, reason }) => html`<li><b>${path}</b>: ${reason}</li>`)}</ul>`}
+    ${lost.length > 0 && html`<p>Not carried over, because of a contradiction:</p>
+      <ul class="failures" tabindex="0" aria-label="Facts that were not carried over">${lost.slice(0, 200).map(({ path, reason }) => html`<li><b>${path}</b>: ${reason}</li>`)}</ul>`}
+    <p class="actions">${canUndo && done.length > 0 && html`<button class="button" onClick=${onUndo}>Undo: put them back</button>`}
+      <button class="button primary" autofocus onClick=${onClose}>Close</button></p>
+  <//>`;
+}
+
+const Large = ({ file, onClose }) => html`
+  <${Dialog} className="viewer" title=${nameOf(file.path)} onClose=${onClose}>
+    <img src=${large(file.sha256)} alt=${nameOf(file.path)} />
+    <p class="caption">${file.path}</p>
+    <button class="button close" onClick=${onClose}>Close</button>
+  <//>`;
+
+start(html`<${Duplicates} />`);

@@ -1,0 +1,260 @@
+"""The JSON API of duplicates: groups, decisions, moving files and putting them back."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import draw_photo
+from PIL import Image
+from scenery import saved, scene
+from starlette.testclient import TestClient
+from webserver import Serve, serve  # noqa: F401
+
+from embedkit import Workspace
+from embedkit._internal.artifacts import sha256_of
+from embedkit.cleaning.decisions import FILE_NAME
+
+API = "/api/v1"
+
+
+@pytest.fixture
+def copies(workspace: Workspace, photos: Path) -> Path:
+    """Photos with a recompressed copy, one with the same bytes, and one under two labels."""
+    original = saved(scene(0), photos / "red/0.jpg", quality=92)
+    Image.open(original).save(photos / "red/0 small.jpg", quality=60)
+    shutil.copy2(photos / "red/1.jpg", photos / "red/1 copy.jpg")
+    draw_photo(2).save(photos / "blue/2.jpg", quality=40)
+    workspace.add([photos], labels_from_folders=True)
+    return photos
+
+
+def finished(client: TestClient, run: dict[str, Any]) -> dict[str, Any]:
+    """The run when it has ended."""
+    with client.stream("GET", f"{API}/runs/{run['id']}/events") as stream:
+        lines = [line for line in stream.iter_lines() if line.startswith("data: ")]
+    document: dict[str, Any] = json.loads(lines[-1].removeprefix("data: "))
+    return document
+
+
+def searched(client: TestClient) -> str:
+    """The key of a search."""
+    run = finished(client, client.post(f"{API}/duplicates", json={}).json())
+    assert run["state"] == "done", run["error"]
+    key: str = run["result"]["key"]
+    return f"{API}/duplicates/{key}"
+
+
+def names(group: dict[str, Any]) -> dict[str, str]:
+    """The action of each file, by its name in its folder."""
+    return {
+        "/".join(Path(member["path"]).parts[-2:]): member["action"] for member in group["members"]
+    }
+
+
+def position_of(client: TestClient, base: str, name: str) -> int:
+    """The position of the group with a file."""
+    for group in client.get(f"{base}/groups").json():
+        position: int = group["position"]
+        if name in names(client.get(f"{base}/groups/{position}").json()):
+            return position
+    raise AssertionError(name)
+
+
+def decide(client: TestClient, base: str, position: int, state: str, **actions: str) -> Any:
+    request = {"state": state, "actions": {key[1:]: value for key, value in actions.items()}}
+    return client.post(f"{base}/groups/{position}", json=request)
+
+
+def verdicts(workspace: Workspace) -> set[tuple[str, frozenset[str]]]:
+    return {
+        (
+            item.verdict,
+            frozenset((os.path.basename(str(item.path)), os.path.basename(str(item.other_path)))),
+        )
+        for item in workspace.verdicts.list()
+    }
+
+
+def test_groups_are_listed_with_conflicts_of_labels_first(serve: Serve, copies: Path) -> None:
+    client = serve()
+    assert client.get(f"{API}/duplicates").json()["key"] is None
+    base = searched(client)
+    groups = client.get(f"{base}/groups").json()
+    assert [group["conflict"] for group in groups] == [True, False, False]
+    assert client.get(f"{base}/groups?first=1&count=1").json() == [groups[1]]
+    first = client.get(f"{base}/groups/0").json()
+    assert names(first) == {"blue/2.jpg": "review", "red/2.jpg": "review"}
+    assert {member["label"] for member in first["members"]} == {"blue", "red"}
+    copy = client.get(f"{base}/groups/{position_of(client, base, 'red/0.jpg')}").json()
+    assert names(copy) == {"red/0.jpg": "keep", "red/0 small.jpg": "remove"}
+    kept, removed = copy["members"]
+    assert kept["sha256"] == sha256_of(copies / "red/0.jpg")
+    assert removed["distance"] < 0.1 and removed["bytes"] < kept["bytes"]
+    assert "a copy of 0.jpg" in removed["reason"]
+    totals = client.get(f"{API}/duplicates").json()["totals"]
+    assert (totals["groups"], totals["open"], totals["sure"], totals["files"]) == (3, 3, 2, 0)
+
+
+def test_only_facts_that_differ_are_listed_and_the_better_value_is_marked(
+    workspace: Workspace, serve: Serve, photos: Path
+) -> None:
+    image = draw_photo(0)
+    exif = image.getexif()
+    exif[271], exif[272] = "Canon", "Canon EOS R5"
+    image.save(photos / "red/0.jpg", quality=92, exif=exif)
+    image.resize((160, 120)).save(photos / "red/0 small.jpg", quality=92)
+    workspace.add([photos])
+    client = serve()
+    base = searched(client)
+    group = client.get(f"{base}/groups/{position_of(client, base, 'red/0.jpg')}").json()
+    facts = {fact["name"]: (fact["texts"], fact["best"]) for fact in group["facts"]}
+    large = [Path(member["path"]).name for member in group["members"]].index("0.jpg")
+    assert set(facts) == {"pixels", "bytes", "camera"}
+    assert facts["pixels"][0][large] == "320 × 240" and facts["camera"][0][large] == "Canon EOS R5"
+    assert all(best == [large] for _, best in facts.values())
+
+
+def test_an_accepted_group_stores_duplicate_and_a_rejected_one_different(
+    workspace: Workspace, serve: Serve, copies: Path
+) -> None:
+    client = serve()
+    base = searched(client)
+    position = position_of(client, base, "red/0.jpg")
+    pair = frozenset(("0.jpg", "0 small.jpg"))
+    totals = decide(client, base, position, "accepted").json()
+    assert (totals["accepted"], totals["files"]) == (1, 1)
+    assert totals["bytes"] == os.path.getsize(copies / "red/0 small.jpg")
+    assert verdicts(workspace) == {("duplicate", pair)}
+    totals = decide(client, base, position, "different").json()
+    assert (totals["accepted"], totals["different"], totals["files"]) == (0, 1, 0)
+    assert verdicts(workspace) == {("different", pair)}
+    assert client.post(f"{base}/undo").json()["group"] == position
+    assert verdicts(workspace) == {("duplicate", pair)}
+    assert client.post(f"{base}/undo").json()["totals"]["open"] == 3
+    assert verdicts(workspace) == set()
+    assert client.post(f"{base}/undo").json()["group"] is None
+
+
+@pytest.mark.usefixtures("copies")
+def test_different_photos_are_no_group_in_the_next_search(serve: Serve) -> None:
+    client = serve()
+    base = searched(client)
+    decide(client, base, position_of(client, base, "red/0.jpg"), "different")
+    again = searched(client)
+    found = [client.get(f"{again}/groups/{place}").json() for place in range(2)]
+    assert [set(names(group)) for group in found] == [
+        {"blue/2.jpg", "red/2.jpg"},
+        {"red/1.jpg", "red/1 copy.jpg"},
+    ]
+    assert client.get(f"{again}/groups/2").status_code == 404
+
+
+def test_files_are_moved_as_decided_and_put_back(
+    workspace: Workspace, serve: Serve, copies: Path
+) -> None:
+    client = serve()
+    base = searched(client)
+    before = {path: path.read_bytes() for path in copies.rglob("*.jpg")}
+    assert client.post(f"{base}/apply").status_code == 400
+    first = client.get(f"{base}/groups/0").json()
+    red = list(names(first)).index("red/2.jpg")
+    decide(client, base, 0, "accepted", **{f"_{red}": "remove", f"_{1 - red}": "keep"})
+    assert client.post(f"{base}/accept").json()["accepted"] == 2
+    run = finished(client, client.post(f"{base}/apply").json())
+    assert run["state"] == "done" and run["result"]["skipped"] == []
+    moved = {Path(path) for path in run["result"]["moved"]}
+    assert moved == before.keys() - set(copies.rglob("*.jpg")) and len(moved) == 3
+    assert copies / "red/2.jpg" in moved
+    totals = client.get(f"{API}/duplicates").json()["totals"]
+    assert (totals["applied"], totals["files"]) == (3, 0)
+    assert decide(client, base, 0, "open").status_code == 400
+    assert client.post(f"{base}/undo").status_code == 400
+    (quarantine,) = client.get(f"{API}/quarantines").json()
+    assert quarantine["files"] == 3 and quarantine["id"] == run["result"]["quarantine"]
+    undo = client.post(f"{API}/quarantines/{quarantine['id']}/undo").json()
+    assert len(finished(client, undo)["result"]["restored"]) == 3
+    assert {path: path.read_bytes() for path in copies.rglob("*.jpg")} == before
+    totals = client.get(f"{API}/duplicates").json()["totals"]
+    assert (totals["applied"], totals["files"]) == (0, 3)
+    assert workspace.info().files == len(before)
+
+
+def test_an_undecided_conflict_and_a_group_nobody_accepted_are_not_moved(
+    serve: Serve, copies: Path
+) -> None:
+    client = serve()
+    base = searched(client)
+    decide(client, base, 0, "accepted")
+    totals = decide(client, base, position_of(client, base, "red/1.jpg"), "accepted").json()
+    assert (totals["left"], totals["files"]) == (2, 1)
+    run = finished(client, client.post(f"{base}/apply").json())
+    assert [Path(path).name for path in run["result"]["moved"]] == ["1 copy.jpg"]
+    assert (copies / "red/2.jpg").exists() and (copies / "blue/2.jpg").exists()
+    assert (copies / "red/0 small.jpg").exists()
+
+
+def test_no_decision_takes_every_file_of_a_group(serve: Serve, copies: Path) -> None:
+    client = serve()
+    base = searched(client)
+    position = position_of(client, base, "red/1.jpg")
+    answer = decide(client, base, position, "accepted", _0="remove")
+    assert answer.status_code == 400 and "would be kept" in answer.json()["detail"]
+    answer = decide(client, base, position, "different")
+    assert answer.status_code == 400 and "same bytes" in answer.json()["detail"]
+    assert decide(client, base, position, "open", _7="keep").status_code == 400
+    assert client.get(f"{API}/duplicates").json()["totals"]["open"] == 3
+    assert (copies / "red/1.jpg").exists()
+
+
+def test_decisions_survive_a_restart_of_the_server_and_a_torn_journal(
+    workspace: Workspace, serve: Serve, copies: Path
+) -> None:
+    client = serve()
+    base = searched(client)
+    position = position_of(client, base, "red/1.jpg")
+    files = client.get(f"{base}/groups/{position}").json()["members"]
+    decide(client, base, position, "accepted", _0="remove", _1="keep")
+    decide(client, base, 0, "accepted")
+    with open(workspace.folder / FILE_NAME, "ab") as file:
+        file.write(b'{"event": "decided", "gro')
+    again = serve()
+    base = searched(again)
+    group = again.get(f"{base}/groups/{position}").json()
+    assert group["state"] == "accepted"
+    assert [member["action"] for member in group["members"]] == ["remove", "keep"]
+    assert [member["proposal"] for member in files] == ["keep", "remove"]
+    totals = again.get(f"{API}/duplicates").json()
+    assert totals["totals"]["open"] == 1 and totals["first_open"] not in (0, position)
+    assert (copies / "red/1.jpg").exists()
+
+
+def test_a_read_only_server_neither_searches_nor_decides(serve: Serve, copies: Path) -> None:
+    client = serve(read_only=True)
+    for path in ("duplicates", f"duplicates/{'0' * 12}/undo", f"quarantines/{'0' * 12}/undo"):
+        assert client.post(f"{API}/{path}", json={}).status_code == 403
+    assert serve().get(f"{API}/duplicates/{'0' * 12}/groups").status_code == 404
+    assert copies.exists()
+
+
+def test_verdicts_on_two_photos_are_stored_and_undone(
+    workspace: Workspace, serve: Serve, copies: Path
+) -> None:
+    client = serve()
+    one, other = (sha256_of(copies / f"red/{name}.jpg") for name in ("0", "3"))
+    workspace.verdicts.set("duplicate", copies / "red/0.jpg", copies / "red/3.jpg")
+    item = {"sha256": one, "other_sha256": other, "verdict": "different"}
+    previous = client.post(f"{API}/verdicts", json={"items": [item]}).json()["previous"]
+    assert verdicts(workspace) == {("different", frozenset(("0.jpg", "3.jpg")))}
+    client.post(f"{API}/verdicts", json={"items": previous})
+    assert verdicts(workspace) == {("duplicate", frozenset(("0.jpg", "3.jpg")))}
+    cleared = client.post(f"{API}/verdicts", json={"items": [item | {"clear": True}]}).json()
+    assert verdicts(workspace) == set()
+    client.post(f"{API}/verdicts", json={"items": cleared["previous"]})
+    assert verdicts(workspace) == {("duplicate", frozenset(("0.jpg", "3.jpg")))}
+    for wrong in (item | {"other_sha256": one}, item | {"verdict": "keep"}):
+        assert client.post(f"{API}/verdicts", json={"items": [wrong]}).status_code == 400
+    wrong = item | {"other_sha256": "0" * 64}
+    assert client.post(f"{API}/verdicts", json={"items": [wrong]}).status_code == 404

@@ -1,0 +1,209 @@
+"""The page of duplicates in a real browser: decided by keys, applied and undone."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import draw_photo
+from PIL import Image
+from scenery import saved, scene
+from webserver import Open, opened, running, violations  # noqa: F401
+
+from embedkit import Workspace
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def copies(workspace: Workspace, photos: Path) -> Path:
+    """A recompressed copy, a copy with the same bytes, and a photo under two labels."""
+    original = saved(scene(0), photos / "red/0.jpg", quality=92)
+    Image.open(original).save(photos / "red/0 small.jpg", quality=60)
+    shutil.copy2(photos / "red/1.jpg", photos / "red/1 copy.jpg")
+    draw_photo(2).save(photos / "blue/2 青い写真.jpg", quality=40)
+    workspace.add([photos], labels_from_folders=True)
+    return photos
+
+
+def search(page: Any) -> None:
+    """Search for duplicates, and wait for the first group."""
+    page.click("main .button.primary")
+    page.wait_for_selector("text=Group 1 of")
+
+
+def press(page: Any, keys: str) -> None:
+    for key in keys.split():
+        page.keyboard.press(key)
+
+
+def at_group(page: Any, number: int) -> None:
+    page.wait_for_selector(f".place >> text=Group {number} of")
+
+
+def actions(page: Any) -> dict[str, str]:
+    """The action of each file of the group in view, by name."""
+    return {
+        item.query_selector("b").inner_text(): item.query_selector(".badge").inner_text()[2:]
+        for item in page.query_selector_all(".compare figcaption")
+    }
+
+
+def verdicts(workspace: Workspace) -> dict[frozenset[str], str]:
+    return {
+        frozenset((os.path.basename(str(one.path)), os.path.basename(str(one.other_path)))): (
+            one.verdict
+        )
+        for one in workspace.verdicts.list()
+    }
+
+
+@pytest.mark.usefixtures("copies")
+def test_a_conflict_is_first_and_waits_for_a_decision(opened: Open) -> None:
+    page = opened("/duplicates")
+    search(page)
+    page.wait_for_selector(".mark >> text=labels differ")
+    page.wait_for_selector(".facts td >> text=blue")
+    assert page.locator(".badge.is-review").count() == 4  # below the photos and in the strip
+    press(page, "Enter")
+    at_group(page, 2)
+    page.wait_for_selector("text=2 files left for review")
+    assert "0 files to move" in page.inner_text(".totals p")
+
+
+def test_all_decisions_by_keys_then_files_move_and_come_back(
+    workspace: Workspace, opened: Open, copies: Path
+) -> None:
+    before = {path: path.read_bytes() for path in copies.rglob("*.jpg")}
+    page = opened("/duplicates")
+    search(page)
+    press(page, "2 Enter")  # keeps only the second file, whose label is right
+    at_group(page, 2)
+    press(page, "Enter")
+    at_group(page, 3)
+    press(page, "Enter")
+    page.wait_for_selector(".toast >> text=All groups are decided")
+    page.wait_for_selector("text=3 files to move")
+    press(page, "a")
+    page.wait_for_selector("dialog >> text=Nothing is deleted")
+    assert violations(page) == []
+    page.click("dialog .primary")
+    page.wait_for_selector("dialog >> text=3 files moved to quarantine")
+    after = {path: path.read_bytes() for path in copies.rglob("*.jpg")}
+    assert after.items() < before.items() and len(after) == len(before) - 3
+    assert (copies / "red/2.jpg").exists() and not (copies / "red/0 small.jpg").exists()
+    page.click("dialog >> text=Undo: put them back")
+    page.wait_for_selector("dialog >> text=3 files put back")
+    assert {path: path.read_bytes() for path in copies.rglob("*.jpg")} == before
+    page.click("dialog .primary")
+    page.wait_for_selector("text=3 files to move")
+    assert workspace.info().files == len(before)
+
+
+def test_a_file_that_has_changed_stays_and_the_result_says_why(opened: Open, copies: Path) -> None:
+    page = opened("/duplicates")
+    search(page)
+    page.click("text=Accept 2 sure")
+    page.wait_for_selector("text=2 files to move")
+    draw_photo(99).save(copies / "red/0 small.jpg")
+    press(page, "a")
+    page.click("dialog .primary")
+    page.wait_for_selector("dialog >> text=1 file not moved")
+    assert "0 small.jpg: " in page.inner_text(".failures")
+    assert (copies / "red/0 small.jpg").exists() and not (copies / "red/1 copy.jpg").exists()
+
+
+def test_decisions_are_undone_and_survive_a_reload(
+    workspace: Workspace, opened: Open, copies: Path
+) -> None:
+    page = opened("/duplicates")
+    search(page)
+    press(page, "ArrowDown ArrowDown")
+    at_group(page, 3)
+    assert actions(page) == {"0.jpg": "Keep", "0 small.jpg": "Remove"}
+    press(page, "n")
+    at_group(page, 1)  # the first one without a decision
+    page.wait_for_selector("text=1 of 3 groups decided")
+    assert verdicts(workspace) == {frozenset(("0.jpg", "0 small.jpg")): "different"}
+    page.reload()
+    at_group(page, 1)
+    page.wait_for_selector("text=1 of 3 groups decided")
+    press(page, "u")
+    at_group(page, 3)
+    page.wait_for_selector("text=0 of 3 groups decided")
+    assert verdicts(workspace) == {}
+    press(page, "r")  # the copy: as proposed
+    page.wait_for_selector(".mark >> text=Decided")
+    press(page, "ArrowLeft r")  # the other one instead
+    page.wait_for_selector("figcaption:has-text('0 small.jpg') .is-keep")
+    assert actions(page) == {"0 small.jpg": "Keep", "0.jpg": "Remove"}
+    page.wait_for_selector("text=1 of 3 groups decided")
+    assert verdicts(workspace) == {frozenset(("0.jpg", "0 small.jpg")): "duplicate"}
+    assert (copies / "red/0.jpg").exists()
+
+
+@pytest.mark.usefixtures("copies")
+def test_two_photos_are_compared_in_four_ways(opened: Open) -> None:
+    page = opened("/duplicates")
+    search(page)
+    press(page, "ArrowDown")
+    at_group(page, 2)
+    page.wait_for_selector(".compare.is-side img[data-loaded=true] >> nth=1")
+    press(page, "w")
+    page.fill(".is-slider input[type=range]", "20")
+    page.wait_for_selector(".edge[style*='20%']")
+    page.click("text=Difference")
+    page.wait_for_selector(".is-difference .brighter", state="attached")
+    press(page, "f")
+    page.wait_for_selector(".is-swap .layer-left[aria-hidden=true]", state="attached")
+    press(page, "f")
+    page.wait_for_selector(".is-swap .layer-right[aria-hidden=true]", state="attached")
+    press(page, "s")
+    page.wait_for_selector(".is-side")
+
+
+@pytest.mark.usefixtures("copies")
+def test_without_permission_to_write_the_page_says_so(opened: Open) -> None:
+    page = opened("/duplicates", read_only=True)
+    page.wait_for_selector("text=it cannot search")
+    assert page.locator("main button").count() == 0
+
+
+@pytest.mark.usefixtures("copies")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_violates_no_rule_of_accessibility(opened: Open, scheme: str, width: int) -> None:
+    page = opened("/duplicates", color_scheme=scheme, viewport={"width": width, "height": 844})
+    page.wait_for_selector("main .button.primary")
+    assert violations(page) == []
+    search(page)
+    page.wait_for_selector(".compare img[data-loaded=true] >> nth=1")
+    assert violations(page) == []
+    for key in ("w", "d", "f", "n", "?"):
+        press(page, key)
+        assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_a_hundred_groups_are_decided_by_keys_with_the_right_verdicts(
+    workspace: Workspace, tmp_path: Path, opened: Open
+) -> None:
+    expected = {}
+    for number in range(100):
+        original = saved(scene(number, (480, 360)), tmp_path / f"set/{number:03}.jpg", quality=92)
+        Image.open(original).save(original.with_name(f"{number:03} small.jpg"), quality=60)
+        pair = frozenset((original.name, f"{number:03} small.jpg"))
+        expected[pair] = "different" if number % 10 == 3 else "duplicate"
+    workspace.add([tmp_path / "set"])
+    page = opened("/duplicates")
+    search(page)
+    for number in range(1, 101):
+        at_group(page, number)
+        name = page.inner_text(".compare figcaption b >> nth=0")
+        copy = page.inner_text(".compare figcaption b >> nth=1")
+        page.keyboard.press("n" if expected[frozenset((name, copy))] == "different" else "Enter")
+    page.wait_for_selector(".toast >> text=All groups are decided")
+    page.wait_for_selector("text=100 of 100 groups decided")
+    assert verdicts(workspace) == expected
+    assert "90 files to move" in page.inner_text(".totals p")
