@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from embedkit.version import __version__
 from embedkit.web.api import (
     classify,
+    compare,
     duplicates,
     photos,
     review,
@@ -74,6 +75,7 @@ def create_app(server: Server, *, api_only: bool = False) -> FastAPI:
         workspace,
         photos,
         search,
+        compare,
         duplicates,
         verdicts,
         runs,
