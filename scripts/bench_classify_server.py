@@ -31,7 +31,8 @@ model = workspace.heads.load(head)
 model.classify(photos[:32])
 cpu, started = time.process_time(), time.perf_counter()
 found = model.classify(photos[32:])
-print(json.dumps([time.process_time() - cpu, time.perf_counter() - started, len(found.predictions)]))
+seconds = time.process_time() - cpu, time.perf_counter() - started
+print(json.dumps([*seconds, len(found.predictions)]))
 """
 
 
