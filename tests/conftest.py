@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,9 @@ class ToyBackbone(Backbone):
     def submit(self, pixels: np.ndarray) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
         embeddings = self.embed_pixels(pixels)
         return lambda: embeddings
+
+    def embed_text(self, texts: Sequence[str]) -> np.ndarray:
+        raise self.text_not_supported()
 
     def choose_runtime(self, pixels: np.ndarray) -> None:
         """A toy has one runtime."""

@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from embedkit.version import __version__
 from embedkit.web.api import (
     classify,
+    compare,
     duplicates,
     photo_map,
     photos,
@@ -77,6 +78,7 @@ def create_app(server: Server, *, api_only: bool = False) -> FastAPI:
         photos,
         search,
         photo_map,
+        compare,
         duplicates,
         verdicts,
         runs,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import draw_photo
 from PIL import Image
+from scenery import scene
 from starlette.testclient import TestClient
 from webserver import Serve, filled, serve  # noqa: F401
 
@@ -188,6 +189,35 @@ def test_filters_and_verification_are_those_of_the_command(serve: Serve, photos:
     found = serve().post("/api/v1/search", json=request).json()["matches"]
     assert {match["label"] for match in found} == {"blue"}
     assert all("verified" in match and "inliers" in match for match in found)
+
+
+def test_two_photos_of_one_object_are_aligned(
+    workspace: Workspace, serve: Serve, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    scene(1).save(tmp_path / "photos/1.png")
+    scene(2).save(tmp_path / "photos/2.png")
+    workspace.add(tmp_path / "photos", fingerprints_only=True)
+    upload = io.BytesIO()
+    scene(1).rotate(8).resize((420, 315)).save(upload, "PNG")
+    client = serve()
+    for name, verified in (("1.png", True), ("2.png", False)):
+        answer = client.post(
+            "/api/v1/compare",
+            files={"image": upload.getvalue()},
+            data={"other": sha256_of(tmp_path / "photos" / name)},
+        )
+        found = answer.json()
+        assert answer.status_code == 200 and found["verified"] is verified
+        assert (found["aligned"] is not None) == (found["differences"] is not None) == verified
+        if verified:
+            pictures = [
+                np.asarray(Image.open(io.BytesIO(base64.b64decode(found[key]))).convert("L"), float)
+                for key in ("first", "aligned")
+            ]
+            middle = [picture[60:-60, 60:-60] for picture in pictures]
+            assert np.abs(middle[0] - middle[1]).mean() < 12 and found["agreement"] > 0.5
+    assert client.post("/api/v1/compare", json={"other": "0" * 64}).status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import draw_photo
+from scenery import scene
 from webserver import Open, filled, opened, running, violations  # noqa: F401
 
 from embedkit import Workspace
@@ -175,6 +176,37 @@ def test_the_page_of_a_photo_searches_from_it_and_verifies(
     page.select_option("select[aria-label=Label]", "blue")
     page.wait_for_selector("text=6 matches")
     assert filled.verdicts.list() == []
+
+
+def test_a_match_is_compared_with_the_query_in_five_ways(
+    workspace: Workspace, opened: Open, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    scene(1).save(tmp_path / "photos/1.png")
+    scene(1).rotate(8).save(tmp_path / "photos/turned.png")
+    scene(2).save(tmp_path / "photos/2.png")
+    workspace.add(tmp_path / "photos")
+    page = opened(f"/search?sha256={sha256_of(tmp_path / 'photos/1.png')}")
+    page.wait_for_selector(".cell[data-index='2'] .picture")
+    page.focus(".cell[data-index='0']")
+    place = page.get_attribute(".cell[title='turned.png']", "data-index")
+    for _ in range(int(place)):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".cell[title='turned.png']:focus")
+    page.keyboard.press("c")
+    page.wait_for_selector("dialog >> text=The same object")
+    for key, selector in (
+        ("w", "dialog input[type=range]"),
+        ("f", "dialog img.over"),
+        ("o", "dialog img.over"),
+        ("d", "dialog img[alt='Differences in red']"),
+        ("s", "dialog figure >> nth=1"),
+    ):
+        page.keyboard.press(key)
+        page.wait_for_selector(selector)
+        assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")
 
 
 # -- accessibility -----------------------------------------------------------------------------

@@ -32,6 +32,18 @@ def overlay(query: Pixels, candidate: Pixels, verification: Verification) -> Pix
     return _to_pixels(np.where(valid[:, :, None], blended, _fade(first)))
 
 
+def aligned(query: Pixels, candidate: Pixels, verification: Verification) -> Pixels:
+    """Return the warped candidate; where it shows nothing of the query, the faded query.
+
+    Parameters, frame and errors are those of :func:`overlay`.
+    """
+    homography = _homography(verification)
+    first, second = fitted(query), fitted(candidate)
+    valid = valid_mask(first.shape, second.shape, homography)
+    moved = warped(first.shape, second, homography, cv2.INTER_LINEAR)
+    return _to_pixels(np.where(valid[:, :, None], moved, _fade(first)))
+
+
 def difference_map(query: Pixels, candidate: Pixels, verification: Verification) -> Pixels:
     """Return the query in faded grey, with differences from the candidate in red.
 

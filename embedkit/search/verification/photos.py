@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from math import isqrt
 from pathlib import Path
@@ -16,11 +16,11 @@ from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
 from embedkit.images.faults import file_errors
 from embedkit.images.strips import shortened
-from embedkit.results import Match, Matches
+from embedkit.results import Match, Matches, Verification
 from embedkit.search.verification import verified_order, verify_matches
 from embedkit.search.verification.cache import FeatureCache
 from embedkit.search.verification.features import AREA, Grey, View, fitted, reduced, view
-from embedkit.search.verification.overlay import Pixels
+from embedkit.search.verification.overlay import Pixels, aligned, difference_map
 
 
 def verify_first(matches: Matches, photo: Decoder, count: int, features_folder: Path) -> None:
@@ -52,6 +52,43 @@ def _verified(photo: Decoder, matches: Sequence[Match], cache: FeatureCache) -> 
     ranked = [replace(matches[index], verification=found[index]) for index in verified_order(found)]
     ranked.sort(key=lambda match: match.sha256 != photo.sha256)
     return ranked
+
+
+@dataclass(frozen=True)
+class PairComparison:
+    """Two photos compared by local features. Pictures have the frame of the first one."""
+
+    verification: Verification | None
+    """None if no file of the second photo can be read."""
+    first: Pixels
+    """The first photo: uint8 (H, W, 3)."""
+    aligned: Pixels | None
+    """The second photo, moved onto the first; None unless verified."""
+    differences: Pixels | None
+    """The differences, in red; None unless verified."""
+
+
+def compare_pair(
+    photo: Decoder, paths: Sequence[str], digest: str, features_folder: Path
+) -> PairComparison:
+    """Compare a photo with the image of a SHA-256 (hex), which one of the files at ``paths`` has.
+
+    Raises :class:`UnreadableImage` when the photo cannot be decoded.
+    """
+    cache = FeatureCache(features_folder)
+    first = fitted(pixels_of(photo))
+    try:
+        with file_errors():
+            other = view_of(paths, digest, cache)
+            (found,) = verify_matches(_view_of_query(photo, cache), [other])
+            if found is None or not found.verified:
+                return PairComparison(found, first, None, None)
+            second = pixels_of(Decoder(content_of(paths, digest)))
+    except UnreadableImage:
+        return PairComparison(None, first, None, None)
+    return PairComparison(
+        found, first, aligned(first, second, found), difference_map(first, second, found)
+    )
 
 
 def pixels_of(photo: Decoder) -> Pixels:

@@ -209,7 +209,7 @@ def read_picture(
     ] = None,
 ) -> Response:
     """Return a photo, encoded anew, so that no file of the workspace reaches a browser as it is."""
-    paths = _paths(server, sha256)
+    paths = paths_of(server, sha256)
     if side is None:
         picture = enlarged(sha256, paths)
     else:
@@ -219,7 +219,7 @@ def read_picture(
     return Response(picture, media_type="image/webp", headers=_FOR_EVER)
 
 
-def _paths(server: Server, sha256: str) -> list[str]:
+def paths_of(server: Server, sha256: str) -> list[str]:
     """Return the paths of a photo; raises :class:`NotInWorkspace` if there is none."""
     digest = bytes.fromhex(sha256)
     with server.catalog.read() as reader:

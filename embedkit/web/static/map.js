@@ -518,7 +518,7 @@ class View extends Component {
   #card(photo) {
     const { plot } = this;
     const [x, y] = plot.toScreen(photo.index);
-    const [width, height] = [212, photo.isPinned ? 286 : 236];
+    const [width, height] = [244, photo.isPinned ? 286 : 236];
     const gap = Math.max(14, this.pictureSide / 2 + 12);
     const left = x + gap + width < plot.width ? x + gap : x - gap - width;
     const clamp = (value, most) => Math.max(8, Math.min(value, most - 8));

@@ -2,13 +2,15 @@
 
 import { Component, createRef, Help, Viewer, complain, counted, html, isTyping, nameOf, start } from "./ui.js";
 import { Grid } from "./grid.js";
+import { Pair } from "./pair.js";
 import { address, get, post } from "./api.js";
 
 const KEYS = [
   ["← ↑ → ↓", "Move"],
   ["s", "Search from the photo"],
   ["Enter", "Enlarge"],
-  ["v", "Compare with the query point by point"],
+  ["c", "Compare with the query: overlay, slider, difference"],
+  ["v", "Compare the first matches point by point, and rank them again"],
   ["/", "Search for words"],
   ["?", "These keys"],
 ];
@@ -139,6 +141,7 @@ class Search extends Component {
     if (event.key === "?") this.setState({ dialog: "help" });
     else if (event.key === "/") document.getElementById("text")?.focus();
     else if (event.key === "s" && photo) this.go({ sha256: photo.sha256 });
+    else if (event.key === "c" && photo && !asked.text) this.setState({ dialog: "pair" });
     else if (event.key === "v" && results.length && !asked.text) this.verify(0);
     else return;
     event.preventDefault();
@@ -157,6 +160,7 @@ class Search extends Component {
     const close = () => this.setState({ dialog: null });
     const dialogs = html`
       ${dialog === "help" && html`<${Help} keys=${KEYS} onClose=${close} />`}
+      ${dialog === "pair" && photo && html`<${Pair} asked=${asked} match=${photo} onClose=${close} />`}
       ${dialog === "large" && photo && html`<${Viewer} photo=${photo} onClose=${close} onMove=${() => {}} />`}`;
     if (!asked) return html`<div class="drop"><h2 class="title">Find photos like this one</h2>
       <p>Drop a photo here, paste one, or choose one. It is not stored.</p>
@@ -181,6 +185,8 @@ class Search extends Component {
       <div class="columns">
         ${results.map((result, number) => html`<section class="stage" aria-label=${result.backbone} key=${result.backbone}>
           <div class="summary"><strong>${results.length > 1 ? result.backbone : counted(result.matches.length, "match", "matches")}</strong>
+            ${!asked.text && html`<button class="button" disabled=${!photo} title="Compare the chosen photo with the query"
+              onClick=${() => this.setState({ dialog: "pair" })}>Compare</button>`}
             ${!asked.text && !result.isVerified && html`<button class="button" onClick=${() => this.verify(number)}>Verify</button>`}
           </div>
           <${Grid} ref=${number === 0 ? this.grid : null} source=${result.source} cellSize=${172} label=${`Matches of ${result.backbone}`}

@@ -1,0 +1,76 @@
+"""Compare two photos point by point, with pictures that show the comparison."""
+
+import base64
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from PIL import Image
+from pydantic import BaseModel, Field
+
+from embedkit.errors import BadInput
+from embedkit.images.thumbnail import webp
+from embedkit.search.queries import open_query, stored_photo
+from embedkit.search.verification.photos import compare_pair
+from embedkit.web.api.photos import paths_of
+from embedkit.web.state import Server, server_of
+from embedkit.web.uploads import body_of, read_request
+
+router = APIRouter()
+State = Annotated[Server, Depends(server_of)]
+
+
+class CompareRequest(BaseModel):
+    """Two photos: either ``sha256`` or an upload, and one of the workspace."""
+
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="The first photo.")
+    other: str = Field(pattern="^[0-9a-f]{64}$", description="The photo to compare it with.")
+
+
+class CompareUpload(BaseModel):
+    """A comparison as a form, with the first photo."""
+
+    other: str
+    image: bytes = Field(description="The file of the first photo.")
+
+
+class PairDocument(BaseModel):
+    """Whether two photos show the same object. Pictures are WebP in base64, of one size."""
+
+    verified: bool | None = Field(description="Null if the other photo cannot be read.")
+    inliers: int
+    agreement: float
+    first: str
+    aligned: str | None = Field(description="The other photo, moved onto the first one.")
+    differences: str | None = Field(description="The differences, in red.")
+
+
+@router.post(
+    "/compare", summary="Compare two photos", openapi_extra=body_of(CompareRequest, CompareUpload)
+)
+async def compare(server: State, request: Request) -> PairDocument:
+    """Find the plane that two photos share, as ``embedkit search --verify`` does."""
+    wanted, images = await read_request(request, CompareRequest)
+    if (wanted.sha256 is None) == (not images):
+        raise BadInput("give either sha256 or image, and other")
+    return await run_in_threadpool(_compare, server, wanted, images)
+
+
+def _compare(server: Server, wanted: CompareRequest, images: list[bytes]) -> PairDocument:
+    photo: Any = images[0] if images else stored_photo(server.catalog, str(wanted.sha256))
+    folder = server.workspace.folder / "features"
+    found = compare_pair(open_query(photo), paths_of(server, wanted.other), wanted.other, folder)
+    verification = found.verification
+    return PairDocument(
+        verified=None if verification is None else verification.verified,
+        inliers=0 if verification is None else verification.inliers,
+        agreement=0.0 if verification is None else verification.agreement,
+        first=_encoded(found.first),
+        aligned=None if found.aligned is None else _encoded(found.aligned),
+        differences=None if found.differences is None else _encoded(found.differences),
+    )
+
+
+def _encoded(pixels: np.ndarray) -> str:
+    return base64.b64encode(webp(Image.fromarray(pixels), 85)).decode("ascii")
