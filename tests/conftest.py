@@ -93,6 +93,7 @@ class ToyBackbone(Backbone):
         return lambda: embeddings
 
     def embed_text(self, texts: Sequence[str]) -> np.ndarray:
+        del texts
         raise self.text_not_supported()
 
     def choose_runtime(self, pixels: np.ndarray) -> None:
