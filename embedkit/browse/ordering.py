@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import blake2b
+from secrets import token_bytes
 
 import numpy as np
 
@@ -10,9 +11,12 @@ from embedkit._internal.paths import absolute
 from embedkit.catalog import Catalog
 from embedkit.errors import BadInput
 from embedkit.ingest.labels import as_label
+from embedkit.results.verdicts import REMOVAL_VERDICTS
 
 ADDED, LABEL, PATH = ORDERS = ("added", "label", "path")
 """Orders of photos: by when they were added, by label and by path."""
+_SALT = token_bytes(32)
+"""Other workspaces have the same ids; browsers keep the pictures of a list by its key."""
 PLACEHOLDER_SIDE = 8
 """Side of a placeholder, pixels."""
 
@@ -34,14 +38,15 @@ class Ordering:
     ids: np.ndarray
     """Image ids: int64 (N,)."""
     key: str
-    """Digest of the ids: orderings with the same key are equal."""
+    """Digest of the ids: orderings of one process and one workspace with the same key are equal."""
     sections: tuple[Section, ...] = ()
     """The labels in an ordering by label; empty in other orderings."""
 
     @classmethod
     def of(cls, ids: np.ndarray, sections: Sequence[Section] = ()) -> "Ordering":
         """Return the ordering of these ids."""
-        key = sha256(np.ascontiguousarray(ids, "<i8").tobytes()).hexdigest()[:32]
+        content = np.ascontiguousarray(ids, "<i8").tobytes()
+        key = blake2b(content, key=_SALT, digest_size=16).hexdigest()
         return cls(ids, key, tuple(sections))
 
     def __len__(self) -> int:
@@ -65,6 +70,8 @@ class PhotoDetails:
     """Size of the upright image, pixels; 0 if it is unknown."""
     placeholder: bytes
     """Luma of the image at 8 x 8 pixels, row by row; empty if it is unknown."""
+    mark: str | None
+    """The verdict ``keep``, ``off-topic`` or ``poor``, if there is one."""
 
 
 def order_photos(
@@ -120,6 +127,12 @@ def details(catalog: Catalog, ids: Sequence[int]) -> list[PhotoDetails | None]:
     with catalog.read() as reader:
         files = reader.files.of_images(list(ids))
         sketches = reader.images.sizes_and_lumas(list(files))
+        digests = [bytes.fromhex(of_image[0].sha256) for of_image in files.values()]
+        marks = {
+            digest.hex(): verdict
+            for digest, other, verdict, _ in reader.verdicts.of_images(digests)
+            if other is None and verdict in REMOVAL_VERDICTS
+        }
     found: list[PhotoDetails | None] = []
     for image_id in ids:
         of_image = files.get(image_id)
@@ -136,6 +149,7 @@ def details(catalog: Catalog, ids: Sequence[int]) -> list[PhotoDetails | None]:
                 width=width,
                 height=height,
                 placeholder=_placeholder(luma),
+                mark=marks.get(of_image[0].sha256),
             )
         )
     return found

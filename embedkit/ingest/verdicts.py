@@ -110,6 +110,7 @@ def decide(
     There is at most one decision on each subject of an image or a pair. Raises :class:`BadInput` as
     :func:`set_verdict` does, and :class:`NotInWorkspace` for an unknown image.
     """
+    catalog.require()
     parsed = [parse_verdict(one.verdict, 1 if one.other is None else 2) for one in decisions]
     digests = list({digest for one in decisions for digest in one.images if digest is not None})
     with catalog.write() as writer:

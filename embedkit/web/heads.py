@@ -98,7 +98,7 @@ class HeadService:
         loaded = self._loaded.get(name)
         try:
             changed = manifest.stat().st_mtime_ns
-        except OSError:
+        except (OSError, ValueError):  # no such head, or a name that no file can have
             changed = 0
         if loaded is None or loaded[0] != changed or not changed:
             loaded = changed, self._workspace.heads.load(name)

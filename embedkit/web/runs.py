@@ -1,8 +1,9 @@
 """Long operations in the background: one after the other, with progress."""
 
+import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 from queue import SimpleQueue
 from typing import Any, Literal
@@ -17,6 +18,8 @@ State = Literal["waiting", "running", "stopping", "done", "failed", "stopped"]
 FINISHED = ("done", "failed", "stopped")
 
 _KEPT = 50
+_LOOK = 0.15
+"""Seconds between two looks at a run."""
 _HEARTBEAT = 15.0
 """Seconds after which an event is sent even if nothing has changed, so that dead clients show."""
 
@@ -100,21 +103,26 @@ class Runs:
                 self._set(run, state="stopping")
         return run
 
-    def events(self, run_id: int) -> Iterator[dict[str, Any] | None]:
-        """Yield a run whenever it changes, until it is finished; None after a long silence."""
+    async def events(self, run_id: int) -> AsyncIterator[dict[str, Any] | None]:
+        """Yield a run whenever it changes, until it is finished; None after a long silence.
+
+        It looks at the run several times a second, so that a waiting client needs no thread.
+        """
         run = self.get(run_id)
-        seen = -1
+        seen, silent = -1, 0.0
         while True:
             with self._changed:
-                while run.changes == seen and not self._is_closed:
-                    if not self._changed.wait(_HEARTBEAT):
-                        break
                 has_changed, seen = run.changes != seen, run.changes
                 document = run.document()
                 is_last = run.state in FINISHED or self._is_closed
-            yield document if has_changed else None
+            if has_changed:
+                yield document
+            elif silent >= _HEARTBEAT:
+                yield None
             if is_last:
                 return
+            silent = 0.0 if has_changed or silent >= _HEARTBEAT else silent + _LOOK
+            await asyncio.sleep(_LOOK)
 
     def close(self) -> None:
         """Stop the current run, and wait until it has stopped."""

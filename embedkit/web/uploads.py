@@ -42,7 +42,7 @@ async def _read(request: Request, max_images: int) -> tuple[Any, list[bytes]]:
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         try:
             return await request.json(), []
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadInput("the request is neither JSON nor a form with a file") from error
     images = []
     fields: dict[str, str] = {}

@@ -3,7 +3,10 @@
 import base64
 import io
 import json
+import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -370,3 +373,63 @@ def test_a_server_without_a_workspace_runs_but_is_not_ready(serve: Serve) -> Non
     client = serve()
     assert client.get("/healthz").status_code == 200
     assert client.get("/readyz").status_code == 409
+
+
+# -- what once was wrong -----------------------------------------------------------------------
+
+
+def test_lists_of_two_servers_never_share_a_key(filled: Workspace) -> None:
+    """Browsers keep pictures by the key of a list, and other workspaces have the same ids."""
+    script = (
+        "import sys; from pathlib import Path; from embedkit.catalog import Catalog;"
+        "from embedkit.browse.ordering import order_photos;"
+        "print(order_photos(Catalog(Path(sys.argv[1]))).key)"
+    )
+    keys = [
+        subprocess.run(
+            [sys.executable, "-c", script, filled.folder],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+        for _ in range(2)
+    ]
+    assert keys[0] != keys[1] and all(len(key) == 32 for key in keys)
+
+
+def test_a_mark_is_part_of_the_photo_and_can_be_removed(
+    filled: Workspace, serve: Serve, photos: Path
+) -> None:
+    client = serve()
+    key = client.post("/api/v1/lists", json={"order": "path"}).json()["key"]
+
+    def marks() -> list[str | None]:
+        return [photo["mark"] for photo in client.get(f"/api/v1/lists/{key}").json()["photos"]]
+
+    digest = sha256_of(photos / "blue/11.jpg")
+    item = {"sha256": digest, "verdict": "off-topic"}
+    client.post("/api/v1/verdicts", json={"items": [item]})
+    assert marks() == [None, "off-topic", *[None] * 10]
+    client.post("/api/v1/verdicts", json={"items": [item | {"clear": True}]})
+    assert marks() == [None] * 12 and filled.verdicts.list() == []
+
+
+def test_a_verdict_on_a_workspace_that_has_gone_creates_none(
+    filled: Workspace, serve: Serve, photos: Path
+) -> None:
+    client = serve()
+    items = [{"sha256": sha256_of(photos / "red/0.jpg"), "verdict": "keep"}]
+    shutil.rmtree(filled.folder)
+    assert client.post("/api/v1/verdicts", json={"items": items}).status_code == 409
+    assert not filled.folder.exists()
+
+
+@pytest.mark.usefixtures("filled")
+def test_hostile_requests_are_refused_and_not_server_errors(serve: Serve) -> None:
+    client = serve()
+    nested = {"content": "[" * 100_000, "headers": {"content-type": "application/json"}}
+    assert client.post("/api/v1/search", **nested).status_code == 400
+    assert client.post("/api/v1/lists", **nested).status_code in (400, 422)
+    content = {"head": "a\0b", "sha256": ["0" * 64]}
+    assert client.post("/api/v1/classify", json=content).status_code in (400, 404)
+    assert client.post("/api/v1/add", json={"sources": ["a\0b"]}).status_code == 422

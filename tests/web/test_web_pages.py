@@ -97,6 +97,35 @@ def test_a_selection_is_relabelled_by_a_key_and_undone(filled: Workspace, opened
     assert labels_of(filled) == {"2.jpg": ("off-topic", None)}
 
 
+def test_keys_move_before_any_click_and_a_key_that_is_held_decides_once(
+    filled: Workspace, opened: Open
+) -> None:
+    page = opened()
+    shown(page)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".cell[title='11.jpg']:focus")
+    page.keyboard.down("x")
+    page.keyboard.down("x")  # the browser repeats a key that is held
+    page.keyboard.up("x")
+    page.wait_for_selector(".cell[title='11.jpg'] .tag >> text=off-topic")
+    page.reload()
+    page.wait_for_selector(".cell[title='11.jpg'] .tag >> text=off-topic")
+    assert labels_of(filled) == {"11.jpg": ("off-topic", None)}
+    page.click(".cell[title='11.jpg']")
+    page.click("button >> text=Off-topic")
+    page.wait_for_selector("text=not off-topic any more")
+    assert labels_of(filled) == {}
+
+
+def test_a_wrong_secret_says_so(workspace: Workspace, opened: Open) -> None:
+    page = opened("/")
+    page.context.clear_cookies()
+    page.goto(page.url + "#" + "w" * 43)
+    page.reload()
+    page.wait_for_selector("text=The server does not know this secret")
+    assert not workspace.folder.exists()
+
+
 def test_a_new_label_is_chosen_by_name(filled: Workspace, opened: Open) -> None:
     page = opened()
     page.wait_for_selector(".rail button >> nth=1")

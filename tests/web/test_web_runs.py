@@ -1,5 +1,6 @@
 """Long operations of the server: progress, stopping, failing."""
 
+import asyncio
 import json
 import threading
 from pathlib import Path
@@ -15,7 +16,10 @@ from embedkit.web.runs import Run, Runs
 
 
 def events_of(runs: Runs, run: Run) -> list[dict[str, Any]]:
-    return [document for document in runs.events(run.id) if document is not None]
+    async def collect() -> list[dict[str, Any]]:
+        return [document async for document in runs.events(run.id) if document is not None]
+
+    return asyncio.run(collect())
 
 
 def test_photos_are_added_in_the_background_with_progress(

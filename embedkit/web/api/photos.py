@@ -88,6 +88,7 @@ class Photo(BaseModel):
     width: int
     height: int
     placeholder: str = Field(description="Luma at 8 x 8 pixels, base64; empty if unknown.")
+    mark: str | None = Field(description="The verdict keep, off-topic or poor.")
 
 
 class PhotoRange(BaseModel):
@@ -165,6 +166,7 @@ def read_range(
             width=found.width,
             height=found.height,
             placeholder=base64.b64encode(found.placeholder).decode("ascii"),
+            mark=found.mark,
         )
         for found in details(server.catalog, ids)
     ]

@@ -1,13 +1,13 @@
 """Long operations: their state, and events while they run."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from embedkit.web.state import Server, server_of, writable
 from embedkit.workspace import Workspace
@@ -20,7 +20,7 @@ Writable = Annotated[Server, Depends(writable)]
 class AddRequest(BaseModel):
     """What to add: nothing for a new look at everything that was added before."""
 
-    sources: list[str] = []
+    sources: list[Annotated[str, Field(pattern="^[^\\x00]+$")]] = []
     labels_from_folders: bool | None = None
     fingerprints_only: bool = False
 
@@ -48,8 +48,8 @@ def read_events(server: State, run_id: int) -> StreamingResponse:
     events = server.runs.events(run_id)
     server.runs.get(run_id)
 
-    def lines() -> Iterator[str]:
-        for document in events:
+    async def lines() -> AsyncIterator[str]:
+        async for document in events:
             yield ": waiting\n\n" if document is None else f"data: {json.dumps(document)}\n\n"
 
     return StreamingResponse(

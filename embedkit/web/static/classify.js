@@ -214,7 +214,7 @@ class Classify extends Component {
     const { source, cell, counts, server, dialog } = this.state;
     return html`<${Sheet} source=${source} counts=${counts} isReadOnly=${server.read_only} isPaused=${dialog !== null}
       title=${`${cell.truth}, predicted as ${cell.predicted} by ${cell.head}`}
-      tagOf=${(photo) => photo.tag ?? `${photo.labels.join(", ")} · ${percent(cell.probabilities.get(photo.sha256))}`}>
+      tagOf=${(photo) => photo.mark ?? `${photo.labels.join(", ")} · ${percent(cell.probabilities.get(photo.sha256))}`}>
       <button class="button" onClick=${() => this.setState({ source: null, cell: null })}>← Matrix</button>
       <span>labelled <span class="chip given">${cell.truth}</span> predicted <span class="chip suggested">${cell.predicted}</span> by ${cell.head}</span>
     <//>`;

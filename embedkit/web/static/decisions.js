@@ -83,9 +83,22 @@ export class GridDecisions extends Decisions {
     return this.apply({ verdict: `relabel=${label}`, new_label: isNew }, { labels: [label] }, `labelled ${label}`);
   }
 
+  // Mark photos as off-topic, or take the mark from them if all have it.
+  async mark() {
+    if (this.isReadOnly()) return say(READ_ONLY, true);
+    try {
+      const photos = await this.grid.current.chosen();
+      const areMarked = photos.length > 0 && photos.every((photo) => photo.mark === "off-topic");
+      if (areMarked) await this.decide(photos, { clear: ["off-topic"] }, { mark: null }, "not off-topic any more");
+      else await this.decide(photos, { verdict: "off-topic" }, { mark: "off-topic" }, "marked off-topic");
+    } catch (error) {
+      complain(error);
+    }
+  }
+
   // Decide by a key; false for another key. The digits stand for `labels`.
   pressed(key, labels) {
-    if (key === "x") this.apply({ verdict: "off-topic" }, { tag: "off-topic" }, "marked off-topic");
+    if (key === "x") this.mark();
     else if (key === "u") this.undo().catch(complain);
     else if (/^[1-9]$/.test(key) && labels[key - 1] !== undefined) this.relabel(labels[key - 1]);
     else return false;

@@ -372,7 +372,8 @@ export class Grid extends Component {
     if (photo) this.props.onOpen?.(index, photo);
   }
 
-  #pressed = (event) => {
+  // Act on a key: the grid's own, and that of a page on which nothing else has the focus.
+  pressed = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const { active } = this.state;
     const page = Math.max(1, Math.floor(this.state.height / this.pitch)) * this.columns;
@@ -422,7 +423,7 @@ export class Grid extends Component {
       <div class="spacer" style=${{ height: `${width ? this.spacer : 0}px` }}>
         ${cells.length > 0 && html`<div class="layer" ref=${this.layer} role="listbox" aria-label=${label}
           aria-multiselectable="true" style=${{ top: `${place}px` }} onClick=${this.#clicked}
-          onDblClick=${this.#doubleClicked} onKeyDown=${this.#pressed}>${cells}</div>`}
+          onDblClick=${this.#doubleClicked} onKeyDown=${this.pressed}>${cells}</div>`}
       </div></div>`;
   }
 }

@@ -69,17 +69,17 @@ export class Pair extends Component {
   render({ asked, match, onClose }, { mode, split, isSwapped, found }) {
     const urls = found?.urls ?? {};
     const over = { slider: { clipPath: `inset(0 0 0 ${split}%)` }, swap: isSwapped ? {} : { visibility: "hidden" }, overlay: { opacity: 0.5 } }[mode];
-    return html`<${Dialog} title="Comparison" className="pair" onClose=${onClose}>
-      <div class="pair-content" onKeyDown=${this.pressed}>
+    return html`<${Dialog} title="Comparison" className="match" onClose=${onClose}>
+      <div class="match-content" onKeyDown=${this.pressed}>
         <div class="actions" role="group" aria-label="View">${MODES.map(([name, text, key]) => html`
           <button class="button" aria-pressed=${mode === name} disabled=${name !== "side" && !found?.verified}
             onClick=${() => this.show(name)}>${text} <kbd aria-hidden="true">${key}</kbd></button>`)}
           <button class="button" onClick=${onClose} autofocus>Close</button></div>
         <p role="status">${this.words()}</p>
-        ${mode === "side" ? html`<div class="pair-side">
+        ${mode === "side" ? html`<div class="match-side">
           <figure><img src=${asked.url ?? address(`/photos/${asked.sha256}/picture`)} alt="The query" /><figcaption>Query</figcaption></figure>
           <figure><img src=${address(`/photos/${match.sha256}/picture`)} alt=${nameOf(match.path)} /><figcaption>${nameOf(match.path)}</figcaption></figure>
-        </div>` : html`<div class="pair-frame"><div class="pair-box">
+        </div>` : html`<div class="match-frame"><div class="match-box">
           <img src=${mode === "difference" ? urls.differences : urls.first} alt=${mode === "difference" ? "Differences in red" : "The query"} />
           ${over && html`<img class="over" style=${over} src=${urls.aligned} alt=${`${nameOf(match.path)}, moved onto the query`} />`}
           ${mode === "slider" && html`<input type="range" min="0" max="100" step="0.5" value=${split} aria-label="Place of the slider"

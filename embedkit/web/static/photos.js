@@ -16,7 +16,7 @@ const KEYS = [
   ["c", "Classify the photo"],
   ["1 … 9", "Give the photo, or the selected ones, a label"],
   ["l", "Choose a label by name"],
-  ["x", "Mark as off-topic"],
+  ["x", "Mark as off-topic, or remove the mark"],
   ["u", "Undo the last decision"],
   ["Esc", "Clear the selection"],
   ["/", "Filter by folder"],
@@ -74,6 +74,9 @@ class Photos extends Component {
     isReadOnly: () => this.state.server.read_only,
     onChange: (photos, change) => {
       for (const photo of photos) Object.assign(photo, change);
+      for (const label of change.labels ?? []) {
+        if (!(label in this.state.labels)) this.setState({ labels: { ...this.state.labels, [label]: photos.length } });
+      }
       this.forceUpdate();
       this.grid.current?.forceUpdate();
     },
@@ -87,6 +90,8 @@ class Photos extends Component {
     if (isTyping(event) || !this.state.server) return;
     const { photo, dialog } = this.state;
     if (dialog) return;
+    if (document.activeElement === document.body) this.grid.current?.pressed(event);
+    if (event.defaultPrevented || event.repeat) return;
     if (event.key === "?") this.setState({ dialog: "help" });
     else if (event.key === "/") document.getElementById("folder")?.focus();
     else if (event.key === "a") this.selectAll();
@@ -118,6 +123,10 @@ class Photos extends Component {
         <div class="summary">
           <span><strong>${counted(source.count, "photo")}</strong>${selected > 0 && html` · ${selected.toLocaleString("en")} selected`}</span>
           ${given && html`<span>chosen on the map</span><button class="button" onClick=${() => this.show({})}>All photos</button>`}
+          ${labels.length > 0 && html`<select class="field narrow" aria-label="Label" value=${label ?? ""}
+            onChange=${(event) => this.show({ label: event.target.value || null })}>
+            <option value="">all labels</option>${labels.map(([name]) => html`<option value=${name}>${name}</option>`)}
+          </select>`}
           ${!given && html`<select class="field" aria-label="Order" value=${order} onChange=${(event) => this.show({ order: event.target.value })}>
             <option value="added">as added</option><option value="label">by label</option><option value="path">by path</option>
           </select>`}
@@ -129,10 +138,15 @@ class Photos extends Component {
             <option value="">Go to label…</option>
             ${source.sections.map((one) => html`<option value=${one.first}>${one.label ?? "without a label"}</option>`)}
           </select>`}
-          <button class="button icon" aria-label="Keys" onClick=${() => this.setState({ dialog: "help" })}>?</button>
+          <span class="actions" role="group" aria-label="Decide">
+            <button class="button" disabled=${!photo && !selected} onClick=${() => this.setState({ dialog: "label" })}>Label <kbd aria-hidden="true">l</kbd></button>
+            <button class="button" disabled=${!photo && !selected} onClick=${() => this.decisions.mark()}>Off-topic <kbd aria-hidden="true">x</kbd></button>
+            <button class="button" onClick=${() => this.decisions.undo().catch(complain)}>Undo <kbd aria-hidden="true">u</kbd></button>
+            <button class="button icon" aria-label="Keys" onClick=${() => this.setState({ dialog: "help" })}>?</button>
+          </span>
         </div>
         ${source.count ? html`<${Grid} ref=${this.grid} source=${source} cellSize=${132} label="Photos"
-          tagOf=${(one) => one.tag} onError=${complain}
+          tagOf=${(one) => one.mark} onError=${complain}
           onActive=${(at, one) => this.setState({ index: at, photo: one })}
           onSelect=${(selection) => this.setState({ selected: selection.size })}
           onOpen=${() => this.setState({ dialog: "large" })} />`
@@ -157,6 +171,7 @@ const Inspector = ({ photo, index, count, onSearch, onLarge }) => html`
       <button class="button" onClick=${onLarge}>Enlarge</button></div>
     <dl>
       <dt>Labels</dt><dd>${photo.labels.length ? photo.labels.join(", ") : "none"}</dd>
+      ${photo.mark && html`<dt>Marked</dt><dd>${photo.mark}</dd>`}
       ${photo.width > 0 && html`<dt>Size</dt><dd>${photo.width} × ${photo.height}</dd>`}
       ${photo.files > 1 && html`<dt>Files</dt><dd>${photo.files} with the same bytes</dd>`}
       <dt>Position</dt><dd>${(index + 1).toLocaleString("en")} of ${count.toLocaleString("en")}</dd>

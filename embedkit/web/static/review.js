@@ -207,7 +207,7 @@ class Review extends Component {
   }
 
   tagOf = (photo) => {
-    if (photo.tag) return photo.tag;
+    if (photo.mark) return photo.mark;
     if (!photo.labels.includes(this.state.sheet)) return photo.labels.join(", ");
     this.suggestions ??= new Map();
     if (this.suggestions.of !== this.state.result) {
@@ -334,7 +334,7 @@ class Review extends Component {
     const estimated = Math.round(result.estimated).toLocaleString("en");
     return html`<section class="stage" aria-label="Suspects">
       <div class="summary">${views}
-        <span><strong>${wrong.toLocaleString("en")}</strong> of about <strong>${estimated}</strong> probably wrong found</span>
+        <span><strong>${wrong.toLocaleString("en")}</strong> wrong so far · about <strong>${estimated}</strong> expected</span>
         <span class="meter"><progress max=${items.length || 1} value=${done} aria-label="Suspects decided"></progress>
           ${done.toLocaleString("en")} of ${items.length.toLocaleString("en")} decided</span>
         <span class="together"><button class="button" onClick=${this.undo}>Undo <kbd>u</kbd></button>

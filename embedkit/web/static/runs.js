@@ -8,18 +8,41 @@ const FINISHED = ["done", "failed", "stopped"];
 // Call `onChange` with the run whenever it changes, until it is finished; returns a function that
 // stops watching.
 export function watch(id, onChange, onError) {
-  const events = new EventSource(address(`/runs/${id}/events`));
-  events.onmessage = (event) => {
-    const run = JSON.parse(event.data);
-    if (FINISHED.includes(run.state)) events.close();
-    onChange(run);
-  };
-  events.onerror = () => { // a browser connects again by itself, unless the server refused
-    if (events.readyState === EventSource.CLOSED) {
-      onError(new ApiError(0, "The connection to the server was lost. Reload the page."));
-    }
-  };
-  return () => events.close();
+  let events = null;
+  let isOver = false;
+
+  function listen() {
+    events = new EventSource(address(`/runs/${id}/events`));
+    events.onmessage = (event) => {
+      const run = JSON.parse(event.data);
+      if (FINISHED.includes(run.state)) leave();
+      onChange(run);
+    };
+    events.onerror = () => { // a browser connects again by itself, unless the server refused
+      if (events?.readyState === EventSource.CLOSED) {
+        onError(new ApiError(0, "The connection to the server was lost. Reload the page."));
+      }
+    };
+  }
+
+  // A hidden tab does not listen: browsers have few connections to one server.
+  function look() {
+    if (isOver) return;
+    if (document.hidden) {
+      events?.close();
+      events = null;
+    } else if (!events) listen();
+  }
+
+  function leave() {
+    isOver = true;
+    document.removeEventListener("visibilitychange", look);
+    events?.close();
+  }
+
+  document.addEventListener("visibilitychange", look);
+  look();
+  return leave;
 }
 
 export const isFinished = (run) => FINISHED.includes(run.state);

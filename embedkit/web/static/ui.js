@@ -17,6 +17,7 @@ export const isTyping = (event) =>
   || event.target.closest?.("input, select, textarea, dialog, [contenteditable]") !== null;
 
 let timer = 0;
+let isRefused = false; // whether the server refused the secret in the link
 
 // Have a message read out, without showing it.
 export function announce(text) {
@@ -48,7 +49,10 @@ export function complain(error) {
 export async function start(element) {
   const main = document.getElementById("main");
   try {
-    await signIn();
+    await signIn().catch((error) => {
+      isRefused = error.status === 401;
+      throw error;
+    });
     main.replaceChildren();
     render(element, main);
   } catch (error) {
@@ -61,6 +65,7 @@ function showSignIn() {
   render(null, main);
   render(html`<div class="empty">
     <h2 class="title">Open the link that embedkit printed</h2>
+    ${isRefused && html`<p class="bad" role="alert">The server does not know this secret. It has a new one after each start.</p>`}
     <p>This page needs the secret after the # of that link. Paste the link or the secret here:</p>
     <form onSubmit=${(event) => {
       event.preventDefault();
