@@ -85,7 +85,7 @@ def test_help_lists_every_command_once_under_its_heading() -> None:
         heading: re.findall(r"^  (\w+) ", commands, re.M) for heading, commands in headings[1:]
     }
     assert [heading.split()[0] for heading in listed] == [
-        "Find", "Clean", "Compare", "Classify", "Manage",
+        "Look", "Find", "Clean", "Compare", "Classify", "Manage",
     ]  # fmt: skip
     assert sorted(chain.from_iterable(listed.values())) == sorted(embedkit.commands)
     assert listed == {

@@ -1,10 +1,12 @@
 """Results of a review: photos that a person should look at, and the effect of the verdicts."""
 
 from dataclasses import dataclass, field
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from embedkit.results.result import FLOAT, INT, NOT_IN_JSON, PATH, TEXT, Result, Table, table_of
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LABELS, OFF_TOPIC, QUALITY = REVIEWS = ("labels", "off-topic", "quality")
 """What a review can look for."""
@@ -124,7 +126,7 @@ class Review(Result):
     notes: tuple[str, ...]
     ask: str | None = None
     workspace: str | None = field(default=None, metadata=NOT_IN_JSON)
-    order: np.ndarray | None = field(default=None, compare=False, metadata=NOT_IN_JSON)
+    order: "np.ndarray | None" = field(default=None, compare=False, metadata=NOT_IN_JSON)
 
     def _tables(self) -> dict[str, Table]:
         rows = (
