@@ -1,12 +1,8 @@
 """Results of a review: photos that a person should look at, and the effect of the verdicts."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from embedkit.results.result import FLOAT, INT, NOT_IN_JSON, PATH, TEXT, Result, Table, table_of
-
-if TYPE_CHECKING:
-    import numpy as np
 
 LABELS, OFF_TOPIC, QUALITY = REVIEWS = ("labels", "off-topic", "quality")
 """What a review can look for."""
@@ -112,9 +108,9 @@ class Review(Result):
         most. Otherwise None.
     workspace : str or None
         Absolute path of the workspace's folder; None if it is unknown. It is not in the JSON.
-    order : ndarray or None
-        Ids of all reviewed photos, the surest first, those with a verdict last: int64 (N,). It is
-        not in the JSON.
+    order : tuple of int, or None
+        Ids of all reviewed photos, the surest first, those with a verdict last. It is not in the
+        JSON.
     """
 
     what: str
@@ -126,7 +122,7 @@ class Review(Result):
     notes: tuple[str, ...]
     ask: str | None = None
     workspace: str | None = field(default=None, metadata=NOT_IN_JSON)
-    order: "np.ndarray | None" = field(default=None, compare=False, metadata=NOT_IN_JSON)
+    order: tuple[int, ...] | None = field(default=None, compare=False, metadata=NOT_IN_JSON)
 
     def _tables(self) -> dict[str, Table]:
         rows = (

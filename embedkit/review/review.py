@@ -327,7 +327,7 @@ def _review(
         ),
         notes=tuple(notes),
         workspace=str(inputs.workspace),
-        order=photos.ids[order],
+        order=tuple(photos.ids[order].tolist()),
     )
 
 

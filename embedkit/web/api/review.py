@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
@@ -47,7 +48,7 @@ def start_review(
             request.what, request.k, backbones=request.backbones, text=request.text
         )
         assert found.order is not None
-        ranking = Ordering.of(found.order)
+        ranking = Ordering.of(np.array(found.order, np.int64))
         server.rankings.put(ranking)
         asked = digests_of(server.catalog, [found.ask]) if found.ask is not None else {}
         return {
