@@ -114,8 +114,8 @@ class PlanDecisions:
 
     Conflicts of labels come first, then other groups to review, then the others. Decisions are
     stored in a journal by the paths and the content of the files of a group, so that they apply
-    again after the next search; verdicts on pairs are stored in the catalog. Methods may be called
-    from several threads.
+    again after the next search if the plan proposes the same actions; otherwise the group is open
+    again. Verdicts on pairs are stored in the catalog. Methods may be called from several threads.
     """
 
     def __init__(self, rows: Sequence[PlanRow], found: Duplicates, catalog: Catalog) -> None:
@@ -293,6 +293,7 @@ class PlanDecisions:
         entries = [
             {
                 "group": _digest(self._groups[position]),
+                "proposal": _proposal_digest(self._groups[position]),
                 "state": decision.state,
                 "actions": {
                     _digest([self._groups[position][place]]): action
@@ -309,13 +310,15 @@ class PlanDecisions:
             self._count(position, 1)
 
     def _restore(self) -> None:
-        """Take over the decisions in the journal about groups with the same files."""
+        """Take over the decisions in the journal about the same files with the same proposals."""
         stored = {str(one.get("group")): one for one in self._journal.entries()}
         if not stored:
             return
         for position, files in enumerate(self._groups):
             entry = stored.get(_digest(files))
             if entry is None or entry.get("state") not in STATES:
+                continue
+            if entry.get("proposal") != _proposal_digest(files):
                 continue
             given = entry.get("actions")
             actions = {
@@ -366,8 +369,16 @@ def _size(path: str) -> int:
 
 def _digest(files: Sequence[PlannedFile]) -> str:
     """Return a digest of the paths and the content of files, in any order: 16 hex digits."""
-    texts = sorted(f"{to_stored(file.row.path)}\n{file.row.sha256}\n" for file in files)
-    return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
+    return _text_digest(f"{to_stored(file.row.path)}\n{file.row.sha256}\n" for file in files)
+
+
+def _proposal_digest(files: Sequence[PlannedFile]) -> str:
+    """Return a digest of the paths of files and the actions that a plan proposes for them."""
+    return _text_digest(f"{to_stored(file.row.path)}\n{file.row.action}\n" for file in files)
+
+
+def _text_digest(texts: Iterable[str]) -> str:
+    return hashlib.sha256("".join(sorted(texts)).encode()).hexdigest()[:16]
 
 
 def _without_proposed(group: PlannedGroup, decision: GroupDecision) -> GroupDecision:

@@ -231,6 +231,21 @@ def test_decisions_survive_a_restart_of_the_server_and_a_torn_journal(
     assert (copies / "red/1.jpg").exists()
 
 
+def test_a_decision_about_another_proposal_does_not_apply_again(
+    workspace: Workspace, serve: Serve, copies: Path
+) -> None:
+    client = serve()
+    base = searched(client)
+    for name in ("red/0.jpg", "red/1.jpg"):
+        decide(client, base, position_of(client, base, name), "accepted")
+    workspace.verdicts.set("keep", copies / "red/0 small.jpg")
+    base = searched(client)
+    group = client.get(f"{base}/groups/{position_of(client, base, 'red/0.jpg')}").json()
+    assert names(group)["red/0 small.jpg"] == "keep" and group["state"] == "open"
+    other = client.get(f"{base}/groups/{position_of(client, base, 'red/1.jpg')}").json()
+    assert other["state"] == "accepted"
+
+
 def test_a_read_only_server_neither_searches_nor_decides(serve: Serve, copies: Path) -> None:
     client = serve(read_only=True)
     for path in ("duplicates", f"duplicates/{'0' * 12}/undo", f"quarantines/{'0' * 12}/undo"):
