@@ -20,7 +20,7 @@ from embedkit.cleaning.plan import (
     can_replace_others,
     plan_id,
 )
-from embedkit.errors import BadInput, NotInWorkspace
+from embedkit.errors import BadInput, NotInWorkspace, StorageError
 from embedkit.ingest.verdicts import Decision, decide
 from embedkit.results import DAMAGED, Duplicates, PlanRow
 from embedkit.results.verdicts import DIFFERENT, DUPLICATE
@@ -200,9 +200,8 @@ class PlanDecisions:
                 for (one, other), verdict in _pairs(after).items()
             ]
             verdicts += [Decision(one, DUPLICATE, True, other) for one, other in cleared]
-            undo = decide(self._catalog, verdicts) if verdicts else []
+            undo = self._store({position: after.decision}, verdicts)
             self._past.append(({position: before.decision}, undo))
-            self._store({position: after.decision})
 
     def accept_sure(self) -> int:
         """Accept the open groups that need no review, as the plan proposes; return their number.
@@ -217,8 +216,8 @@ class PlanDecisions:
             }
             if accepted:
                 before = {position: self._decisions[position] for position in accepted}
-                self._past.append((before, []))
                 self._store(accepted)
+                self._past.append((before, []))
             return len(accepted)
 
     def undo(self) -> int | None:
@@ -232,10 +231,8 @@ class PlanDecisions:
             before, verdicts = self._past[-1]
             if self._applied & before.keys():
                 raise BadInput("the files of this group were moved; undo that first")
-            if verdicts:
-                decide(self._catalog, verdicts)
+            self._store(before, verdicts)
             self._past.pop()
-            self._store(before)
             return min(before)
 
     # -- applying ----------------------------------------------------------------------------------
@@ -289,7 +286,25 @@ class PlanDecisions:
         files = zip(self._groups[position], rows, strict=True)
         return [file for file, row in files if row.action == REMOVE]
 
-    def _store(self, decisions: Mapping[int, GroupDecision]) -> None:
+    def _store(
+        self, decisions: Mapping[int, GroupDecision], verdicts: Sequence[Decision] = ()
+    ) -> list[Decision]:
+        """Store decisions and verdicts, all or none; return what undoes the verdicts."""
+        undo = decide(self._catalog, verdicts) if verdicts else []
+        try:
+            self._write(decisions)
+        except StorageError:
+            if undo:
+                decide(self._catalog, undo)
+            raise
+        for position, decision in decisions.items():
+            self._count(position, -1)
+            self._decisions[position] = decision
+            self._count(position, 1)
+        return undo
+
+    def _write(self, decisions: Mapping[int, GroupDecision]) -> None:
+        """Append decisions to the journal."""
         entries = [
             {
                 "group": _digest(self._groups[position]),
@@ -304,10 +319,6 @@ class PlanDecisions:
         ]
         with storage_errors(f"cannot write {FILE_NAME}"):
             self._journal.write(_DECIDED, entries, durable=False)
-        for position, decision in decisions.items():
-            self._count(position, -1)
-            self._decisions[position] = decision
-            self._count(position, 1)
 
     def _restore(self) -> None:
         """Take over the decisions in the journal about the same files with the same proposals."""

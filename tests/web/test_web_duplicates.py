@@ -246,6 +246,26 @@ def test_a_decision_about_another_proposal_does_not_apply_again(
     assert other["state"] == "accepted"
 
 
+def test_a_decision_that_cannot_be_written_leaves_no_verdict(
+    workspace: Workspace, serve: Serve, copies: Path
+) -> None:
+    client = serve()
+    base = searched(client)
+    position = position_of(client, base, "red/0.jpg")
+    journal = workspace.folder / FILE_NAME
+    journal.mkdir()
+    assert decide(client, base, position, "accepted").status_code == 507
+    assert verdicts(workspace) == set()
+    assert client.get(f"{API}/duplicates").json()["totals"]["open"] == 3
+    journal.rmdir()
+    decide(client, base, position, "accepted")
+    journal.rename(copies / "decisions")
+    journal.mkdir()
+    assert client.post(f"{base}/undo").status_code == 507
+    assert len(verdicts(workspace)) == 1
+    assert client.get(f"{API}/duplicates").json()["totals"]["accepted"] == 1
+
+
 def test_a_read_only_server_neither_searches_nor_decides(serve: Serve, copies: Path) -> None:
     client = serve(read_only=True)
     for path in ("duplicates", f"duplicates/{'0' * 12}/undo", f"quarantines/{'0' * 12}/undo"):
