@@ -56,6 +56,8 @@ class Plans:
     """The latest plans that a person decides about, by key."""
 
     def __init__(self) -> None:
+        self.deciding = threading.Lock()
+        """Locked while a decision is made, and while the rows to apply are taken."""
         self._lock = threading.Lock()
         self._found: OrderedDict[str, PlanDecisions] = OrderedDict()
 

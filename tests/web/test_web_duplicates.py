@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,19 @@ def verdicts(workspace: Workspace) -> set[tuple[str, frozenset[str]]]:
         )
         for item in workspace.verdicts.list()
     }
+
+
+def delay_searches(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Let searches wait for the event that is returned."""
+    begin = threading.Event()
+    search = Workspace.duplicates
+
+    def delayed(*args: Any, **options: Any) -> Any:
+        assert begin.wait(20)
+        return search(*args, **options)
+
+    monkeypatch.setattr(Workspace, "duplicates", delayed)
+    return begin
 
 
 def test_groups_are_listed_with_conflicts_of_labels_first(serve: Serve, copies: Path) -> None:
@@ -264,6 +278,44 @@ def test_a_decision_that_cannot_be_written_leaves_no_verdict(
     assert client.post(f"{base}/undo").status_code == 507
     assert len(verdicts(workspace)) == 1
     assert client.get(f"{API}/duplicates").json()["totals"]["accepted"] == 1
+
+
+def test_while_an_apply_waits_or_runs_decisions_are_refused(
+    serve: Serve, copies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve()
+    base = searched(client)
+    client.post(f"{base}/accept")
+    begin = delay_searches(monkeypatch)
+    client.post(f"{API}/duplicates", json={})  # gives the same groups the same key
+    apply = client.post(f"{base}/apply").json()
+    for answer in (
+        decide(client, base, 0, "open"),
+        client.post(f"{base}/undo"),
+        client.post(f"{base}/accept"),
+    ):
+        assert answer.status_code == 409 and "being moved" in answer.json()["detail"]
+    begin.set()
+    assert len(finished(client, apply)["result"]["moved"]) == 2
+    totals = client.get(f"{API}/duplicates").json()["totals"]
+    assert (totals["applied"], totals["files"]) == (2, 0)
+    assert decide(client, base, 0, "accepted").status_code == 200
+    assert len(list(copies.rglob("*.jpg"))) == 13
+
+
+def test_an_apply_that_was_stopped_before_it_began_allows_decisions(
+    serve: Serve, copies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve()
+    base = searched(client)
+    client.post(f"{base}/accept")
+    begin = delay_searches(monkeypatch)
+    client.post(f"{API}/duplicates", json={})
+    run = client.post(f"{base}/apply").json()
+    client.post(f"{API}/runs/{run['id']}/stop")
+    assert client.post(f"{base}/undo").status_code == 200
+    begin.set()
+    assert (copies / "red/0 small.jpg").exists()
 
 
 def test_a_read_only_server_neither_searches_nor_decides(serve: Serve, copies: Path) -> None:

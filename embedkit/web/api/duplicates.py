@@ -1,5 +1,7 @@
 """Groups of duplicates, the decisions about them, and moving files to quarantine."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -8,8 +10,8 @@ from pydantic import BaseModel, Field
 
 from embedkit._internal.paths import shown
 from embedkit.cleaning.decisions import GroupDecision, PlanDecisions, PlannedGroup
-from embedkit.cleaning.plan import write_plan
-from embedkit.errors import BadInput
+from embedkit.cleaning.plan import PlanRow, write_plan
+from embedkit.errors import BadInput, QuarantineBusy
 from embedkit.reports.differences import ComparedFile, differences
 from embedkit.web.state import Server, server_of, writable
 from embedkit.workspace import Workspace
@@ -27,6 +29,8 @@ MAX_FILES = 60
 """Maximum number of files of a group in one response."""
 PLAN_NAME = "duplicates.csv"
 """Name of the plan that was applied last, in the folder of the workspace."""
+_APPLY, _UNDO = _MOVES = ("apply", "undo")
+"""Kinds of the runs that move files."""
 
 
 class SearchRequest(BaseModel):
@@ -194,45 +198,46 @@ def decide_group(
     server: Writable, key: PlanKey, position: Position, request: DecisionRequest
 ) -> TotalNumbers:
     """Store a decision, with the verdicts on pairs that follow from it."""
-    plan = server.plans.get(key)
-    plan.decide(position, GroupDecision(request.state, request.actions))
-    return _totals(plan)
+    with _decided(server, key) as plan:
+        plan.decide(position, GroupDecision(request.state, request.actions))
+        return _totals(plan)
 
 
 @router.post("/duplicates/{key}/undo", summary="Undo the last decision")
 def undo_decision(server: Writable, key: PlanKey) -> Undone:
     """Undo the last decision of this server, with its verdicts."""
-    plan = server.plans.get(key)
-    position = plan.undo()
-    return Undone(group=position, totals=_totals(plan))
+    with _decided(server, key) as plan:
+        position = plan.undo()
+        return Undone(group=position, totals=_totals(plan))
 
 
 @router.post("/duplicates/{key}/accept", summary="Accept all groups that need no review")
 def accept_sure(server: Writable, key: PlanKey) -> Accepted:
     """Accept the proposals for the open groups without files for review."""
-    plan = server.plans.get(key)
-    return Accepted(accepted=plan.accept_sure(), totals=_totals(plan))
+    with _decided(server, key) as plan:
+        return Accepted(accepted=plan.accept_sure(), totals=_totals(plan))
 
 
 @router.post("/duplicates/{key}/apply", status_code=202, summary="Move files to quarantine")
 def start_apply(server: Writable, key: PlanKey) -> dict[str, Any]:
     """Start moving the files that the accepted groups remove, and return the run.
 
-    The plan is written to the workspace, read and checked as for ``embedkit apply``.
+    The plan is written to the workspace, read and checked as for ``embedkit apply``. Until the run
+    has ended, decisions are refused.
     """
-    decisions = server.plans.get(key)
-    rows = decisions.rows_to_apply()
-    if not rows:
-        raise BadInput("no accepted group has a file to move")
+    _rows_to_apply(server.plans.get(key))
 
     def apply(workspace: Workspace) -> dict[str, Any]:
+        with server.plans.deciding:
+            decisions = server.plans.get(key)  # a search may have replaced it
+            rows = _rows_to_apply(decisions)
         target = workspace.folder / PLAN_NAME
         write_plan(target, rows)
         report = workspace.load_plan(target).apply()
         decisions.mark_moved((*report.moved, *report.already_moved))
         return _report(asdict(report))
 
-    return server.start("apply", "Move duplicates to quarantine", apply).document()
+    return server.start(_APPLY, "Move duplicates to quarantine", apply).document()
 
 
 @router.get("/quarantines", summary="The plans that were applied")
@@ -253,7 +258,22 @@ def start_restore(
             decisions.mark_restored((*report.restored, *report.already_back))
         return _report(asdict(report))
 
-    return server.start("undo", "Put files back", restore).document()
+    return server.start(_UNDO, "Put files back", restore).document()
+
+
+@contextmanager
+def _decided(server: Server, key: str) -> Iterator[PlanDecisions]:
+    """Yield a plan to decide about; raise :class:`QuarantineBusy` while files are moved."""
+    with server.plans.deciding:
+        if server.runs.is_active(_MOVES):
+            raise QuarantineBusy("files are being moved; decide when that has ended")
+        yield server.plans.get(key)
+
+
+def _rows_to_apply(plan: PlanDecisions) -> list[PlanRow]:
+    if not (rows := plan.rows_to_apply()):
+        raise BadInput("no accepted group has a file to move")
+    return rows
 
 
 def _totals(plan: PlanDecisions) -> TotalNumbers:
