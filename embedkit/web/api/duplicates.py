@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from embedkit._internal.paths import shown
 from embedkit.cleaning.decisions import GroupDecision, PlanDecisions, PlannedGroup
 from embedkit.cleaning.plan import PlanRow, write_plan
+from embedkit.cleaning.quarantine import moved_files
 from embedkit.errors import BadInput, QuarantineBusy
 from embedkit.reports.differences import ComparedFile, differences
 from embedkit.web.state import Server, server_of, writable
@@ -60,7 +61,7 @@ class TotalNumbers(BaseModel):
     sure: int = Field(description="Open groups that need no review.")
     accepted: int
     different: int
-    applied: int = Field(description="Accepted groups whose files were moved.")
+    applied: int = Field(description="Groups whose files were moved.")
     left: int = Field(description="Files for review in accepted groups.")
     files: int = Field(description="Files to move.")
     bytes: int = Field(description="Their total size.")
@@ -114,6 +115,7 @@ class GroupFile(BaseModel):
     bytes: int
     distance: float | None
     score: float | None
+    moved: bool
     proposal: str
     action: str = Field(description="The decided action, or else the proposal.")
     reason: str
@@ -149,7 +151,7 @@ def start_search(server: Writable, request: SearchRequest) -> dict[str, Any]:
         options: dict[str, Any] = {"verify": request.verify, "backbone": request.backbone}
         found = workspace.duplicates(request.kinds, **options)
         plan = workspace.clean(request.kinds, duplicates=found)
-        decisions = PlanDecisions(plan.rows, found, server.catalog)
+        decisions = PlanDecisions(plan.rows, found, server.catalog, server.quarantines)
         server.plans.put(decisions)
         return {"key": decisions.key, "groups": len(decisions), "images": found.images}
 
@@ -162,6 +164,7 @@ def read_found(server: State) -> Found:
     found = server.plans.latest
     if found is None:
         return Found(key=None)
+    found.refresh()
     return Found(
         key=found.key,
         totals=_totals(found),
@@ -229,13 +232,16 @@ def start_apply(server: Writable, key: PlanKey) -> dict[str, Any]:
 
     def apply(workspace: Workspace) -> dict[str, Any]:
         with server.plans.deciding:
-            decisions = server.plans.get(key)  # a search may have replaced it
-            rows = _rows_to_apply(decisions)
+            rows = _rows_to_apply(server.plans.get(key))  # a search may have replaced the plan
+        moved = moved_files(server.quarantines).missing
         target = workspace.folder / PLAN_NAME
         write_plan(target, rows)
-        report = workspace.load_plan(target).apply()
-        decisions.mark_moved((*report.moved, *report.already_moved))
-        return _report(asdict(report))
+        try:
+            report = workspace.load_plan(target).apply()
+        finally:  # also after a stop or an error
+            server.plans.refresh()
+        missing = tuple(path for path in report.missing if path not in moved)
+        return _report(asdict(replace(report, missing=missing)))
 
     return server.start(_APPLY, "Move duplicates to quarantine", apply).document()
 
@@ -253,9 +259,10 @@ def start_restore(
     """Start moving the files of an applied plan back, and return the run."""
 
     def restore(workspace: Workspace) -> dict[str, Any]:
-        report = workspace.undo(name)
-        for decisions in server.plans.all():
-            decisions.mark_restored((*report.restored, *report.already_back))
+        try:
+            report = workspace.undo(name)
+        finally:
+            server.plans.refresh()
         return _report(asdict(report))
 
     return server.start(_UNDO, "Put files back", restore).document()
@@ -271,6 +278,7 @@ def _decided(server: Server, key: str) -> Iterator[PlanDecisions]:
 
 
 def _rows_to_apply(plan: PlanDecisions) -> list[PlanRow]:
+    plan.refresh()
     if not (rows := plan.rows_to_apply()):
         raise BadInput("no accepted group has a file to move")
     return rows
@@ -338,10 +346,11 @@ def _group(position: int, group: PlannedGroup, first: int) -> Group:
                 bytes=file.bytes,
                 distance=file.distance,
                 score=row.score,
+                moved=place in group.moved,
                 proposal=file.row.action,
                 action=row.action,
                 reason=shown(file.row.reason),
             )
-            for file, row in zip(files, rows, strict=True)
+            for place, (file, row) in enumerate(zip(files, rows, strict=True), first)
         ],
     )
