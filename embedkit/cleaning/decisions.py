@@ -5,7 +5,9 @@ import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import combinations, groupby
+from pathlib import Path
 
 from embedkit._internal.artifacts import storage_errors
 from embedkit._internal.paths import to_stored
@@ -20,7 +22,8 @@ from embedkit.cleaning.plan import (
     can_replace_others,
     plan_id,
 )
-from embedkit.errors import BadInput, NotInWorkspace
+from embedkit.cleaning.quarantine import MovedFiles, moved_files
+from embedkit.errors import BadInput, NotInWorkspace, StorageError
 from embedkit.ingest.verdicts import Decision, decide
 from embedkit.results import DAMAGED, Duplicates, PlanRow
 from embedkit.results.verdicts import DIFFERENT, DUPLICATE
@@ -65,8 +68,8 @@ class PlannedGroup:
     files: Sequence[PlannedFile]
     """The files that the plan keeps, those for review, and those that it removes."""
     decision: GroupDecision
-    is_applied: bool
-    """Whether files of the group were moved to quarantine."""
+    moved: frozenset[int] = frozenset()
+    """Positions of the files that were moved and are not back."""
 
     @property
     def rows(self) -> list[PlanRow]:
@@ -77,6 +80,13 @@ class PlannedGroup:
         for place, action in self.decision.actions.items():
             rows[place] = replace(rows[place], action=action)
         return rows
+
+    @property
+    def is_applied(self) -> bool:
+        """Whether files of the group were moved, and the others are kept."""
+        return bool(self.moved) and all(
+            place in self.moved or row.action == KEEP for place, row in enumerate(self.rows)
+        )
 
     @property
     def is_conflict(self) -> bool:
@@ -100,7 +110,7 @@ class Totals:
     accepted: int = 0
     different: int = 0
     applied: int = 0
-    """Accepted groups whose files were moved."""
+    """Groups whose files were moved."""
     left: int = 0
     """Files for review in accepted groups."""
     files: int = 0
@@ -114,13 +124,19 @@ class PlanDecisions:
 
     Conflicts of labels come first, then other groups to review, then the others. Decisions are
     stored in a journal by the paths and the content of the files of a group, so that they apply
-    again after the next search; verdicts on pairs are stored in the catalog. Methods may be called
-    from several threads.
+    again after the next search if the plan proposes the same actions; otherwise the group is open
+    again. It is also open again after its files were moved and put back, by this process or
+    another. Verdicts on pairs are stored in the catalog.
+
+    Methods may be called from several threads.
     """
 
-    def __init__(self, rows: Sequence[PlanRow], found: Duplicates, catalog: Catalog) -> None:
+    def __init__(
+        self, rows: Sequence[PlanRow], found: Duplicates, catalog: Catalog, quarantines: Path
+    ) -> None:
         self.key = plan_id(rows)
         self._catalog = catalog
+        self._quarantines = quarantines
         self._journal = Journal(catalog.path.parent / FILE_NAME)
         self._lock = threading.RLock()
         ordered = sorted(rows, key=lambda row: (row.group, _rank(row), row.path))
@@ -139,12 +155,15 @@ class PlanDecisions:
             for members in groups
         ]
         self._decisions = [GroupDecision()] * len(self._groups)
-        self._applied: set[int] = set()
+        self._decided_at = [""] * len(self._groups)  # UTC, ISO 8601
+        self._files = MovedFiles()
+        self._moved: list[frozenset[int]] = [frozenset()] * len(self._groups)
         self._past: list[tuple[dict[int, GroupDecision], list[Decision]]] = []
         self._totals = Totals(groups=len(self._groups))
         self._restore()
         for position in range(len(self._groups)):
             self._count(position, 1)
+        self.refresh()
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -175,8 +194,8 @@ class PlanDecisions:
     def first_open(self) -> int:
         """Return the position of the first group without a decision; 0 if there is none."""
         with self._lock:
-            states = (decision.state for decision in self._decisions)
-            return next((place for place, state in enumerate(states) if state == OPEN), 0)
+            places = range(len(self._groups))
+            return next((place for place in places if self._is_open(self._group(place))), 0)
 
     # -- decisions ---------------------------------------------------------------------------------
 
@@ -191,8 +210,8 @@ class PlanDecisions:
         with self._lock:
             before = self.group(position)
             after = replace(before, decision=_without_proposed(before, decision))
-            if before.is_applied:
-                raise BadInput("the files of this group were moved; undo that first")
+            if before.is_applied or any(after.rows[one].action != REMOVE for one in before.moved):
+                raise BadInput("files of this group were moved; put them back first")
             _check(after)
             cleared = _pairs(before).keys() - _pairs(after).keys()
             verdicts = [
@@ -200,9 +219,8 @@ class PlanDecisions:
                 for (one, other), verdict in _pairs(after).items()
             ]
             verdicts += [Decision(one, DUPLICATE, True, other) for one, other in cleared]
-            undo = decide(self._catalog, verdicts) if verdicts else []
+            undo = self._store({position: after.decision}, verdicts)
             self._past.append(({position: before.decision}, undo))
-            self._store({position: after.decision})
 
     def accept_sure(self) -> int:
         """Accept the open groups that need no review, as the plan proposes; return their number.
@@ -217,8 +235,8 @@ class PlanDecisions:
             }
             if accepted:
                 before = {position: self._decisions[position] for position in accepted}
-                self._past.append((before, []))
                 self._store(accepted)
+                self._past.append((before, []))
             return len(accepted)
 
     def undo(self) -> int | None:
@@ -230,12 +248,10 @@ class PlanDecisions:
             if not self._past:
                 return None
             before, verdicts = self._past[-1]
-            if self._applied & before.keys():
-                raise BadInput("the files of this group were moved; undo that first")
-            if verdicts:
-                decide(self._catalog, verdicts)
+            if any(self._moved[position] for position in before):
+                raise BadInput("files of this group were moved; put them back first")
+            self._store(before, verdicts)
             self._past.pop()
-            self._store(before)
             return min(before)
 
     # -- applying ----------------------------------------------------------------------------------
@@ -250,49 +266,82 @@ class PlanDecisions:
                 for row in self._group(position).rows
             ]
 
-    def mark_moved(self, paths: Iterable[str]) -> None:
-        """Record that files were moved to quarantine, or were before."""
-        self._mark(paths, is_moved=True)
+    def refresh(self) -> None:
+        """Take over which files were moved and put back, by this process or another.
 
-    def mark_restored(self, paths: Iterable[str]) -> None:
-        """Record that files were put back."""
-        self._mark(paths, is_moved=False)
-
-    def _mark(self, paths: Iterable[str], *, is_moved: bool) -> None:
-        wanted = set(paths)
+        An accepted group with a file that was put back is open again, with the decided actions.
+        """
         with self._lock:
+            found = moved_files(self._quarantines)
+            if found == self._files:
+                return
+            self._files = found
             for position, files in enumerate(self._groups):
-                if wanted.isdisjoint(file.row.path for file in files):
-                    continue
                 self._count(position, -1)
-                (self._applied.add if is_moved else self._applied.discard)(position)
+                paths = [file.row.path for file in files]
+                self._moved[position] = frozenset(
+                    place for place, path in enumerate(paths) if path in found.missing
+                )
+                decision, since = self._decisions[position], self._decided_at[position]
+                is_back = any(found.restored.get(path, "") > since for path in paths)
+                if is_back and decision.state == ACCEPTED:
+                    self._decisions[position] = replace(decision, state=OPEN)
+                    self._past.clear()
                 self._count(position, 1)
 
     # -- state -------------------------------------------------------------------------------------
 
     def _group(self, position: int) -> PlannedGroup:
         return PlannedGroup(
-            self._groups[position], self._decisions[position], position in self._applied
+            self._groups[position], self._decisions[position], self._moved[position]
         )
+
+    @staticmethod
+    def _is_open(group: PlannedGroup) -> bool:
+        return group.decision.state == OPEN and not group.is_applied
 
     def _is_sure(self, position: int) -> bool:
         """Return whether a group is open and can be accepted as a plan proposes."""
         decision = self._decisions[position]
         group = self._group(position)
-        return decision == GroupDecision() and not group.needs_review and not group.is_conflict
+        is_sure = not (group.needs_review or group.is_conflict or group.moved)
+        return decision == GroupDecision() and is_sure
 
     def _removed(self, position: int) -> list[PlannedFile]:
         """Return the files of a group that the decisions move."""
-        if self._decisions[position].state != ACCEPTED or position in self._applied:
+        group = self._group(position)
+        if group.decision.state != ACCEPTED:
             return []
-        rows = self._group(position).rows
-        files = zip(self._groups[position], rows, strict=True)
-        return [file for file, row in files if row.action == REMOVE]
+        return [
+            file
+            for place, (file, row) in enumerate(zip(group.files, group.rows, strict=True))
+            if row.action == REMOVE and place not in group.moved
+        ]
 
-    def _store(self, decisions: Mapping[int, GroupDecision]) -> None:
+    def _store(
+        self, decisions: Mapping[int, GroupDecision], verdicts: Sequence[Decision] = ()
+    ) -> list[Decision]:
+        """Store decisions and verdicts, all or none; return what undoes the verdicts."""
+        undo = decide(self._catalog, verdicts) if verdicts else []
+        try:
+            self._write(decisions)
+        except StorageError:
+            if undo:
+                decide(self._catalog, undo)
+            raise
+        for position, decision in decisions.items():
+            self._count(position, -1)
+            self._decisions[position] = decision
+            self._decided_at[position] = datetime.now(UTC).isoformat()
+            self._count(position, 1)
+        return undo
+
+    def _write(self, decisions: Mapping[int, GroupDecision]) -> None:
+        """Append decisions to the journal."""
         entries = [
             {
                 "group": _digest(self._groups[position]),
+                "proposal": _proposal_digest(self._groups[position]),
                 "state": decision.state,
                 "actions": {
                     _digest([self._groups[position][place]]): action
@@ -303,19 +352,17 @@ class PlanDecisions:
         ]
         with storage_errors(f"cannot write {FILE_NAME}"):
             self._journal.write(_DECIDED, entries, durable=False)
-        for position, decision in decisions.items():
-            self._count(position, -1)
-            self._decisions[position] = decision
-            self._count(position, 1)
 
     def _restore(self) -> None:
-        """Take over the decisions in the journal about groups with the same files."""
+        """Take over the decisions in the journal about the same files with the same proposals."""
         stored = {str(one.get("group")): one for one in self._journal.entries()}
         if not stored:
             return
         for position, files in enumerate(self._groups):
             entry = stored.get(_digest(files))
             if entry is None or entry.get("state") not in STATES:
+                continue
+            if entry.get("proposal") != _proposal_digest(files):
                 continue
             given = entry.get("actions")
             actions = {
@@ -329,17 +376,19 @@ class PlanDecisions:
             decision = _without_proposed(group, group.decision)
             if not _loses_all(replace(group, decision=decision)):
                 self._decisions[position] = decision
+                self._decided_at[position] = str(entry["at"])
 
     def _count(self, position: int, sign: int) -> None:
         """Add a group to the totals, or with -1 remove it."""
-        totals, state = self._totals, self._decisions[position].state
-        totals.open += sign * (state == OPEN)
+        totals, group = self._totals, self._group(position)
+        state = group.decision.state
+        totals.open += sign * self._is_open(group)
         totals.sure += sign * self._is_sure(position)
         totals.accepted += sign * (state == ACCEPTED)
         totals.different += sign * (state == DIFFERENT_PHOTOS)
-        totals.applied += sign * (position in self._applied)
+        totals.applied += sign * group.is_applied
         if state == ACCEPTED:
-            totals.left += sign * sum(row.action == REVIEW for row in self._group(position).rows)
+            totals.left += sign * sum(row.action == REVIEW for row in group.rows)
         removed = self._removed(position)
         totals.files += sign * len(removed)
         totals.bytes += sign * sum(file.bytes for file in removed)
@@ -366,8 +415,16 @@ def _size(path: str) -> int:
 
 def _digest(files: Sequence[PlannedFile]) -> str:
     """Return a digest of the paths and the content of files, in any order: 16 hex digits."""
-    texts = sorted(f"{to_stored(file.row.path)}\n{file.row.sha256}\n" for file in files)
-    return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
+    return _text_digest(f"{to_stored(file.row.path)}\n{file.row.sha256}\n" for file in files)
+
+
+def _proposal_digest(files: Sequence[PlannedFile]) -> str:
+    """Return a digest of the paths of files and the actions that a plan proposes for them."""
+    return _text_digest(f"{to_stored(file.row.path)}\n{file.row.action}\n" for file in files)
+
+
+def _text_digest(texts: Iterable[str]) -> str:
+    return hashlib.sha256("".join(sorted(texts)).encode()).hexdigest()[:16]
 
 
 def _without_proposed(group: PlannedGroup, decision: GroupDecision) -> GroupDecision:

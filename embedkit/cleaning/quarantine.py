@@ -16,9 +16,9 @@ cannot show: files in the system's trash, deleted files, and facts carried over 
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,29 @@ def quarantines(root: Path) -> list[Quarantine]:
     found = [_describe(QuarantineFolder(plan.parent)) for plan in root.glob("*/plan.csv")]
     used = [item for item in found if item.at or item.files]
     return sorted(used, key=lambda item: item.at, reverse=True)
+
+
+@dataclass(frozen=True)
+class MovedFiles:
+    """Files that plans have moved, by the journals of the quarantines and the file system."""
+
+    missing: frozenset[str] = frozenset()
+    """Paths of files that were moved and are not in their place."""
+    restored: Mapping[str, str] = field(default_factory=dict)
+    """Times when the files in place were last moved back: UTC, ISO 8601, by path."""
+
+
+def moved_files(root: Path) -> MovedFiles:
+    """Return the files that the plans of the quarantines below ``root`` have moved."""
+    missing: set[str] = set()
+    restored: dict[str, str] = {}
+    for plan in root.glob("*/plan.csv"):
+        for item in QuarantineFolder(plan.parent).history().values():
+            if not os.path.lexists(item.path):
+                missing.add(item.path)
+            elif item.event == RESTORE:
+                restored[item.path] = max(item.at, restored.get(item.path, ""))
+    return MovedFiles(frozenset(missing), restored)
 
 
 def find_quarantine(root: Path, quarantine: str) -> QuarantineFolder:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import asdict, dataclass, field
 from queue import SimpleQueue
 from typing import Any, Literal
@@ -85,6 +85,13 @@ class Runs:
         """Return the runs, the latest first."""
         with self._changed:
             return list(reversed(self._runs.values()))
+
+    def is_active(self, kinds: Collection[str]) -> bool:
+        """Return whether a run of one of these kinds is waiting or running."""
+        with self._changed:
+            return any(
+                run.kind in kinds and run.state not in FINISHED for run in self._runs.values()
+            )
 
     def get(self, run_id: int) -> Run:
         """Return a run; raises :class:`NotInWorkspace` if there is none."""

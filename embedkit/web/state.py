@@ -56,6 +56,8 @@ class Plans:
     """The latest plans that a person decides about, by key."""
 
     def __init__(self) -> None:
+        self.deciding = threading.Lock()
+        """Locked while a decision is made, and while the rows to apply are taken."""
         self._lock = threading.Lock()
         self._found: OrderedDict[str, PlanDecisions] = OrderedDict()
 
@@ -74,15 +76,18 @@ class Plans:
                 raise NotInWorkspace("these groups are gone; search for duplicates again")
             return self._found[key]
 
-    def all(self) -> list[PlanDecisions]:
-        """Return the plans, the latest last."""
+    def refresh(self) -> None:
+        """Let the plans take over which files were moved and put back."""
         with self._lock:
-            return list(self._found.values())
+            plans = list(self._found.values())
+        for plan in plans:
+            plan.refresh()
 
     @property
     def latest(self) -> PlanDecisions | None:
         """The latest plan."""
-        return next(reversed(self.all()), None)
+        with self._lock:
+            return next(reversed(self._found.values()), None)
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,11 @@ class Server:
             sweep(workspace.folder, ())
         cache = ThumbnailCache(workspace.folder / FILE_NAME if keep else None, thumbnail_bytes)
         return cls(workspace, catalog, Thumbnails(cache), access, read_only)
+
+    @property
+    def quarantines(self) -> Path:
+        """The folder of the quarantines."""
+        return self.workspace.folder / "quarantine"
 
     def start(self, kind: str, title: str, work: Callable[[Workspace], dict[str, Any]]) -> Run:
         """Start a long operation on the workspace."""

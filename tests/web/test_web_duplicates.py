@@ -1,8 +1,10 @@
 """The JSON API of duplicates: groups, decisions, moving files and putting them back."""
 
+import errno
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from webserver import Serve, serve  # noqa: F401
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of
 from embedkit.cleaning.decisions import FILE_NAME
+from embedkit.cleaning.file_moves import move
+from embedkit.web.runs import Stopped
 
 API = "/api/v1"
 
@@ -76,6 +80,19 @@ def verdicts(workspace: Workspace) -> set[tuple[str, frozenset[str]]]:
         )
         for item in workspace.verdicts.list()
     }
+
+
+def delay_searches(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Let searches wait for the event that is returned."""
+    begin = threading.Event()
+    search = Workspace.duplicates
+
+    def delayed(*args: Any, **options: Any) -> Any:
+        assert begin.wait(20)
+        return search(*args, **options)
+
+    monkeypatch.setattr(Workspace, "duplicates", delayed)
+    return begin
 
 
 def test_groups_are_listed_with_conflicts_of_labels_first(serve: Serve, copies: Path) -> None:
@@ -178,7 +195,9 @@ def test_files_are_moved_as_decided_and_put_back(
     assert len(finished(client, undo)["result"]["restored"]) == 3
     assert {path: path.read_bytes() for path in copies.rglob("*.jpg")} == before
     totals = client.get(f"{API}/duplicates").json()["totals"]
-    assert (totals["applied"], totals["files"]) == (0, 3)
+    assert (totals["applied"], totals["open"], totals["files"]) == (0, 3, 0)
+    group = client.get(f"{base}/groups/0").json()
+    assert group["state"] == "open" and names(group)["red/2.jpg"] == "remove"
     assert workspace.info().files == len(before)
 
 
@@ -229,6 +248,178 @@ def test_decisions_survive_a_restart_of_the_server_and_a_torn_journal(
     totals = again.get(f"{API}/duplicates").json()
     assert totals["totals"]["open"] == 1 and totals["first_open"] not in (0, position)
     assert (copies / "red/1.jpg").exists()
+
+
+def test_a_decision_about_another_proposal_does_not_apply_again(
+    workspace: Workspace, serve: Serve, copies: Path
+) -> None:
+    client = serve()
+    base = searched(client)
+    for name in ("red/0.jpg", "red/1.jpg"):
+        decide(client, base, position_of(client, base, name), "accepted")
+    workspace.verdicts.set("keep", copies / "red/0 small.jpg")
+    base = searched(client)
+    group = client.get(f"{base}/groups/{position_of(client, base, 'red/0.jpg')}").json()
+    assert names(group)["red/0 small.jpg"] == "keep" and group["state"] == "open"
+    other = client.get(f"{base}/groups/{position_of(client, base, 'red/1.jpg')}").json()
+    assert other["state"] == "accepted"
+
+
+def test_a_decision_that_cannot_be_written_leaves_no_verdict(
+    workspace: Workspace, serve: Serve, copies: Path
+) -> None:
+    client = serve()
+    base = searched(client)
+    position = position_of(client, base, "red/0.jpg")
+    journal = workspace.folder / FILE_NAME
+    journal.mkdir()
+    assert decide(client, base, position, "accepted").status_code == 507
+    assert verdicts(workspace) == set()
+    assert client.get(f"{API}/duplicates").json()["totals"]["open"] == 3
+    journal.rmdir()
+    decide(client, base, position, "accepted")
+    journal.rename(copies / "decisions")
+    journal.mkdir()
+    assert client.post(f"{base}/undo").status_code == 507
+    assert len(verdicts(workspace)) == 1
+    assert client.get(f"{API}/duplicates").json()["totals"]["accepted"] == 1
+
+
+def test_while_an_apply_waits_or_runs_decisions_are_refused(
+    serve: Serve, copies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve()
+    base = searched(client)
+    client.post(f"{base}/accept")
+    begin = delay_searches(monkeypatch)
+    client.post(f"{API}/duplicates", json={})  # gives the same groups the same key
+    apply = client.post(f"{base}/apply").json()
+    for answer in (
+        decide(client, base, 0, "open"),
+        client.post(f"{base}/undo"),
+        client.post(f"{base}/accept"),
+    ):
+        assert answer.status_code == 409 and "being moved" in answer.json()["detail"]
+    begin.set()
+    assert len(finished(client, apply)["result"]["moved"]) == 2
+    totals = client.get(f"{API}/duplicates").json()["totals"]
+    assert (totals["applied"], totals["files"]) == (2, 0)
+    assert decide(client, base, 0, "accepted").status_code == 200
+    assert len(list(copies.rglob("*.jpg"))) == 13
+
+
+def test_an_apply_that_was_stopped_before_it_began_allows_decisions(
+    serve: Serve, copies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve()
+    base = searched(client)
+    client.post(f"{base}/accept")
+    begin = delay_searches(monkeypatch)
+    client.post(f"{API}/duplicates", json={})
+    run = client.post(f"{base}/apply").json()
+    client.post(f"{API}/runs/{run['id']}/stop")
+    assert client.post(f"{base}/undo").status_code == 200
+    begin.set()
+    assert (copies / "red/0 small.jpg").exists()
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "no space"), Stopped()])
+def test_files_that_moved_before_an_error_or_a_stop_are_known_and_put_back(
+    serve: Serve, copies: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    client = serve()
+    base = searched(client)
+    client.post(f"{base}/accept")
+    calls = []
+
+    def move_one(*args: Any) -> None:
+        calls.append(args)
+        if len(calls) > 1:
+            raise error
+        move(*args)
+
+    monkeypatch.setattr("embedkit.cleaning.apply.move", move_one)
+    run = finished(client, client.post(f"{base}/apply").json())
+    assert run["state"] == ("stopped" if isinstance(error, Stopped) else "failed")
+    totals = client.get(f"{API}/duplicates").json()["totals"]
+    assert (totals["applied"], totals["accepted"], totals["files"]) == (1, 2, 1)
+    (quarantine,) = client.get(f"{API}/quarantines").json()
+    assert (quarantine["files"], quarantine["state"]) == (1, "interrupted")
+    finished(client, client.post(f"{API}/quarantines/{quarantine['id']}/undo").json())
+    totals = client.get(f"{API}/duplicates").json()["totals"]
+    assert (totals["applied"], totals["accepted"], totals["open"]) == (0, 1, 2)
+    assert len(list(copies.rglob("*.jpg"))) == 15
+
+
+def test_a_file_that_was_not_moved_with_its_group_can_be_decided_again(
+    workspace: Workspace, serve: Serve, copies: Path
+) -> None:
+    second = copies / "red/1 copy (2).jpg"
+    shutil.copy2(copies / "red/1.jpg", second)
+    workspace.add([copies], labels_from_folders=True)
+    client = serve()
+    base = searched(client)
+    position = position_of(client, base, "red/1.jpg")
+    decide(client, base, position, "accepted")
+    stored = second.read_bytes()
+    second.write_bytes(b"changed")
+    run = finished(client, client.post(f"{base}/apply").json())
+    assert len(run["result"]["moved"]) == len(run["result"]["skipped"]) == 1
+    group = client.get(f"{base}/groups/{position}").json()
+    members = {Path(member["path"]).name: member for member in group["members"]}
+    assert not group["applied"]
+    assert {name: member["moved"] for name, member in members.items()} == {
+        "1.jpg": False,
+        "1 copy.jpg": True,
+        "1 copy (2).jpg": False,
+    }
+    place = {name: f"_{group['members'].index(member)}" for name, member in members.items()}
+    wrong = decide(client, base, position, "accepted", **{place["1 copy.jpg"]: "keep"})
+    assert wrong.status_code == 400 and "put them back" in wrong.json()["detail"]
+    totals = decide(client, base, position, "accepted", **{place["1 copy (2).jpg"]: "keep"}).json()
+    assert (totals["applied"], totals["files"]) == (1, 0)
+    workspace.undo()
+    second.write_bytes(stored)
+    assert client.get(f"{API}/duplicates").json()["totals"]["open"] == 3
+
+
+def test_the_rest_of_a_group_is_moved_later_without_a_failure(
+    workspace: Workspace, serve: Serve, copies: Path
+) -> None:
+    second = copies / "red/1 copy (2).jpg"
+    shutil.copy2(copies / "red/1.jpg", second)
+    workspace.add([copies], labels_from_folders=True)
+    client = serve()
+    base = searched(client)
+    client.post(f"{base}/accept")
+    stored = second.read_bytes()
+    second.write_bytes(b"changed")
+    finished(client, client.post(f"{base}/apply").json())
+    second.write_bytes(stored)
+    report = finished(client, client.post(f"{base}/apply").json())["result"]
+    assert report["moved"] == [str(second)]
+    assert report["missing"] == report["skipped"] == []
+    assert {one["files"] for one in client.get(f"{API}/quarantines").json()} == {1, 2}
+
+
+def test_after_an_undo_by_another_process_groups_are_open_again(
+    workspace: Workspace, serve: Serve, copies: Path
+) -> None:
+    client = serve()
+    base = searched(client)
+    client.post(f"{base}/accept")
+    finished(client, client.post(f"{base}/apply").json())
+    workspace.undo()
+    totals = client.get(f"{API}/duplicates").json()["totals"]
+    assert (totals["applied"], totals["open"]) == (0, 3)
+    assert client.post(f"{base}/apply").status_code == 400
+    again = serve()
+    base = searched(again)
+    assert again.get(f"{API}/duplicates").json()["totals"]["open"] == 3
+    assert again.post(f"{base}/accept").json()["accepted"] == 2
+    run = finished(again, again.post(f"{base}/apply").json())
+    assert len(run["result"]["moved"]) == 2
+    assert not (copies / "red/0 small.jpg").exists()
 
 
 def test_a_read_only_server_neither_searches_nor_decides(serve: Serve, copies: Path) -> None:

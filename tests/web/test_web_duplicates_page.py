@@ -97,8 +97,35 @@ def test_all_decisions_by_keys_then_files_move_and_come_back(
     page.wait_for_selector("dialog >> text=3 files put back")
     assert {path: path.read_bytes() for path in copies.rglob("*.jpg")} == before
     page.click("dialog .primary")
-    page.wait_for_selector("text=3 files to move")
+    page.wait_for_selector("text=0 of 3 groups decided")
     assert workspace.info().files == len(before)
+
+
+def test_the_files_of_every_quarantine_can_be_put_back(opened: Open, copies: Path) -> None:
+    before = {path: path.read_bytes() for path in copies.rglob("*.jpg")}
+    page = opened("/duplicates")
+    search(page)
+    for number in (2, 3):
+        press(page, "ArrowDown")
+        at_group(page, number)
+        press(page, "r")
+        page.wait_for_selector("text=1 file to move")
+        press(page, "a")
+        page.click("dialog .primary")
+        page.wait_for_selector("dialog >> text=1 file moved to quarantine")
+        page.click("dialog .primary")
+        page.wait_for_selector("figcaption .badge >> text=Moved")
+    for number in (2, 1):
+        page.click("text=Put files back…")
+        page.wait_for_selector("dialog >> text=Put 1 file back")
+        assert page.locator("dialog li").count() == number
+        assert violations(page) == []
+        page.click("dialog li .button >> nth=-1")  # the oldest one
+        page.wait_for_selector("dialog >> text=1 file put back")
+        page.click("dialog .primary")
+        page.wait_for_selector(f"text={number - 1} of 3 groups decided")
+    assert page.locator("text=Put files back…").count() == 0
+    assert {path: path.read_bytes() for path in copies.rglob("*.jpg")} == before
 
 
 def test_a_file_that_has_changed_stays_and_the_result_says_why(opened: Open, copies: Path) -> None:

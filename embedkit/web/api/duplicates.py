@@ -1,6 +1,8 @@
 """Groups of duplicates, the decisions about them, and moving files to quarantine."""
 
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -8,8 +10,9 @@ from pydantic import BaseModel, Field
 
 from embedkit._internal.paths import shown
 from embedkit.cleaning.decisions import GroupDecision, PlanDecisions, PlannedGroup
-from embedkit.cleaning.plan import write_plan
-from embedkit.errors import BadInput
+from embedkit.cleaning.plan import PlanRow, write_plan
+from embedkit.cleaning.quarantine import moved_files
+from embedkit.errors import BadInput, QuarantineBusy
 from embedkit.reports.differences import ComparedFile, differences
 from embedkit.web.state import Server, server_of, writable
 from embedkit.workspace import Workspace
@@ -27,6 +30,8 @@ MAX_FILES = 60
 """Maximum number of files of a group in one response."""
 PLAN_NAME = "duplicates.csv"
 """Name of the plan that was applied last, in the folder of the workspace."""
+_APPLY, _UNDO = _MOVES = ("apply", "undo")
+"""Kinds of the runs that move files."""
 
 
 class SearchRequest(BaseModel):
@@ -56,7 +61,7 @@ class TotalNumbers(BaseModel):
     sure: int = Field(description="Open groups that need no review.")
     accepted: int
     different: int
-    applied: int = Field(description="Accepted groups whose files were moved.")
+    applied: int = Field(description="Groups whose files were moved.")
     left: int = Field(description="Files for review in accepted groups.")
     files: int = Field(description="Files to move.")
     bytes: int = Field(description="Their total size.")
@@ -110,6 +115,7 @@ class GroupFile(BaseModel):
     bytes: int
     distance: float | None
     score: float | None
+    moved: bool
     proposal: str
     action: str = Field(description="The decided action, or else the proposal.")
     reason: str
@@ -145,7 +151,7 @@ def start_search(server: Writable, request: SearchRequest) -> dict[str, Any]:
         options: dict[str, Any] = {"verify": request.verify, "backbone": request.backbone}
         found = workspace.duplicates(request.kinds, **options)
         plan = workspace.clean(request.kinds, duplicates=found)
-        decisions = PlanDecisions(plan.rows, found, server.catalog)
+        decisions = PlanDecisions(plan.rows, found, server.catalog, server.quarantines)
         server.plans.put(decisions)
         return {"key": decisions.key, "groups": len(decisions), "images": found.images}
 
@@ -158,6 +164,7 @@ def read_found(server: State) -> Found:
     found = server.plans.latest
     if found is None:
         return Found(key=None)
+    found.refresh()
     return Found(
         key=found.key,
         totals=_totals(found),
@@ -194,45 +201,49 @@ def decide_group(
     server: Writable, key: PlanKey, position: Position, request: DecisionRequest
 ) -> TotalNumbers:
     """Store a decision, with the verdicts on pairs that follow from it."""
-    plan = server.plans.get(key)
-    plan.decide(position, GroupDecision(request.state, request.actions))
-    return _totals(plan)
+    with _decided(server, key) as plan:
+        plan.decide(position, GroupDecision(request.state, request.actions))
+        return _totals(plan)
 
 
 @router.post("/duplicates/{key}/undo", summary="Undo the last decision")
 def undo_decision(server: Writable, key: PlanKey) -> Undone:
     """Undo the last decision of this server, with its verdicts."""
-    plan = server.plans.get(key)
-    position = plan.undo()
-    return Undone(group=position, totals=_totals(plan))
+    with _decided(server, key) as plan:
+        position = plan.undo()
+        return Undone(group=position, totals=_totals(plan))
 
 
 @router.post("/duplicates/{key}/accept", summary="Accept all groups that need no review")
 def accept_sure(server: Writable, key: PlanKey) -> Accepted:
     """Accept the proposals for the open groups without files for review."""
-    plan = server.plans.get(key)
-    return Accepted(accepted=plan.accept_sure(), totals=_totals(plan))
+    with _decided(server, key) as plan:
+        return Accepted(accepted=plan.accept_sure(), totals=_totals(plan))
 
 
 @router.post("/duplicates/{key}/apply", status_code=202, summary="Move files to quarantine")
 def start_apply(server: Writable, key: PlanKey) -> dict[str, Any]:
     """Start moving the files that the accepted groups remove, and return the run.
 
-    The plan is written to the workspace, read and checked as for ``embedkit apply``.
+    The plan is written to the workspace, read and checked as for ``embedkit apply``. Until the run
+    has ended, decisions are refused.
     """
-    decisions = server.plans.get(key)
-    rows = decisions.rows_to_apply()
-    if not rows:
-        raise BadInput("no accepted group has a file to move")
+    _rows_to_apply(server.plans.get(key))
 
     def apply(workspace: Workspace) -> dict[str, Any]:
+        with server.plans.deciding:
+            rows = _rows_to_apply(server.plans.get(key))  # a search may have replaced the plan
+        moved = moved_files(server.quarantines).missing
         target = workspace.folder / PLAN_NAME
         write_plan(target, rows)
-        report = workspace.load_plan(target).apply()
-        decisions.mark_moved((*report.moved, *report.already_moved))
-        return _report(asdict(report))
+        try:
+            report = workspace.load_plan(target).apply()
+        finally:  # also after a stop or an error
+            server.plans.refresh()
+        missing = tuple(path for path in report.missing if path not in moved)
+        return _report(asdict(replace(report, missing=missing)))
 
-    return server.start("apply", "Move duplicates to quarantine", apply).document()
+    return server.start(_APPLY, "Move duplicates to quarantine", apply).document()
 
 
 @router.get("/quarantines", summary="The plans that were applied")
@@ -248,12 +259,29 @@ def start_restore(
     """Start moving the files of an applied plan back, and return the run."""
 
     def restore(workspace: Workspace) -> dict[str, Any]:
-        report = workspace.undo(name)
-        for decisions in server.plans.all():
-            decisions.mark_restored((*report.restored, *report.already_back))
+        try:
+            report = workspace.undo(name)
+        finally:
+            server.plans.refresh()
         return _report(asdict(report))
 
-    return server.start("undo", "Put files back", restore).document()
+    return server.start(_UNDO, "Put files back", restore).document()
+
+
+@contextmanager
+def _decided(server: Server, key: str) -> Iterator[PlanDecisions]:
+    """Yield a plan to decide about; raise :class:`QuarantineBusy` while files are moved."""
+    with server.plans.deciding:
+        if server.runs.is_active(_MOVES):
+            raise QuarantineBusy("files are being moved; decide when that has ended")
+        yield server.plans.get(key)
+
+
+def _rows_to_apply(plan: PlanDecisions) -> list[PlanRow]:
+    plan.refresh()
+    if not (rows := plan.rows_to_apply()):
+        raise BadInput("no accepted group has a file to move")
+    return rows
 
 
 def _totals(plan: PlanDecisions) -> TotalNumbers:
@@ -318,10 +346,11 @@ def _group(position: int, group: PlannedGroup, first: int) -> Group:
                 bytes=file.bytes,
                 distance=file.distance,
                 score=row.score,
+                moved=place in group.moved,
                 proposal=file.row.action,
                 action=row.action,
                 reason=shown(file.row.reason),
             )
-            for file, row in zip(files, rows, strict=True)
+            for place, (file, row) in enumerate(zip(files, rows, strict=True), first)
         ],
     )

@@ -40,19 +40,24 @@ class Duplicates extends Component {
   grid = createRef();
   state = {
     server: null, found: null, run: null, source: null, totals: null, position: 0, group: null,
-    current: 0, other: 0, mode: "side", isSwapped: false, dialog: null, report: null, quarantine: null,
+    current: 0, other: 0, mode: "side", isSwapped: false, dialog: null, report: null, quarantines: [],
   };
 
   async componentDidMount() {
     document.addEventListener("keydown", this.pressed, true);
     try {
       const server = await get("/server");
-      const quarantines = server.is_empty ? [] : await get("/quarantines");
-      this.setState({ server, quarantine: quarantines.find((one) => one.files > 0) ?? null });
+      this.setState({ server });
+      if (!server.is_empty) await this.readQuarantines();
       await this.open();
     } catch (error) {
       complain(error);
     }
+  }
+
+  // Quarantines with files to put back, also interrupted ones.
+  async readQuarantines() {
+    this.setState({ quarantines: (await get("/quarantines")).filter((one) => one.files > 0) });
   }
 
   // Show the groups of the last search, from the first open one.
@@ -76,7 +81,8 @@ class Duplicates extends Component {
     this.setState({ run: null });
     if (run.state === "failed") say(run.error, true);
     if (isMove && run.state === "done") this.setState({ report: run, dialog: "report" });
-    if (isMove) get("/quarantines").then((all) => this.setState({ quarantine: all.find((one) => one.files > 0) ?? null })).catch(complain);
+    if (isMove && run.state === "stopped") say("Stopped. Files that were moved before stay moved.");
+    if (isMove) this.readQuarantines().catch(complain);
     const { source, position } = this.state;
     const load = isMove && source ? this.refresh(position) : this.open();
     load.catch(complain);
@@ -126,7 +132,7 @@ class Duplicates extends Component {
     const { server, group, run } = this.state;
     if (!group) return false;
     if (server.read_only) say("The server was started with --read-only.", true);
-    else if (group.applied) say("The files of this group were moved. Put them back first.", true);
+    else if (group.applied) say("Files of this group were moved. Put them back first.", true);
     else if (run) say("Wait until the files are moved.", true);
     else return true;
     return false;
@@ -154,6 +160,10 @@ class Duplicates extends Component {
   set(changes) {
     if (!this.canDecide) return false;
     const { members, files } = this.state.group;
+    if (changes.some(([place, action]) => members[place].moved && action !== "remove")) {
+      say("This file was moved. Put it back first.", true);
+      return false;
+    }
     const before = members.map((member) => member.action);
     if (this.state.group.state === "different") for (const member of members) member.action = member.proposal;
     for (const [place, action] of changes) members[place].action = action;
@@ -271,10 +281,10 @@ class Duplicates extends Component {
     }
   };
 
-  restore = async () => {
+  restore = async (id) => {
     this.setState({ dialog: null });
     try {
-      this.setState({ run: await post(`/quarantines/${this.state.quarantine.id}/undo`, {}) });
+      this.setState({ run: await post(`/quarantines/${id}/undo`, {}) });
     } catch (error) {
       complain(error);
     }
@@ -341,29 +351,31 @@ class Duplicates extends Component {
   // -- drawing ---------------------------------------------------------------------------------
 
   render(_, state) {
-    const { server, found, run, source, totals, group, dialog, report, quarantine, position } = state;
+    const { server, found, run, source, totals, group, dialog, report, quarantines, position } = state;
     if (!server || !found) return html`<p class="notice">Loading…</p>`;
     if (server.is_empty) return html`<div class="empty"><h2 class="title">No photos yet</h2>
       <p>Add a folder of photos, then reload this page.</p><p><kbd>embedkit add photos</kbd></p></div>`;
     const close = () => this.setState({ dialog: null });
+    const openRestore = () => this.setState({ dialog: "restore" });
     const dialogs = html`
       ${dialog === "help" && html`<${Help} keys=${KEYS} onClose=${close} />`}
       ${dialog === "apply" && html`<${Confirm} totals=${totals} onApply=${this.apply} onClose=${close} />`}
-      ${dialog === "report" && html`<${Report} run=${report} canUndo=${quarantine && report.kind === "apply"}
-        onUndo=${this.restore} onClose=${close} />`}
+      ${dialog === "report" && html`<${Report} run=${report} canUndo=${report.kind === "apply"}
+        onUndo=${() => this.restore(report.result.quarantine)} onClose=${close} />`}
+      ${dialog === "restore" && html`<${Restore} quarantines=${quarantines} onRestore=${this.restore} onClose=${close} />`}
       ${dialog === "large" && html`<${Large} file=${group.members[state.current]} onClose=${close} />`}`;
     if (run) return html`<div class="empty"><h2 class="title">${run.title}</h2>
       <${RunProgress} key=${run.id} id=${run.id} onDone=${this.finished} onError=${complain} /></div>`;
-    if (!source) return html`<${Start} found=${found} server=${server} quarantine=${quarantine}
-      onSearch=${this.search} onUndo=${this.restore} />${dialogs}`;
+    if (!source) return html`<${Start} found=${found} server=${server} canRestore=${quarantines.length > 0}
+      onSearch=${this.search} onRestore=${openRestore} />${dialogs}`;
     return html`
       <nav class="rail groups" aria-label="Groups">
         <${Grid} ref=${this.grid} source=${source} cellSize=${84} label="Groups" tagOf=${tagOf} onError=${complain}
           onClick=${(index) => this.go(index)} /></nav>
       <section class="stage group-view" aria-label="Group">
         ${group ? this.renderGroup(state) : html`<p class="notice">Loading…</p>`}
-        <${Totals} totals=${totals} quarantine=${quarantine} isReadOnly=${server.read_only} onSure=${this.acceptSure}
-          onApply=${this.openApply} onUndoMove=${this.restore} onSearch=${this.search}
+        <${Totals} totals=${totals} canRestore=${quarantines.length > 0} isReadOnly=${server.read_only} onSure=${this.acceptSure}
+          onApply=${this.openApply} onRestore=${openRestore} onSearch=${this.search}
           onHelp=${() => this.setState({ dialog: "help" })} />
       </section>${dialogs}`;
   }
@@ -387,7 +399,7 @@ class Duplicates extends Component {
           <button class="button" aria-pressed=${mode === name} onClick=${() => this.compare(name)}>${words} <kbd aria-hidden="true">${key}</kbd></button>`)}</div>
       </header>
       <${Compare} left=${one} right=${another} mode=${mode} isSwapped=${isSwapped}
-        caption=${(member) => html`<figcaption><${Badge} action=${member.action} />
+        caption=${(member) => html`<figcaption><${Badge} file=${member} />
           <b>${nameOf(member.path)}</b>${member.label !== null && html` <span class="label">${member.label}</span>`}
           <span class="folder">${folderOf(member.path)}</span></figcaption>`} />
       <div class="below">
@@ -412,7 +424,7 @@ class Duplicates extends Component {
         <li key=${place}><button id=${`file-${place}`} class="member" aria-pressed=${place === current} title=${member.path}
           onClick=${() => this.select(place)}>
           <img src=${small(member.sha256)} alt="" loading="lazy" />
-          <${Badge} action=${member.action} short />
+          <${Badge} file=${member} short />
           <span class="name">${place < 9 && html`<kbd aria-hidden="true">${place + 1}</kbd> `}${nameOf(member.path)}</span></button></li>`)}
         ${group.members.length < group.files && html`<li><button class="button" onClick=${() => source.more(group).then(() => this.forceUpdate(), complain)}>
           ${(group.files - group.members.length).toLocaleString("en")} more</button></li>`}
@@ -420,8 +432,11 @@ class Duplicates extends Component {
   }
 }
 
-const Badge = ({ action, short }) => html`<span class=${`badge is-${action}`}>
-  <span aria-hidden="true">${SIGNS[action]}</span>${short ? html`<span class="visually-hidden">${WORDS[action]}: </span>` : ` ${WORDS[action]}`}</span>`;
+function Badge({ file: { action, moved }, short }) {
+  const word = moved ? "Moved" : WORDS[action];
+  return html`<span class=${`badge is-${action}`}>
+    <span aria-hidden="true">${SIGNS[action]}</span>${short ? html`<span class="visually-hidden">${word}: </span>` : ` ${word}`}</span>`;
+}
 
 // Facts in which the two files differ; the better value is marked.
 function Facts({ group, places }) {
@@ -447,7 +462,7 @@ function Facts({ group, places }) {
   </div>`;
 }
 
-const Totals = ({ totals, quarantine, isReadOnly, onSure, onApply, onUndoMove, onSearch, onHelp }) => html`
+const Totals = ({ totals, canRestore, isReadOnly, onSure, onApply, onRestore, onSearch, onHelp }) => html`
   <footer class="totals">
     <p><b>${(totals.groups - totals.open).toLocaleString("en")}</b> of ${counted(totals.groups, "group")} decided
       · <b>${counted(totals.files, "file")}</b> to move (${sizeText(totals.bytes)})
@@ -455,14 +470,14 @@ const Totals = ({ totals, quarantine, isReadOnly, onSure, onApply, onUndoMove, o
     <progress aria-label="Groups decided" max=${totals.groups} value=${totals.groups - totals.open}></progress>
     <div class="actions">
       ${totals.sure > 0 && !isReadOnly && html`<button class="button" title="Accept the groups that need no review" onClick=${onSure}>Accept ${totals.sure.toLocaleString("en")} sure</button>`}
-      ${quarantine && totals.applied > 0 && !isReadOnly && html`<button class="button" onClick=${onUndoMove}>Put ${counted(quarantine.files, "file")} back</button>`}
+      ${canRestore && !isReadOnly && html`<button class="button" onClick=${onRestore}>Put files back…</button>`}
       ${!isReadOnly && html`<button class="button again" onClick=${onSearch}>Search again</button>`}
       <button class="button icon" aria-label="Keys" onClick=${onHelp}>?</button>
       <button class=${totals.open ? "button" : "button primary"} disabled=${!totals.files} onClick=${onApply}>Move files… <kbd aria-hidden="true">a</kbd></button>
     </div>
   </footer>`;
 
-const Start = ({ found, server, quarantine, onSearch, onUndo }) => html`<div class="empty">
+const Start = ({ found, server, canRestore, onSearch, onRestore }) => html`<div class="empty">
   <h2 class="title">${found.key === null ? "Find duplicates" : "No duplicates"}</h2>
   <p>${found.key === null
     ? "embedkit compares all photos of the workspace, and proposes which file of each group to keep. Nothing is moved before you say so."
@@ -470,7 +485,7 @@ const Start = ({ found, server, quarantine, onSearch, onUndo }) => html`<div cla
   <p class="actions">${!server.read_only && html`<button class="button primary" onClick=${onSearch}>
     ${found.key === null ? "Search all photos" : "Search again"}</button>`}
   ${server.read_only && "The server was started with --read-only, so it cannot search."}
-  ${quarantine && !server.read_only && html`<button class="button" onClick=${onUndo}>Put ${counted(quarantine.files, "moved file")} back</button>`}</p></div>`;
+  ${canRestore && !server.read_only && html`<button class="button" onClick=${onRestore}>Put files back…</button>`}</p></div>`;
 
 const Confirm = ({ totals, onApply, onClose }) => html`
   <${Dialog} title="Move files to quarantine" onClose=${onClose}>
@@ -498,6 +513,16 @@ function Report({ run, canUndo, onUndo, onClose }) {
       <button class="button primary" autofocus onClick=${onClose}>Close</button></p>
   <//>`;
 }
+
+const Restore = ({ quarantines, onRestore, onClose }) => html`
+  <${Dialog} title="Put files back" onClose=${onClose}>
+    <h2>Put files back</h2>
+    <p>The files return to their folders, and their groups are open again.</p>
+    <ul class="failures" tabindex="0" aria-label="Files in quarantine">${quarantines.map(({ id, at, files, bytes, state }) => html`
+      <li key=${id}><p>${at && `Moved on ${new Date(at).toLocaleString()} · `}${sizeText(bytes)}${state === "interrupted" && " · interrupted"}</p>
+        <button class="button" onClick=${() => onRestore(id)}>Put ${counted(files, "file")} back</button></li>`)}</ul>
+    <p class="actions"><button class="button" autofocus onClick=${onClose}>Cancel</button></p>
+  <//>`;
 
 const Large = ({ file, onClose }) => html`
   <${Dialog} className="viewer" title=${nameOf(file.path)} onClose=${onClose}>
