@@ -210,7 +210,7 @@ def test_errors_name_missing_photos_and_backbones(workspace: Workspace, photos: 
     workspace.add([photos], backbones=["vgg16"])
     with pytest.raises(NotInWorkspace, match="resnet50 is not in the workspace, which has vgg16"):
         workspace.search(photos / "red/0.jpg", backbone="resnet50")
-    with pytest.raises(BadInput, match="an image, a digest or a text"):
+    with pytest.raises(BadInput, match="either an image or a text"):
         workspace.search()
     for k in (0, 2.5, "10"):
         with pytest.raises(BadInput, match="k must be a whole number"):

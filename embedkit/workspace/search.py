@@ -72,7 +72,7 @@ class SearchMethods(WorkspaceBase):
             The image cannot be read, or arguments contradict each other.
         """
         if sum(given is not None for given in (image, sha256, text)) != 1:
-            raise BadInput("give an image, a digest or a text to search for, and only one of them")
+            raise BadInput("give either an image or a text to search for, or the sha256 of a photo")
         check_count(k)
         check_count(verify, least=0, name="verify")
         if verify and (text is not None or (isinstance(image, np.ndarray) and image.ndim == 1)):
