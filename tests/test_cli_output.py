@@ -116,7 +116,12 @@ def test_the_examples_run_in_a_folder_as_they_assume(run: Run, tmp_path: Path) -
     draw_photo(1).resize((200, 150)).save(tmp_path / "photos/forest/small.jpg", quality=90)
     rows = [f"{path},temple,{n % 2}" for n, path in enumerate(Path("photos/temple").iterdir())]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,camera", *rows]))
-    skipped = ("demo", "add photos --backbone efficientnet_lite2 --exclude", "heads export")
+    skipped = (
+        "demo",
+        "add photos --backbone efficientnet_lite2 --exclude",
+        "heads export",
+        "serve",  # it does not end
+    )
     run("add photos --labels-from-folders -b efficientnet_lite0 -b efficientnet_lite2")
     run("labels --from-csv labels.csv")
     run("split --val 2 --test 2")

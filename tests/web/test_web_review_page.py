@@ -75,7 +75,7 @@ def test_each_key_decides_and_leads_to_the_next_suspect(reviewed: Workspace, ope
     assert [found[name].partition("=")[0] for name in names] == [
         "relabel", "right", "both", "unsure", "off-topic",
     ]  # fmt: skip
-    assert page.inner_text(".summary strong >> nth=0") == "2"
+    page.wait_for_selector(".summary strong:text-is('2')")
     decided(page, 5)
 
 
@@ -116,7 +116,7 @@ def test_a_digit_and_a_name_give_another_label(reviewed: Workspace, opened: Open
     page.keyboard.press("Enter")
     told(page, "decided: 新しい店")
     assert verdicts(reviewed) == {first: f"relabel={third}", second: "relabel=新しい店"}
-    assert page.inner_text(".summary strong >> nth=0") == "2"
+    page.wait_for_selector(".summary strong:text-is('2')")
     page.keyboard.press("2")  # green, the label of most suspects here
     decided(page, 3)
 

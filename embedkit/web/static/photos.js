@@ -131,7 +131,7 @@ class Photos extends Component {
             <option value="added">as added</option><option value="label">by label</option><option value="path">by path</option>
           </select>`}
           <form onSubmit=${(event) => { event.preventDefault(); this.show({ folder: event.target.elements.folder.value.trim() }); }}>
-            <input class="field find" id="folder" name="folder" aria-label="Folder" placeholder="Folder" value=${folder} />
+            <input class="field find" id="folder" name="folder" aria-label="Folder" placeholder="Folder" defaultValue=${folder} />
           </form>
           ${source.sections.length > 1 && html`<select class="field" aria-label="Go to label" value=""
             onChange=${(event) => { this.grid.current.goTo(Number(event.target.value)); event.target.value = ""; }}>

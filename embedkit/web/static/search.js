@@ -156,7 +156,7 @@ class Search extends Component {
       const text = event.target.elements.text.value.trim();
       if (text) this.go({ text });
     }}><input class="field find" id="text" name="text" type="search" aria-label="Words"
-      placeholder="Words, if the backbone embeds text" value=${asked?.text ?? ""} /></form>`;
+      placeholder="Words, if the backbone embeds text" key=${asked?.text} defaultValue=${asked?.text ?? ""} /></form>`;
     const close = () => this.setState({ dialog: null });
     const dialogs = html`
       ${dialog === "help" && html`<${Help} keys=${KEYS} onClose=${close} />`}
