@@ -51,6 +51,11 @@ export class Decisions {
     });
   }
 
+  // Resolved when every decision so far is stored, or refused.
+  get settled() {
+    return this.#last;
+  }
+
   #restore(photos, before) {
     photos.forEach((photo, place) => this.onChange([photo], before[place]));
   }

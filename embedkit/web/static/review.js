@@ -87,9 +87,8 @@ class Review extends Component {
       const asked = place >= 0 ? items.splice(place, 1)[0] : await this.asked(result).catch(complain);
       if (asked) items.unshift({ ...asked, isAsked: true });
     }
-    this.setState({ result, items, counts, current: 0 });
-    await this.sync(items).catch(complain);
-    this.setState({ items, current: Math.max(0, items.findIndex((item) => !item.act)) });
+    await this.sync(items).catch(complain); // before a key can decide about one of them
+    this.setState({ result, items, counts, current: Math.max(0, items.findIndex((item) => !item.act)) });
     await this.show(new URLSearchParams(location.search).get("label"));
   };
 
@@ -106,6 +105,7 @@ class Review extends Component {
 
   // Set the decisions of items to the stored verdicts.
   async sync(items) {
+    await this.decisions.settled;
     const stored = new Map();
     for (const { sha256, verdict, label } of (await get("/verdicts")).verdicts) {
       const text = verdict === RELABEL ? `${RELABEL}=${label}` : verdict;
