@@ -16,7 +16,7 @@ from embedkit.review.collection import Photos
 from embedkit.review.quality_measures import QualityMeasures, measure
 from embedkit.search.verification.photos import content_of
 
-_VERSION = f"2; {DECODER}"
+_VERSION = f"3; {DECODER}"
 """Version of the measures and of the decoder; raise the number when measures change."""
 _BATCH = 512
 """Photos that are measured between two commits."""

@@ -11,7 +11,8 @@ no photo milder than ``mild`` is poor, however uniform the collection is, and ev
 
 A score is the distance beyond the threshold, in units of ``scale``; a photo with a score above 0 is
 poor. The constants were chosen on half of the photographs and drawings that
-``scripts/bench_quality.py`` draws from; those of tiny photos with all clean drawings in view.
+``scripts/bench_quality.py`` draws from; those of tiny, over-exposed and low-information photos with
+all clean drawings in view.
 """
 
 from collections.abc import Callable, Sequence
@@ -167,14 +168,14 @@ _KINDS = {
     ),
     "over-exposed": _Kind(
         lambda photo: photo.exposure,
-        *(1.2, 1.2, 1.4, 0.1),
+        *(0.65, 0.65, 0.75, 0.08),
         _exposure,
         ".2f",
         is_linear=True,
     ),
     "low-information": _Kind(
         lambda photo: photo.content,
-        *(0.1, 0.1, 0.02, 0.2),
+        *(0.06, 0.06, 0.02, 0.2),
         lambda photo: f"the content is {photo.content:.2f} bits per pixel",
         ".2f",
     ),

@@ -17,6 +17,10 @@ from a neighbour, so that a plain background, such as white paper, does not coun
 
 **Fading.** In an over-exposed photograph, white areas end in gentle slopes; in a drawing, they end
 at steep edges or at thin marks.
+
+**Drawings.** Light tones in a drawing are not over-exposure. Three signs distinguish drawings: flat
+areas that are not white, a white border (paper, or the background of a transparent image), and a
+small size.
 """
 
 from dataclasses import dataclass
@@ -53,6 +57,7 @@ _STEP = 4  # grey levels: smaller differences carry no information
 _GENTLE = (15, 60)  # grey levels between neighbours at the end of a white area
 _CLIPPING = 0.7  # weight of the root of the clipped share in the exposure
 _FADING = 2.0  # weight of the root of the fading share in the exposure
+_PAPER = 0.5  # reduction of the exposure by a border that is white everywhere
 _HIGHLIGHTS = 0.9  # weight of the highlights in the brightness; midtones depend on the subject
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
@@ -84,6 +89,10 @@ class QualityMeasures:
     fading: float
     """Number of pixels on gentle slopes at the ends of white areas, relative to the number of
     details."""
+    white_border: float
+    """Share of the border pixels that are white, 0 to 1."""
+    texture: float
+    """Share of details among the pixels that are not white, 0 to 1."""
     tones: float
     """Entropy of the grey levels, bits."""
     information: float
@@ -119,8 +128,14 @@ class QualityMeasures:
 
     @property
     def exposure(self) -> float:
-        """Index of over-exposure: large if no detail is dark, many are clipped, or many fade."""
-        return self._lightness + _FADING * sqrt(self.fading)
+        """Index of over-exposure: large if no detail is dark, many are clipped, or many fade.
+
+        Flat areas, a white border and a small size reduce it.
+        """
+        side = min(1.0, sqrt(self.width * self.height / _TONE_PIXELS))
+        paper = 1 - _PAPER * self.white_border**4
+        exposure = self._lightness + _FADING * sqrt(self.fading)
+        return exposure * paper * sqrt(side * self.texture)
 
     @property
     def is_fading(self) -> bool:
@@ -169,6 +184,8 @@ def measure(decoder: Decoder) -> QualityMeasures:
         highlights=max(details.highlights, float(bright) / 255),
         clipped=details.clipped,
         fading=details.fading,
+        white_border=details.white_border,
+        texture=details.texture,
         tones=details.tones,
         information=_information(luma),
         detail=details.share,
@@ -200,7 +217,7 @@ def _edges(luma: np.ndarray) -> tuple[float, float]:
         edges = steep >= max(_FAINT, _STEEP * steepest[-1])
         if edges.any():
             ratio = weighted[edges] / np.maximum(_tile_sums(energy * coarse * coarse)[edges], 1e-6)
-            widths.append(float(np.quantile(_blur_of(ratio), _SHARPEST)))
+            widths.append(float(np.quantile(_blur_of(ratio), _SHARPEST, method="lower")))
         else:
             widths.append(0.0)
     contrast = max(steepest)
@@ -240,6 +257,8 @@ class _Details(NamedTuple):
     highlights: float
     clipped: float
     fading: float
+    white_border: float
+    texture: float
     tones: float
     share: float
 
@@ -260,7 +279,9 @@ def _details(pixels: np.ndarray) -> _Details:
 
     all_clipped = cv2.erode(largest, _NEIGHBOURS) >= _CLIPPED
     varying = cv2.morphologyEx(pixels.min(axis=2), cv2.MORPH_GRADIENT, _NEIGHBOURS) >= _DETAIL / 2
-    unclipped = (luma < _CLIPPED).astype(np.uint8)
+    white = luma >= _CLIPPED
+    border = np.concatenate([white[0], white[-1], white[:, 0], white[:, -1]])
+    unclipped = (~white).astype(np.uint8)
     broad = cv2.morphologyEx(unclipped, cv2.MORPH_OPEN, _NEIGHBOURS) > 0  # no thin marks on paper
     is_end = broad & (cv2.dilate(luma, _NEIGHBOURS) >= _CLIPPED)
     is_gentle = (steps >= _GENTLE[0]) & (steps < _GENTLE[1])
@@ -270,6 +291,8 @@ def _details(pixels: np.ndarray) -> _Details:
         highlights=float(high),
         clipped=min(1.0, float(np.count_nonzero(all_clipped & varying)) / levels.size),
         fading=float(np.count_nonzero(is_end & is_gentle)) / levels.size,
+        white_border=float(border.mean()),
+        texture=0.0 if white.all() else float(details[~white].mean()),
         tones=_entropy(luma // _STEP),
         share=share,
     )
