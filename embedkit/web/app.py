@@ -42,6 +42,8 @@ PAGES = {
 }
 """Name of the script and title of each page, by path."""
 _API = "/api/v1"
+_KEEP_OPEN = 0.5
+"""Seconds for which the catalog stays open after a request; opening takes some 20 ms."""
 
 
 class Document(JSONResponse):
@@ -57,7 +59,8 @@ def create_app(server: Server, *, api_only: bool = False) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         del app
-        yield
+        with server.catalog.keep_open(_KEEP_OPEN):
+            yield
         server.close()
 
     app = FastAPI(
