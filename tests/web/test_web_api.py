@@ -22,6 +22,7 @@ from embedkit._internal.artifacts import sha256_of
 from embedkit.browse import thumbnails
 from embedkit.browse.ordering import order_photos
 from embedkit.browse.thumbnails import Side, ThumbnailCache, Thumbnails
+from embedkit.errors import BadArtefact, CatalogBusy
 
 SMALL = Side.SMALL
 
@@ -311,6 +312,40 @@ def test_one_wrong_verdict_of_many_stores_none(
     answer = serve().post("/api/v1/verdicts", json={"items": items})
     assert answer.status_code == status and message in answer.json()["detail"]
     assert filled.verdicts.list() == []
+
+
+# -- errors ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (BadArtefact("the head probe is damaged"), 500, "the head probe is damaged"),
+        (CatalogBusy("the catalog is in use"), 503, "the catalog is in use"),
+        (KeyError("a secret"), 500, "unexpected error: KeyError"),
+    ],
+)
+def test_an_error_of_the_server_is_a_problem_document_with_the_usual_headers(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, words: str
+) -> None:
+    client = serve()
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("embedkit.web.api.photos.Ordering.of", fail)
+    answer = client.post("/api/v1/lists", json={})
+    assert answer.status_code == answer.json()["status"] == status
+    assert words in answer.json()["detail"] and "secret" not in answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+def test_a_wrong_method_is_refused_with_the_allowed_ones(serve: Serve) -> None:
+    answer = serve().put("/api/v1/lists", json={})
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
 # -- the cache of thumbnails -------------------------------------------------------------------

@@ -54,3 +54,11 @@ def test_the_document_describes_every_route(document: Any) -> None:
         assert path.startswith("/api/v1/")
         for operation in operations.values():
             assert operation["summary"] and operation["description"]
+            assert ":func:" not in operation["description"]
+            assert "default" in operation["responses"] and "422" not in operation["responses"]
+            assert operation.get("security") == (
+                None if path == "/api/v1/session" else [{"token": []}]
+            )
+    (problem,) = raw["paths"]["/api/v1/heads"]["get"]["responses"]["default"]["content"].values()
+    assert problem["schema"]["required"] == ["title", "status", "detail"]
+    assert raw["components"]["securitySchemes"]["token"]["scheme"] == "bearer"

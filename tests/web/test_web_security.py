@@ -112,6 +112,19 @@ def test_the_token_is_exchanged_for_a_cookie_that_scripts_cannot_read(serve: Ser
     assert client.get("/api/v1/server").status_code == 401
 
 
+@pytest.mark.parametrize("other", ['a={"b":"c d"}', "a[b]=1", "a b=1", "\xe9=1", "="])
+def test_cookies_of_other_servers_of_this_machine_do_not_hide_ours(
+    serve: Serve, other: str
+) -> None:
+    client = serve(token=False)
+    own = f"embedkit-8899={Access(TOKEN, '127.0.0.1', 8899).cookie}"
+    for cookies in (f"{other}; {own}", f"{own}; {other}"):
+        headers = {"cookie": cookies.encode("latin-1")}
+        assert client.get("/api/v1/server", headers=headers).status_code == 200
+    headers = {"cookie": other.encode("latin-1")}
+    assert client.get("/api/v1/server", headers=headers).status_code == 401
+
+
 @pytest.mark.parametrize("path", ["/", "/search", "/static/ui.js", "/api/v1/server", "/nowhere"])
 def test_every_answer_has_the_headers_that_keep_other_pages_out(serve: Serve, path: str) -> None:
     headers = serve().get(path).headers
@@ -148,8 +161,10 @@ def test_a_large_request_is_refused_before_it_is_read(serve: Serve) -> None:
             if sent > 3 * MAX_BODY:
                 return
 
-    answer = client.post("/api/v1/search", content=body())
-    assert answer.status_code == 413
+    for path in ("/api/v1/search", "/api/v1/lists"):
+        sent = 0
+        answer = client.post(path, content=body(), headers={"content-type": "application/json"})
+        assert answer.status_code == 413 and answer.headers["connection"] == "close"
     assert client.get("/healthz").text == "ok"
 
 
