@@ -17,7 +17,7 @@ from webserver import Serve, serve  # noqa: F401
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of
-from embedkit.cleaning.decisions import FILE_NAME
+from embedkit.cleaning.decisions import FILE_NAME, PlanDecisions
 from embedkit.cleaning.file_moves import move
 from embedkit.web.runs import Stopped
 
@@ -420,6 +420,31 @@ def test_after_an_undo_by_another_process_groups_are_open_again(
     run = finished(again, again.post(f"{base}/apply").json())
     assert len(run["result"]["moved"]) == 2
     assert not (copies / "red/0 small.jpg").exists()
+
+
+@pytest.mark.usefixtures("copies")
+def test_a_decision_while_a_search_ends_is_not_lost(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve()
+    base = searched(client)
+    answered = threading.Event()
+    answers = []
+
+    def accept() -> None:
+        answers.append(decide(client, base, 0, "accepted").status_code)
+        answered.set()
+
+    class Slow(PlanDecisions):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            threading.Thread(target=accept).start()
+            answered.wait(0.3)  # until the decision is made, or because it waits for this plan
+
+    monkeypatch.setattr("embedkit.web.api.duplicates.PlanDecisions", Slow)
+    assert searched(client) == base and answered.wait(20)
+    assert answers == [200]
+    assert client.get(f"{API}/duplicates").json()["totals"]["accepted"] == 1
 
 
 def test_a_read_only_server_neither_searches_nor_decides(serve: Serve, copies: Path) -> None:

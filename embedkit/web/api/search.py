@@ -14,10 +14,11 @@ router = APIRouter()
 State = Annotated[Server, Depends(server_of)]
 
 MAX_MATCHES = 1000
+"""Maximum number of matches of a search."""
 
 
 class SearchRequest(BaseModel):
-    """What to search for, and where: exactly one of ``sha256``, ``text`` and an upload."""
+    """A query, which is exactly one of ``sha256``, ``text`` and an upload, and filters."""
 
     sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="A photo of the workspace."
@@ -27,9 +28,9 @@ class SearchRequest(BaseModel):
     )
     k: int = Field(50, ge=1, le=MAX_MATCHES, description="Number of photos.")
     backbone: str | None = Field(None, description="Default: the first one of the workspace.")
-    label: str | None = None
-    folder: str | None = None
-    max_distance: float | None = Field(None, ge=0, le=2)
+    label: str | None = Field(None, description="Only photos with this label.")
+    folder: str | None = Field(None, description="Only photos below this folder.")
+    max_distance: float | None = Field(None, ge=0, le=2, description="Maximum cosine distance.")
     verify: int = Field(
         0, ge=0, le=100, description="Number of photos to compare with the query point by point."
     )

@@ -19,7 +19,10 @@ class SessionRequest(BaseModel):
 
 @router.post("/session", status_code=204, summary="Exchange the token for a cookie")
 def start_session(server: State, request: SessionRequest) -> Response:
-    """Set a cookie that scripts cannot read. Programs send the token with each request instead."""
+    """Set a cookie that scripts cannot read. Programs send the token with each request instead.
+
+    It is the only request that needs neither.
+    """
     if not server.access.is_token(request.token):
         raise HTTPException(401, "the token is wrong; open the link that embedkit serve printed")
     response = Response(status_code=204)
@@ -35,7 +38,7 @@ def start_session(server: State, request: SessionRequest) -> Response:
 
 @router.delete("/session", status_code=204, summary="Remove the cookie")
 def end_session(server: State) -> Response:
-    """Sign a browser out."""
+    """Sign the browser out."""
     response = Response(status_code=204)
     response.delete_cookie(server.access.cookie_name, path="/", httponly=True, samesite="strict")
     return response

@@ -1,4 +1,4 @@
-"""Decisions of a person about photos."""
+"""Verdicts of a person on photos."""
 
 from typing import Annotated, Any
 
@@ -10,7 +10,8 @@ from embedkit.web.state import Server, server_of, writable
 
 router = APIRouter()
 
-MAX_DECISIONS = 20_000
+MAX_VERDICTS = 20_000
+"""Maximum number of verdicts in one request."""
 
 
 class VerdictItem(BaseModel):
@@ -23,25 +24,28 @@ class VerdictItem(BaseModel):
     verdict: str = Field(
         max_length=1000, description="As for ``embedkit verdict``: keep, relabel=LABEL, ..."
     )
-    clear: bool = Field(False, description="Whether to remove the verdict on this subject.")
+    clear: bool = Field(
+        False,
+        description="Whether to remove the stored verdict on the same subject as ``verdict``.",
+    )
 
 
 class VerdictRequest(BaseModel):
-    """Verdicts that are stored completely or not at all."""
+    """Verdicts that are all stored or, if one is wrong, none."""
 
-    items: list[VerdictItem] = Field(max_length=MAX_DECISIONS)
+    items: list[VerdictItem] = Field(max_length=MAX_VERDICTS)
     new_label: bool = Field(False, description="Whether a label may be one that no photo has.")
 
 
 class VerdictResponse(BaseModel):
-    """The request that undoes the verdicts."""
+    """The items of the request that undoes the verdicts."""
 
     previous: list[VerdictItem]
 
 
 @router.get("/verdicts", summary="The stored verdicts")
 def read_verdicts(server: Annotated[Server, Depends(server_of)]) -> dict[str, Any]:
-    """Return all verdicts, in the order of the decisions."""
+    """Return all verdicts, the earliest first."""
     return server.workspace.verdicts.list().to_dict()
 
 
@@ -49,7 +53,7 @@ def read_verdicts(server: Annotated[Server, Depends(server_of)]) -> dict[str, An
 def store_verdicts(
     server: Annotated[Server, Depends(writable)], request: VerdictRequest
 ) -> VerdictResponse:
-    """Store or remove verdicts on photos; the response contains the items that undo this."""
+    """Store or remove verdicts on photos. The items of the response undo this."""
     undo = decide(
         server.catalog, [_decision(one) for one in request.items], new_label=request.new_label
     )
