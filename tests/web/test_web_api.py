@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -384,6 +385,46 @@ def test_a_damaged_cache_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "cache").write_bytes(b"not a database" * 1000)
     cache = ThumbnailCache(tmp_path / "cache")
     cache.put({"00" * 32: b"x"}, SMALL)
+    assert cache.get(["00" * 32], SMALL) == {"00" * 32: b"x"}
+    cache.close()
+
+
+@pytest.mark.parametrize("first", [1, 60, 200])
+def test_a_cache_with_damaged_pages_is_replaced(tmp_path: Path, first: int) -> None:
+    file = tmp_path / "cache"
+    digests = [f"{number:064x}" for number in range(300)]
+    cache = ThumbnailCache(file)
+    cache.put({digest: bytes(3000) for digest in digests}, SMALL)
+    cache.close()
+    content = bytearray(file.read_bytes())
+    for start in range(first * 4096, len(content), 4096):
+        content[start : start + 200] = b"\xff" * 200
+    file.write_bytes(content)
+    cache = ThumbnailCache(file)
+    cache.get(digests, SMALL)  # damage is found when a page is read
+    cache.put({"ff" * 32: b"x"}, SMALL)
+    cache.close()
+    again = ThumbnailCache(file)
+    assert again.get(["ff" * 32], SMALL) == {"ff" * 32: b"x"}
+    again.close()
+
+
+def test_a_cache_that_another_process_has_locked_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, timeout=0))
+    cache = ThumbnailCache(tmp_path / "cache")
+    cache.put({"00" * 32: b"x"}, SMALL)
+    cache.close()
+    with sqlite3.connect(tmp_path / "cache") as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        in_memory = ThumbnailCache(tmp_path / "cache")
+        in_memory.put({"11" * 32: b"y"}, SMALL)
+        assert in_memory.get(["00" * 32, "11" * 32], SMALL) == {"11" * 32: b"y"}
+        in_memory.close()
+    other.close()
+    cache = ThumbnailCache(tmp_path / "cache")
     assert cache.get(["00" * 32], SMALL) == {"00" * 32: b"x"}
     cache.close()
 

@@ -15,7 +15,7 @@ from embedkit.browse.ordering import (
     order_photos,
     part_of,
 )
-from embedkit.browse.thumbnails import Side, enlarged
+from embedkit.browse.thumbnails import Side
 from embedkit.errors import NotInWorkspace
 from embedkit.web.state import Server, server_of
 
@@ -213,7 +213,7 @@ def read_picture(
     """Return a photo. It is encoded anew: the bytes of a file are never sent."""
     paths = paths_of(server, sha256)
     if side is None:
-        picture = enlarged(sha256, paths)
+        picture = server.thumbnails.enlarged(sha256, paths)
     else:
         picture = server.thumbnails.of({sha256: paths}, side).get(sha256)
     if picture is None:
