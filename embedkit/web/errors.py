@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from embedkit._internal.paths import shown
 from embedkit.errors import (
@@ -92,6 +93,11 @@ def add_error_handlers(app: FastAPI) -> None:
     def handle_http(request: Request, error: HTTPException) -> JSONResponse:
         del request
         return _response(error.status_code, "Refused", str(error.detail), error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    def handle_disconnect(request: Request, error: ClientDisconnect) -> JSONResponse:
+        del request, error
+        return _response(400, "Refused", "the request ended before its body was complete")
 
     @app.exception_handler(Exception)
     def handle_unexpected(request: Request, error: Exception) -> JSONResponse:
