@@ -257,7 +257,7 @@ def start_apply(server: Writable, key: PlanKey) -> Run:
 
 @router.get("/quarantines", summary="The plans that were applied")
 def read_quarantines(server: State) -> list[dict[str, Any]]:
-    """Return the same as ``embedkit quarantine list --json``, the most recent plan first."""
+    """Return the ``quarantines`` of ``embedkit quarantine list --json``, the latest first."""
     return [asdict(one) for one in server.workspace.quarantine.list()]
 
 

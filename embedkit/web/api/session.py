@@ -21,7 +21,7 @@ class SessionRequest(BaseModel):
 def start_session(server: State, request: SessionRequest) -> Response:
     """Set a cookie that scripts cannot read. Programs send the token with each request instead.
 
-    It is the only request that needs neither.
+    Requests to this path need neither the token nor a cookie.
     """
     if not server.access.is_token(request.token):
         raise HTTPException(401, "the token is wrong; open the link that embedkit serve printed")
