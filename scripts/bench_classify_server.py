@@ -3,9 +3,9 @@
     python scripts/bench_classify_server.py WORKSPACE HEAD PHOTOS [--count 600] [--clients 16]
 
 Both classify the same files, which should not be in the workspace. Offline is one call of
-``Workspace.classify`` in a process of its own; the server gets one photo a request from concurrent
-clients. Loading the head and the network is not measured: both classify 32 photos before. Prints
-the CPU time for each photo, the ratio, and the rates, for three rounds in turn.
+``Head.classify`` in a process of its own; the server gets one photo in each request from concurrent
+clients. Loading the head and the network is not measured, because both classify 32 photos first.
+Prints the CPU time for each photo, the ratio, and the rates, for three rounds in turn.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,13 @@ def cpu_time(pid: int) -> float:
 def served(workspace: Path, head: str, photos: list[Path], clients: int) -> tuple[float, float]:
     """Return CPU seconds of the server and seconds for each photo."""
     command = [sys.executable, "-m", "embedkit", "serve", "--api-only", "--json", "--port", "0"]
-    with subprocess.Popen(
-        [*command, "-w", str(workspace)], stdout=subprocess.PIPE, text=True
-    ) as server:
+    with (
+        subprocess.Popen(
+            [*command, "-w", str(workspace)], stdout=subprocess.PIPE, text=True
+        ) as server,
+        ExitStack() as stack,
+    ):
+        stack.callback(server.terminate)
         assert server.stdout is not None
         address: dict[str, Any] = json.loads(server.stdout.readline())
         contents = [photo.read_bytes() for photo in photos]
@@ -89,7 +94,6 @@ def served(workspace: Path, head: str, photos: list[Path], clients: int) -> tupl
         classify(contents[WARM_UP:])
         count = len(contents) - WARM_UP
         found = (cpu_time(server.pid) - cpu) / count, (time.perf_counter() - started) / count
-        server.terminate()
     return found
 
 

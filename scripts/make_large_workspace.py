@@ -2,9 +2,9 @@
 
     python scripts/make_large_workspace.py WORKSPACE --pictures FOLDER [--photos N] [--dim D]
 
-The catalog has files that do not exist, in 40 labels with Japanese names, with fingerprints and
-random embeddings around 1,000 centres. The first, middle and last 4,000 photos have thumbnails of
-the pictures in FOLDER, in turn.
+The catalog has files that do not exist, under 40 labels with Japanese names, with fingerprints and
+random embeddings around 1,000 centres. The first, middle and last 4,000 photos have thumbnails,
+which show the pictures in FOLDER in turn.
 """
 
 import argparse
@@ -78,6 +78,8 @@ def store_embeddings(catalog: Catalog, photos: int, dim: int) -> None:
 def store_thumbnails(folder: Path, pictures: Path, photos: int) -> None:
     """Store thumbnails of some pictures under the digests of the synthetic photos."""
     paths = sorted(path for path in pictures.rglob("*") if path.suffix in (".jpg", ".png"))
+    if not paths:
+        raise SystemExit(f"there is no picture in {pictures}")
     sources = {
         sha256(path.read_bytes()).hexdigest(): [str(path)] for path in paths[:WITH_THUMBNAIL]
     }

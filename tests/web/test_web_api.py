@@ -315,6 +315,20 @@ def test_one_wrong_verdict_of_many_stores_none(
     assert filled.verdicts.list() == []
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("keep", "off-topic"), ("right", "right"), ("relabel=red", "relabel=blue"), ("both", "right")],
+)
+def test_two_verdicts_on_one_subject_of_a_photo_are_refused(
+    filled: Workspace, serve: Serve, photos: Path, one: str, other: str
+) -> None:
+    digest = sha256_of(photos / "red/0.jpg")
+    items = [{"sha256": digest, "verdict": verdict} for verdict in (one, other)]
+    answer = serve().post("/api/v1/verdicts", json={"items": items})
+    assert answer.status_code == 400 and "two verdicts" in answer.json()["detail"]
+    assert filled.verdicts.list() == []
+
+
 # -- errors ------------------------------------------------------------------------------------
 
 

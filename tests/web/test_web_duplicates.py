@@ -472,5 +472,7 @@ def test_verdicts_on_two_photos_are_stored_and_undone(
     assert verdicts(workspace) == {("duplicate", frozenset(("0.jpg", "3.jpg")))}
     for wrong in (item | {"other_sha256": one}, item | {"verdict": "keep"}):
         assert client.post(f"{API}/verdicts", json={"items": [wrong]}).status_code == 400
+    swapped = {"sha256": other, "other_sha256": one, "verdict": "duplicate"}
+    assert client.post(f"{API}/verdicts", json={"items": [item, swapped]}).status_code == 400
     wrong = item | {"other_sha256": "0" * 64}
     assert client.post(f"{API}/verdicts", json={"items": [wrong]}).status_code == 404
