@@ -93,8 +93,7 @@ def served(workspace: Path, head: str, photos: list[Path], clients: int) -> tupl
         cpu, started = cpu_time(server.pid), time.perf_counter()
         classify(contents[WARM_UP:])
         count = len(contents) - WARM_UP
-        found = (cpu_time(server.pid) - cpu) / count, (time.perf_counter() - started) / count
-    return found
+        return (cpu_time(server.pid) - cpu) / count, (time.perf_counter() - started) / count
 
 
 def main() -> None:
