@@ -163,7 +163,8 @@ class Runs:
         except EmbedkitError as error:
             values = {"state": "failed", "error": shown(str(error))}
         except Exception as error:
-            values = {"state": "failed", "error": f"unexpected: {type(error).__name__}"}
+            reason = f"unexpected {type(error).__name__}: {error}"
+            values = {"state": "failed", "error": shown(reason)}
             threading.excepthook(
                 threading.ExceptHookArgs((type(error), error, error.__traceback__, None))
             )

@@ -147,11 +147,11 @@ def test_an_unexpected_error_fails_the_run_and_not_the_server(
     runs = Runs()
 
     def work(_: ProgressCallback) -> dict[str, Any]:
-        raise KeyError("x")
+        raise OSError("no space")
 
     run = runs.start("a", "broken", work)
-    assert events_of(runs, run)[-1].error == "unexpected: KeyError"
-    assert [one.exc_type for one in reported] == [KeyError]
+    assert events_of(runs, run)[-1].error == "unexpected OSError: no space"
+    assert [one.exc_type for one in reported] == [OSError]
     next_run = runs.start("b", "next", lambda _: {"well": True})
     assert events_of(runs, next_run)[-1].state == "done"
     runs.close()
