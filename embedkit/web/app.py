@@ -108,7 +108,7 @@ def create_app(server: Server, *, api_only: bool = False) -> FastAPI:
 
 def _add_health(app: FastAPI, server: Server, metrics: Metrics) -> None:
     @app.get("/healthz", include_in_schema=False)
-    def read_health() -> Response:
+    async def read_health() -> Response:  # async needs no thread: all may wait for the catalog
         return Response("ok", media_type="text/plain")
 
     @app.get("/readyz", include_in_schema=False)

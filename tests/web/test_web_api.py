@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -327,6 +328,38 @@ def test_two_verdicts_on_one_subject_of_a_photo_are_refused(
     answer = serve().post("/api/v1/verdicts", json={"items": items})
     assert answer.status_code == 400 and "two verdicts" in answer.json()["detail"]
     assert filled.verdicts.list() == []
+
+
+@pytest.mark.usefixtures("filled")
+def test_the_server_is_healthy_while_all_its_threads_wait_for_the_catalog(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve()
+    waiting, answered, may_go_on = threading.Barrier(41), threading.Event(), threading.Event()
+
+    def wait(*_: object) -> None:
+        waiting.wait(20)
+        may_go_on.wait(20)
+        raise CatalogBusy("the catalog is in use")
+
+    def ask() -> None:
+        if client.get("/healthz").text == "ok":
+            answered.set()
+
+    monkeypatch.setattr("embedkit.web.api.photos.order_photos", wait)
+    threads = [
+        threading.Thread(target=client.post, args=("/api/v1/lists",), kwargs={"json": {}})
+        for _ in range(40)
+    ]
+    for thread in threads:
+        thread.start()
+    waiting.wait(20)
+    threads.append(threading.Thread(target=ask))
+    threads[-1].start()
+    assert answered.wait(10)
+    may_go_on.set()
+    for thread in threads:
+        thread.join()
 
 
 # -- errors ------------------------------------------------------------------------------------
