@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
@@ -12,14 +12,13 @@ from embedkit.browse.ordering import digests_of
 from embedkit.errors import BadInput
 from embedkit.results.evaluation import PhotoPredictions
 from embedkit.search.queries import stored_photo
+from embedkit.web.api.parameters import Sha256, State, WritableState
 from embedkit.web.runs import Run
-from embedkit.web.state import Server, server_of, writable
+from embedkit.web.state import Server
 from embedkit.web.uploads import body_of, read_request
 from embedkit.workspace import Workspace
 
 router = APIRouter()
-State = Annotated[Server, Depends(server_of)]
-Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 MAX_PHOTOS = 200
 """Maximum number of photos in one request."""
@@ -29,7 +28,7 @@ class ClassifyRequest(BaseModel):
     """The photos to classify, by ``sha256`` or as uploads, and a head."""
 
     head: str = Field(max_length=1000, description="Name of a head of the workspace.")
-    sha256: list[Digest] | None = Field(
+    sha256: list[Sha256] | None = Field(
         None, min_length=1, max_length=MAX_PHOTOS, description="Photos of the workspace."
     )
     k: int = Field(3, ge=1, le=1000, description="Number of classes of each photo.")
@@ -79,7 +78,7 @@ def _classify(server: Server, wanted: ClassifyRequest, images: list[bytes]) -> d
 
 
 @router.post("/evaluate", status_code=202, summary="Evaluate heads on the test set")
-def start_evaluate(server: Annotated[Server, Depends(writable)], request: EvaluateRequest) -> Run:
+def start_evaluate(server: WritableState, request: EvaluateRequest) -> Run:
     """Start ``embedkit evaluate``, and return the run.
 
     Its result is that of ``--json`` with one more field, ``predictions``: the predictions of each

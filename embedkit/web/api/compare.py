@@ -1,10 +1,10 @@
 """Compare two photos point by point, with pictures that show the comparison."""
 
 import base64
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from PIL import Image
 from pydantic import BaseModel, Field
@@ -13,19 +13,19 @@ from embedkit.errors import BadInput
 from embedkit.images.thumbnail import webp
 from embedkit.search.queries import open_query, stored_photo
 from embedkit.search.verification.photos import compare_pair
+from embedkit.web.api.parameters import Sha256, State
 from embedkit.web.api.photos import paths_of
-from embedkit.web.state import Server, server_of
+from embedkit.web.state import Server
 from embedkit.web.uploads import body_of, read_request
 
 router = APIRouter()
-State = Annotated[Server, Depends(server_of)]
 
 
 class CompareRequest(BaseModel):
     """Two photos: the first by ``sha256`` or as an upload, the other by ``other``."""
 
-    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="The first photo.")
-    other: str = Field(pattern="^[0-9a-f]{64}$", description="The photo to compare it with.")
+    sha256: Sha256 | None = Field(None, description="The first photo.")
+    other: Sha256 = Field(description="The photo to compare it with.")
 
 
 class CompareUpload(BaseModel):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from embedkit._internal.paths import shown
@@ -14,14 +14,14 @@ from embedkit.cleaning.plan import PlanRow, write_plan
 from embedkit.cleaning.quarantine import moved_files
 from embedkit.errors import BadInput, QuarantineBusy
 from embedkit.reports.differences import ComparedFile, differences
+from embedkit.web.api.parameters import State, WritableState
 from embedkit.web.runs import Run
-from embedkit.web.state import Server, server_of, writable
+from embedkit.web.state import Server
 from embedkit.workspace import Workspace
 
 router = APIRouter()
-State = Annotated[Server, Depends(server_of)]
-Writable = Annotated[Server, Depends(writable)]
 PlanKey = Annotated[str, Path(pattern="^[0-9a-f]{12}$", description="Key of the search.")]
+QuarantineName = Annotated[str, Path(pattern="^[0-9a-f]{12}$", description="Its ``id``.")]
 Position = Annotated[int, Path(ge=0, lt=1 << 40, description="Position of the group, from 0.")]
 Action = Literal["keep", "remove", "review"]
 
@@ -145,7 +145,7 @@ class Group(BaseModel):
 
 
 @router.post("/duplicates", status_code=202, summary="Search for duplicates")
-def start_search(server: Writable, request: SearchRequest) -> Run:
+def start_search(server: WritableState, request: SearchRequest) -> Run:
     """Start a search and a plan for its groups, and return the run.
 
     Its result has the ``key`` of the groups, their number ``groups``, and the number of photos
@@ -207,7 +207,7 @@ def read_group(
 
 @router.post("/duplicates/{key}/groups/{position}", summary="Decide about a group")
 def decide_group(
-    server: Writable, key: PlanKey, position: Position, request: DecisionRequest
+    server: WritableState, key: PlanKey, position: Position, request: DecisionRequest
 ) -> TotalNumbers:
     """Store a decision, with the verdicts on pairs that follow from it."""
     with _decided(server, key) as plan:
@@ -216,7 +216,7 @@ def decide_group(
 
 
 @router.post("/duplicates/{key}/undo", summary="Undo the last decision")
-def undo_decision(server: Writable, key: PlanKey) -> Undone:
+def undo_decision(server: WritableState, key: PlanKey) -> Undone:
     """Undo the last decision of this server, with its verdicts."""
     with _decided(server, key) as plan:
         position = plan.undo()
@@ -224,14 +224,14 @@ def undo_decision(server: Writable, key: PlanKey) -> Undone:
 
 
 @router.post("/duplicates/{key}/accept", summary="Accept all groups that need no review")
-def accept_sure(server: Writable, key: PlanKey) -> Accepted:
+def accept_sure(server: WritableState, key: PlanKey) -> Accepted:
     """Accept the proposals for the open groups without files for review."""
     with _decided(server, key) as plan:
         return Accepted(accepted=plan.accept_sure(), totals=_totals(plan))
 
 
 @router.post("/duplicates/{key}/apply", status_code=202, summary="Move files to quarantine")
-def start_apply(server: Writable, key: PlanKey) -> Run:
+def start_apply(server: WritableState, key: PlanKey) -> Run:
     """Start moving the files that the accepted groups remove, and return the run.
 
     The plan is written to the workspace, then read and checked as by ``embedkit apply``. Decisions
@@ -262,7 +262,9 @@ def read_quarantines(server: State) -> list[dict[str, Any]]:
 
 
 @router.post("/quarantines/{name}/undo", status_code=202, summary="Put files back")
-def start_restore(server: Writable, name: Annotated[str, Path(pattern="^[0-9a-f]{12}$")]) -> Run:
+def start_restore(
+    server: WritableState, name: Annotated[str, Path(pattern="^[0-9a-f]{12}$")]
+) -> Run:
     """Start moving the files of an applied plan back, and return the run."""
 
     def restore(workspace: Workspace) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from embedkit.browse.layout import require_umap
@@ -13,9 +13,10 @@ from embedkit.catalog import Catalog
 from embedkit.results import ProgressCallback, ResolvedName
 from embedkit.search.embedding_store import EmbeddingStore
 from embedkit.search.queries import select_backbone
+from embedkit.web.api.parameters import State, WritableState
 from embedkit.web.api.photos import PhotoList, described
 from embedkit.web.runs import Run
-from embedkit.web.state import Server, server_of, writable
+from embedkit.web.state import Server
 
 router = APIRouter()
 
@@ -58,7 +59,7 @@ def _backbone(server: Server, name: str | None) -> ResolvedName:
     },
 )
 def read_map(
-    server: Annotated[Server, Depends(server_of)],
+    server: State,
     backbone: Annotated[str | None, Query(description="Default: the first one.")] = None,
 ) -> Response:
     """Return the photos of a list as points.
@@ -93,7 +94,7 @@ def read_map(
 
 
 @router.post("/map", status_code=202, summary="Make the map")
-def start_map(server: Annotated[Server, Depends(writable)], request: MapRequest) -> Run:
+def start_map(server: WritableState, request: MapRequest) -> Run:
     """Start to project the embeddings of a backbone, and return the run.
 
     Its result has the number of photos ``count``.

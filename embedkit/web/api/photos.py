@@ -4,7 +4,7 @@ import base64
 from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from embedkit._internal.paths import shown
@@ -17,11 +17,11 @@ from embedkit.browse.ordering import (
 )
 from embedkit.browse.thumbnails import Side
 from embedkit.errors import NotInWorkspace
-from embedkit.web.state import Server, server_of
+from embedkit.web.api.parameters import Sha256, State
+from embedkit.web.state import Server
 
 router = APIRouter()
-State = Annotated[Server, Depends(server_of)]
-Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the photo, hex.")]
+Digest = Annotated[Sha256, Path(description="SHA-256 of the photo, hex.")]
 ListKey = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Key of the list.")]
 
 MAX_GIVEN = 20_000
@@ -47,7 +47,7 @@ class ListRequest(BaseModel):
         pattern="^[0-9a-f]{32}$",
         description="Key of a review's ranking, which replaces ``order``.",
     )
-    sha256: list[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] | None = Field(
+    sha256: list[Sha256] | None = Field(
         None,
         max_length=MAX_GIVEN,
         description="These photos in this order; the other fields are ignored.",

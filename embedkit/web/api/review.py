@@ -1,15 +1,15 @@
 """Reviews: the photos that are most probably wrong."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from embedkit.browse.ordering import Ordering, digests_of
 from embedkit.reports.review_page import CHOICES, verdicts_of
+from embedkit.web.api.parameters import WritableState
 from embedkit.web.runs import Run
-from embedkit.web.state import Server, writable
 from embedkit.workspace import Workspace
 
 router = APIRouter()
@@ -35,7 +35,7 @@ class ReviewRequest(BaseModel):
 
 
 @router.post("/review", status_code=202, summary="Review the photos")
-def start_review(server: Annotated[Server, Depends(writable)], request: ReviewRequest) -> Run:
+def start_review(server: WritableState, request: ReviewRequest) -> Run:
     """Start ``embedkit review``, and return the run.
 
     Its result is that of ``--json`` with four more fields: ``choices``, the decisions that a person

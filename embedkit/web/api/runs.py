@@ -5,17 +5,15 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
+from embedkit.web.api.parameters import State, WritableState
 from embedkit.web.runs import Run
-from embedkit.web.state import Server, server_of, writable
 from embedkit.workspace import Workspace
 
 router = APIRouter()
-State = Annotated[Server, Depends(server_of)]
-Writable = Annotated[Server, Depends(writable)]
 
 
 class AddRequest(BaseModel):
@@ -66,13 +64,13 @@ def _text(run: Run) -> str:
 
 
 @router.post("/runs/{run_id}/stop", summary="Stop a long operation")
-def stop_run(server: Writable, run_id: int) -> Run:
+def stop_run(server: WritableState, run_id: int) -> Run:
     """Stop a run at its next step. Finished work is kept; the same request continues it."""
     return server.runs.stop(run_id)
 
 
 @router.post("/add", status_code=202, summary="Add photos")
-def start_add(server: Writable, request: AddRequest) -> Run:
+def start_add(server: WritableState, request: AddRequest) -> Run:
     """Start ``embedkit add``, and return the run. Its result is that of ``--json``."""
     title = ", ".join(request.sources) or "everything that was added before"
 

@@ -1,17 +1,17 @@
 """Search by a photo of the workspace, an upload or words."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from embedkit.errors import BadInput
-from embedkit.web.state import Server, server_of
+from embedkit.web.api.parameters import Sha256, State
+from embedkit.web.state import Server
 from embedkit.web.uploads import body_of, read_request
 
 router = APIRouter()
-State = Annotated[Server, Depends(server_of)]
 
 MAX_MATCHES = 1000
 """Maximum number of matches of a search."""
@@ -20,9 +20,7 @@ MAX_MATCHES = 1000
 class SearchRequest(BaseModel):
     """A query, which is exactly one of ``sha256``, ``text`` and an upload, and filters."""
 
-    sha256: str | None = Field(
-        None, pattern="^[0-9a-f]{64}$", description="A photo of the workspace."
-    )
+    sha256: Sha256 | None = Field(None, description="A photo of the workspace.")
     text: str | None = Field(
         None, min_length=1, max_length=1000, description="Words; needs a CLIP-like backbone."
     )

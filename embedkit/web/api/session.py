@@ -1,14 +1,11 @@
 """The session of a browser: the token in exchange for a cookie."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, HTTPException, Response
+from fastapi import APIRouter, HTTPException, Response
 from pydantic import BaseModel, Field
 
-from embedkit.web.state import Server, server_of
+from embedkit.web.api.parameters import State
 
 router = APIRouter()
-State = Annotated[Server, Depends(server_of)]
 
 
 class SessionRequest(BaseModel):

@@ -1,12 +1,12 @@
 """Verdicts of a person on photos."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from embedkit.ingest.verdicts import Decision, decide
-from embedkit.web.state import Server, server_of, writable
+from embedkit.web.api.parameters import Sha256, State, WritableState
 
 router = APIRouter()
 
@@ -17,9 +17,9 @@ MAX_VERDICTS = 20_000
 class VerdictItem(BaseModel):
     """A verdict on a photo, or on two."""
 
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    other_sha256: str | None = Field(
-        None, pattern="^[0-9a-f]{64}$", description="The second photo of duplicate and different."
+    sha256: Sha256
+    other_sha256: Sha256 | None = Field(
+        None, description="The second photo of duplicate and different."
     )
     verdict: str = Field(
         max_length=1000, description="As for ``embedkit verdict``: keep, relabel=LABEL, ..."
@@ -44,15 +44,13 @@ class VerdictResponse(BaseModel):
 
 
 @router.get("/verdicts", summary="The stored verdicts")
-def read_verdicts(server: Annotated[Server, Depends(server_of)]) -> dict[str, Any]:
+def read_verdicts(server: State) -> dict[str, Any]:
     """Return all verdicts, the earliest first."""
     return server.workspace.verdicts.list().to_dict()
 
 
 @router.post("/verdicts", summary="Store verdicts")
-def store_verdicts(
-    server: Annotated[Server, Depends(writable)], request: VerdictRequest
-) -> VerdictResponse:
+def store_verdicts(server: WritableState, request: VerdictRequest) -> VerdictResponse:
     """Store or remove verdicts on photos. The items of the response undo this."""
     undo = decide(
         server.catalog, [_decision(one) for one in request.items], new_label=request.new_label

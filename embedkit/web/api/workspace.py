@@ -1,15 +1,14 @@
 """The workspace: its content and its labels."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel
 
 from embedkit.version import __version__
-from embedkit.web.state import Server, server_of
+from embedkit.web.api.parameters import State
 
 router = APIRouter()
-State = Annotated[Server, Depends(server_of)]
 
 
 class ServerInfo(BaseModel):
