@@ -423,6 +423,22 @@ def test_after_an_undo_by_another_process_groups_are_open_again(
 
 
 @pytest.mark.usefixtures("copies")
+def test_groups_that_a_later_search_has_replaced_are_shown_but_not_decided(serve: Serve) -> None:
+    client = serve()
+    before = searched(client)
+    decide(client, before, position_of(client, before, "red/0.jpg"), "different")
+    assert searched(client) != before
+    assert client.get(f"{before}/groups/0").status_code == 200
+    for answer in (
+        decide(client, before, 0, "accepted"),
+        client.post(f"{before}/undo"),
+        client.post(f"{before}/accept"),
+        client.post(f"{before}/apply"),
+    ):
+        assert answer.status_code == 404 and "a later search" in answer.json()["detail"]
+
+
+@pytest.mark.usefixtures("copies")
 def test_a_decision_while_a_search_ends_is_not_lost(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from embedkit._internal.paths import shown
 from embedkit.cleaning.decisions import GroupDecision, PlanDecisions, PlannedGroup
 from embedkit.cleaning.plan import PlanRow, write_plan
 from embedkit.cleaning.quarantine import moved_files
-from embedkit.errors import BadInput, QuarantineBusy
+from embedkit.errors import BadInput, NotInWorkspace, QuarantineBusy
 from embedkit.reports.differences import ComparedFile, differences
 from embedkit.web.api.parameters import State, WritableState
 from embedkit.web.runs import Run
@@ -237,11 +237,11 @@ def start_apply(server: WritableState, key: PlanKey) -> Run:
     The plan is written to the workspace, then read and checked as by ``embedkit apply``. Decisions
     are refused until the run has ended.
     """
-    _rows_to_apply(server.plans.get(key))
+    _rows_to_apply(_latest(server, key))
 
     def apply(workspace: Workspace) -> dict[str, Any]:
         with server.plans.deciding:
-            rows = _rows_to_apply(server.plans.get(key))  # a search may have replaced the plan
+            rows = _rows_to_apply(_latest(server, key))  # a search may have replaced the plan
         moved = moved_files(server.quarantines).missing
         target = workspace.folder / PLAN_NAME
         write_plan(target, rows)
@@ -283,7 +283,18 @@ def _decided(server: Server, key: str) -> Iterator[PlanDecisions]:
     with server.plans.deciding:
         if server.runs.is_active(_MOVES):
             raise QuarantineBusy("files are being moved; decide when that has ended")
-        yield server.plans.get(key)
+        yield _latest(server, key)
+
+
+def _latest(server: Server, key: str) -> PlanDecisions:
+    """Return the latest plan; raise :class:`NotInWorkspace` if the key is that of another one.
+
+    The latest plan would not show decisions about an earlier one.
+    """
+    plan = server.plans.get(key)
+    if plan is not server.plans.latest:
+        raise NotInWorkspace("a later search has replaced these groups; reload the page")
+    return plan
 
 
 def _rows_to_apply(plan: PlanDecisions) -> list[PlanRow]:
