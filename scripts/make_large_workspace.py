@@ -2,9 +2,9 @@
 
     python scripts/make_large_workspace.py WORKSPACE --pictures FOLDER [--photos N] [--dim D]
 
-The catalog has files that do not exist, in 40 labels with Japanese names, with fingerprints and
-random embeddings around 1,000 centres. The first, middle and last 4,000 photos have thumbnails of
-the pictures in FOLDER, in turn.
+The catalog has files that do not exist, under 40 labels with Japanese names, with fingerprints and
+random embeddings around 1,000 centres. The first, middle and last 4,000 photos have thumbnails,
+which show the pictures in FOLDER in turn.
 """
 
 import argparse
