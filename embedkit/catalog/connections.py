@@ -20,7 +20,7 @@ from embedkit._internal.locks import is_locked
 from embedkit.errors import CatalogBusy
 
 _INTERVAL = 0.05
-"""Seconds between two looks at whether another process wants to write."""
+"""Seconds between two checks for another process that wants to write."""
 _COURTESY = 2.0
 """Maximum seconds for which reads wait for another process that wants to write."""
 
@@ -180,7 +180,7 @@ class Connections:
         return shared
 
     def _version(self) -> object:
-        """Return what tells the open file from one that replaces it."""
+        """Return values that differ for a file that replaces the open one."""
         try:
             status = self.path.stat()
         except OSError:
