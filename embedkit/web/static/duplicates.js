@@ -356,6 +356,9 @@ class Duplicates extends Component {
       ${dialog === "report" && html`<${Report} run=${report} canUndo=${report.kind === "apply"}
         onUndo=${() => this.restore(report.result.quarantine)} onClose=${close} />`}
       ${dialog === "restore" && html`<${Restore} quarantines=${quarantines} onRestore=${this.restore} onClose=${close} />`}
+      ${dialog === "groups" && html`<${Dialog} className="group-list" title="Groups" onClose=${close}>
+        <${Grid} source=${source} cellSize=${84} label="Groups" tagOf=${tagOf} onError=${complain}
+          onClick=${(index) => { close(); this.go(index); }} /><button class="button" onClick=${close}>Close</button><//>`}
       ${dialog === "large" && html`<${Large} file=${group.members[state.current]} onClose=${close} />`}`;
     if (run) return html`<div class="empty"><h2 class="title">${run.title}</h2>
       <${RunProgress} key=${run.id} id=${run.id} onDone=${this.finished} onError=${complain} /></div>`;
@@ -386,6 +389,7 @@ class Duplicates extends Component {
         <button class="button icon" aria-label="Previous group" disabled=${position === 0} onClick=${() => this.go(position - 1)}>↑</button>
         <button class="button icon" aria-label="Next group" disabled=${position >= source.count - 1} onClick=${() => this.go(position + 1)}>↓</button>
         <strong class="place">Group ${(group.position + 1).toLocaleString("en")} of ${source.count.toLocaleString("en")}</strong>
+        <button class="button narrow" onClick=${() => this.setState({ dialog: "groups" })}>All groups</button>
         ${group.conflict && html`<span class="mark review">labels differ</span>`}
         ${(group.applied || group.state !== "open") && html`<span class="mark done">${group.applied ? "Moved" : states[group.state]}</span>`}
         <div class="modes" role="group" aria-label="How to compare">${MODES.map(([name, words, key]) => html`
@@ -434,7 +438,7 @@ const Totals = ({ totals, canRestore, isReadOnly, onSure, onApply, onRestore, on
     <div class="actions">
       ${totals.sure > 0 && !isReadOnly && html`<button class="button" title="Accept the groups that need no review" onClick=${onSure}>Accept ${totals.sure.toLocaleString("en")} sure</button>`}
       ${canRestore && !isReadOnly && html`<button class="button" onClick=${onRestore}>Put files back…</button>`}
-      ${!isReadOnly && html`<button class="button again" onClick=${onSearch}>Search again</button>`}
+      ${!isReadOnly && html`<button class="button" onClick=${onSearch}>Search again</button>`}
       <button class="button icon" aria-label="Keys" onClick=${onHelp}>?</button>
       <button class=${totals.open ? "button" : "button primary"} disabled=${!totals.files} onClick=${onApply}>Move files… <kbd aria-hidden="true">a</kbd></button>
     </div>
