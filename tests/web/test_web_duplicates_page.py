@@ -1,7 +1,6 @@
 """The page of duplicates in a real browser: decided by keys, applied and undone."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +8,12 @@ import pytest
 from conftest import draw_photo
 from PIL import Image
 from scenery import saved, scene
+from webphotos import copies  # noqa: F401
 from webserver import Open, opened, running, violations  # noqa: F401
 
 from embedkit import Workspace
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def copies(workspace: Workspace, photos: Path) -> Path:
-    """A recompressed copy, a copy with the same bytes, and a photo under two labels."""
-    original = saved(scene(0), photos / "red/0.jpg", quality=92)
-    Image.open(original).save(photos / "red/0 small.jpg", quality=60)
-    shutil.copy2(photos / "red/1.jpg", photos / "red/1 copy.jpg")
-    draw_photo(2).save(photos / "blue/2 青い写真.jpg", quality=40)
-    workspace.add([photos], labels_from_folders=True)
-    return photos
 
 
 def search(page: Any) -> None:

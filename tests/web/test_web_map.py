@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from classes import NEW, draw, write_classes
 from PIL import Image
 from scenery import saved, scene
 from starlette.testclient import TestClient
-from webserver import Serve, filled, serve  # noqa: F401
+from webphotos import mislabelled  # noqa: F401
+from webserver import Serve, filled, finished, serve  # noqa: F401
 
 from embedkit import Workspace
 from embedkit.browse import layout, projection
@@ -19,16 +19,6 @@ from embedkit.browse.projection import project, read_projection, remove_all_exce
 from embedkit.errors import EmptyWorkspace, MissingExtra
 from embedkit.index.index import Index
 from embedkit.results import Progress, no_progress
-
-
-def finished(client: TestClient, path: str, **request: str) -> dict[str, Any]:
-    """The run that a request starts, when it has ended."""
-    run: dict[str, Any] = client.post(f"/api/v1/{path}", json=request).json()
-    while run["state"] in ("waiting", "running"):
-        for line in client.get(f"/api/v1/runs/{run['id']}/events").text.splitlines():
-            if line.startswith("data: "):
-                run = json.loads(line[6:])
-    return run
 
 
 def made(client: TestClient) -> dict[str, Any]:
@@ -162,13 +152,9 @@ def test_an_empty_workspace_has_no_map(serve: Serve) -> None:
         assert answer.status_code == 409 and "embedkit add" in answer.json()["detail"]
 
 
+@pytest.mark.usefixtures("mislabelled")
 @pytest.mark.parametrize("what", ["labels", "off-topic"])
-def test_the_photos_of_a_map_have_the_scores_of_the_last_review(
-    workspace: Workspace, serve: Serve, tmp_path: Path, what: str
-) -> None:
-    write_classes(tmp_path / "photos")
-    draw(1, NEW).save(tmp_path / "photos/green/wrong.png")
-    workspace.add(tmp_path / "photos", labels_from_folders=True)
+def test_the_photos_of_a_map_have_the_scores_of_the_last_review(serve: Serve, what: str) -> None:
     client = serve()
     made(client)
     header = read(client)[0]

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from classes import NEW, draw, write_classes
 from PIL import Image
+from webphotos import mislabelled  # noqa: F401
 from webserver import Open, filled, opened, running, violations  # noqa: F401
 
 from embedkit import Workspace
@@ -146,12 +146,10 @@ def test_keys_and_buttons_move_the_view_and_it_is_restored(shown: Callable[..., 
 
 
 def test_photos_are_coloured_by_label_suspicion_and_group(
-    workspace: Workspace, tmp_path: Path, opened: Open
+    workspace: Workspace, opened: Open, mislabelled: Path
 ) -> None:
-    write_classes(tmp_path / "photos")
-    draw(1, NEW).save(tmp_path / "photos/green/wrong.png")
-    Image.open(tmp_path / "photos/green/wrong.png").save(tmp_path / "photos/green/copy.jpg")
-    workspace.add(tmp_path / "photos", labels_from_folders=True)
+    Image.open(mislabelled).save(mislabelled.with_name("copy.jpg"))
+    workspace.add()
     project(workspace._embeddings.index(None), workspace.folder, no_progress)
     page = opened("/map")
     page.wait_for_selector(CANVAS)
