@@ -38,6 +38,8 @@ class Duplicates extends Component {
 
   async componentDidMount() {
     document.addEventListener("keydown", this.pressed, true);
+    document.addEventListener("visibilitychange", this.look);
+    addEventListener("focus", this.look);
     try {
       const server = await get("/server");
       this.setState({ server });
@@ -61,6 +63,26 @@ class Duplicates extends Component {
     if (source) await this.show(found.first_open);
   }
 
+  // Take over what another process or page has changed while this page was in the background.
+  look = async () => {
+    const { server, found: before } = this.state;
+    if (document.hidden || this.isLooking || !before || server.is_empty || this.state.run) return;
+    this.isLooking = true;
+    try {
+      await this.state.source?.queue;
+      await this.readQuarantines();
+      const found = await get("/duplicates");
+      const { run, totals, position } = this.state;
+      if (run || this.state.found !== before) return;
+      if (found.key !== before.key) await this.open();
+      else if (JSON.stringify(found.totals) !== JSON.stringify(totals)) await this.refresh(position);
+    } catch (error) {
+      complain(error);
+    } finally {
+      this.isLooking = false;
+    }
+  };
+
   search = async () => {
     try {
       this.setState({ run: await post("/duplicates", {}), report: null });
@@ -83,6 +105,7 @@ class Duplicates extends Component {
 
   // Read the states of all groups again.
   async refresh(position) {
+    await this.state.source.queue;
     this.state.source.reset();
     const { totals } = await get("/duplicates");
     this.setState({ totals });
