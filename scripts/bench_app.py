@@ -2,11 +2,11 @@
 
     python scripts/bench_app.py WORKSPACE [--clients 50] [--seconds 30]
 
-make_large_workspace.py makes a workspace of a million photos. The server is started anew for each
-of three measurements of the first grid, in a new browser each time (Debian's chromium): seconds
-from opening the link to the first thumbnails, and from the key End to the thumbnail of the last
-photo, and the longest task of the page's main thread, ms, while it is scrolled with the wheel. Then
-200 searches by stored photos; then clients that read random ranges and sheets, and search.
+make_large_workspace.py makes a workspace of a million photos. First, the grid is measured three
+times, each time with a new server and a new browser (Debian's chromium): seconds from opening the
+link to the first thumbnails; seconds from the key End to the thumbnail of the last photo; and the
+longest task of the page's main thread during scrolling with the wheel, ms. Then 200 searches by
+stored photos are measured, and then clients that read random ranges and sheets, and search.
 """
 
 import argparse
@@ -39,16 +39,18 @@ SEARCHES = 200
 
 @contextmanager
 def server(workspace: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """Run a server; yield what it printed, and its process id."""
+    """Run a server; yield its address and its process id."""
     command = [sys.executable, "-m", "embedkit", "serve", "--json", "--port", "0", "-w", workspace]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield json.loads(process.stdout.readline()), process.pid
-        process.terminate()
+        try:
+            yield json.loads(process.stdout.readline()), process.pid
+        finally:
+            process.terminate()
 
 
 def memory(pid: int) -> str:
-    """Describe the memory of a process: its own, and that of files, which the system can take."""
+    """Describe the memory of a process: its own, and mapped files, which the system can reclaim."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     parts = (line.split() for line in lines if line.startswith("Rss"))
     found = {name: int(size) // 1000 for name, size, _ in parts}

@@ -2,9 +2,9 @@
 
     python scripts/make_large_workspace.py WORKSPACE --pictures FOLDER [--photos N] [--dim D]
 
-The catalog has files that do not exist, in 40 labels with Japanese names, with fingerprints and
-random embeddings around 1,000 centres. The first, middle and last 4,000 photos have thumbnails of
-the pictures in FOLDER, in turn.
+The catalog has files that do not exist, under 40 labels with Japanese names, with fingerprints and
+random embeddings around 1,000 centres. The first, middle and last 4,000 photos have thumbnails,
+which show the pictures in FOLDER in turn.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import numpy as np
 from embedkit import Workspace
 from embedkit.browse.thumbnails import FILE_NAME, Side, ThumbnailCache, Thumbnails
 from embedkit.catalog import Catalog
+from embedkit.images.scan import SUFFIXES, suffix_of
 from embedkit.results import EmbeddingSpec, ResolvedName
 
 LABELS = 40
@@ -75,12 +76,9 @@ def store_embeddings(catalog: Catalog, photos: int, dim: int) -> None:
             writer.embeddings.store_vectors(spec.digest, digests, vectors / norms[:, None], norms)
 
 
-def store_thumbnails(folder: Path, pictures: Path, photos: int) -> None:
+def store_thumbnails(folder: Path, pictures: list[Path], photos: int) -> None:
     """Store thumbnails of some pictures under the digests of the synthetic photos."""
-    paths = sorted(path for path in pictures.rglob("*") if path.suffix in (".jpg", ".png"))
-    sources = {
-        sha256(path.read_bytes()).hexdigest(): [str(path)] for path in paths[:WITH_THUMBNAIL]
-    }
+    sources = {sha256(path.read_bytes()).hexdigest(): [str(path)] for path in pictures}
     cache = ThumbnailCache(folder / FILE_NAME)
     starts = (1, photos // 2, photos - WITH_THUMBNAIL + 1)
     wanted = [n for start in starts for n in range(start, start + WITH_THUMBNAIL)]
@@ -99,12 +97,17 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=1_000_000)
     parser.add_argument("--dim", type=int, default=384)
     arguments = parser.parse_args()
+    files = sorted(
+        path for path in arguments.pictures.rglob("*") if suffix_of(path.name) in SUFFIXES
+    )
+    if not files:
+        parser.error(f"no pictures in {arguments.pictures}")
     catalog = Catalog(arguments.workspace)
     with catalog.write():
         pass
     fill_catalog(catalog.path, arguments.photos)
     store_embeddings(catalog, arguments.photos, arguments.dim)
-    store_thumbnails(arguments.workspace, arguments.pictures, arguments.photos)
+    store_thumbnails(arguments.workspace, files[:WITH_THUMBNAIL], arguments.photos)
     Workspace(arguments.workspace).search(sha256=digest(1).hex())  # builds the index
 
 

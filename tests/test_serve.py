@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,18 @@ def test_a_port_in_use_is_one_line_on_stderr(tmp_path: Path) -> None:
     assert "choose another --port" in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("host", ["", "a..b", "a" * 70])
+def test_a_host_that_is_no_name_is_one_line_on_stderr(tmp_path: Path, host: str) -> None:
+    done = CliRunner().invoke(embedkit, ["serve", "--host", host, "-w", str(tmp_path / "w")])
+    assert done.exit_code == 2 and done.stdout == ""
+    assert "cannot listen on" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_without_the_extra_the_command_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    package = sys.modules["embedkit"]
+    monkeypatch.setattr(package, "web", import_module("embedkit.web"))  # restored at the end
     for name in [name for name in sys.modules if name.startswith("embedkit.web")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)

@@ -1,4 +1,4 @@
-"""A server of a small workspace: asked in this process, or by a browser."""
+"""A server of a small workspace in this process, for a client or a browser."""
 
 import json
 import threading
@@ -94,7 +94,7 @@ Open = Callable[..., Any]
 
 @pytest.fixture
 def opened(browser: Any, running: Callable[..., Address]) -> Iterator[Open]:
-    """Open a page of the app; check at the end that it reported no error and left the server."""
+    """Open a page of the app; check at the end that it had no error and used no other server."""
     complaints: list[str] = []
     contexts = []
 

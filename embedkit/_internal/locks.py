@@ -42,6 +42,22 @@ def exclusive_lock(file: Path, busy: EmbedkitError, patience: float = 0.0) -> It
             return
 
 
+def is_locked(file: Path) -> bool:
+    """Return whether a process or thread has an :func:`exclusive_lock` on ``file``."""
+    try:
+        with open(file, "rb+") as lock:
+            _lock(lock.fileno(), _Locked())
+    except _Locked:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+class _Locked(EmbedkitError):
+    pass
+
+
 def _is_current(lock: IO[bytes], file: Path) -> bool:
     """Return whether ``file`` is still the locked file."""
     try:

@@ -1,7 +1,7 @@
 """The layout of a map by UMAP, in a process of its own.
 
-UMAP keeps the interpreter busy for a second at a time, so a server could not answer meanwhile. The
-process also makes a layout stop at once.
+UMAP blocks the interpreter for a second at a time, and a server could not answer in that time. A
+process can also be stopped at once.
 """
 
 import io
@@ -63,7 +63,7 @@ def umap_layout(
 
 
 class _Epochs(io.StringIO):
-    """Takes the progress bar of UMAP, which writes the number of finished epochs."""
+    """A file to which the progress bar of UMAP writes the number of finished epochs."""
 
     def __init__(self, sender: Connection) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ def _work(
     from tqdm import tqdm
     from umap.umap_ import find_ab_params, fuzzy_simplicial_set, simplicial_set_embedding
 
-    tqdm.set_lock(threading.RLock())  # the default is a semaphore that killed processes leave
+    tqdm.set_lock(threading.RLock())  # the default is a semaphore, which a killed process leaks
     random = np.random.RandomState(_SEED)
     graph, _, _ = fuzzy_simplicial_set(
         start, rows.shape[1], random, "cosine", knn_indices=rows, knn_dists=distances

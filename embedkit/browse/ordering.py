@@ -14,9 +14,10 @@ from embedkit.ingest.labels import as_label
 from embedkit.results.verdicts import REMOVAL_VERDICTS
 
 ADDED, LABEL, PATH = ORDERS = ("added", "label", "path")
-"""Orders of photos: by when they were added, by label and by path."""
+"""Orders of photos: by time of addition, by label and by path."""
 _SALT = token_bytes(32)
-"""Other workspaces have the same ids; browsers keep the pictures of a list by its key."""
+"""It makes keys of servers differ: other workspaces have the same ids, and browsers cache the
+pictures of a list by its key."""
 PLACEHOLDER_SIDE = 8
 """Side of a placeholder, pixels."""
 
@@ -38,9 +39,9 @@ class Ordering:
     ids: np.ndarray
     """Image ids: int64 (N,)."""
     key: str
-    """Digest of the ids: orderings of one process and one workspace with the same key are equal."""
+    """Digest of the ids. In one process and one workspace, equal keys mean equal orderings."""
     sections: tuple[Section, ...] = ()
-    """The labels in an ordering by label; empty in other orderings."""
+    """The sections of an ordering by label; empty in other orderings."""
 
     @classmethod
     def of(cls, ids: np.ndarray, sections: Sequence[Section] = ()) -> "Ordering":
@@ -55,7 +56,7 @@ class Ordering:
 
 @dataclass(frozen=True)
 class PhotoDetails:
-    """What a page shows of a photo."""
+    """The facts about a photo that a page shows."""
 
     sha256: str
     """Hex digest."""
@@ -71,15 +72,15 @@ class PhotoDetails:
     placeholder: bytes
     """Luma of the image at 8 x 8 pixels, row by row; empty if it is unknown."""
     mark: str | None
-    """The verdict ``keep``, ``off-topic`` or ``poor``, if there is one."""
+    """The verdict ``keep``, ``off-topic`` or ``poor``; None without one."""
 
 
 def order_photos(
     catalog: Catalog, order: str = ADDED, label: str | None = None, folder: str | None = None
 ) -> Ordering:
-    """Return the photos with a label and below a folder, where these are given, in an order.
+    """Return the photos in an order; with a label or a folder, only those photos.
 
-    A photo with several files is at the position of its first one. Raises :class:`BadInput` for an
+    A photo with several files has the position of its first one. Raises :class:`BadInput` for an
     unknown order.
     """
     if order not in ORDERS:
@@ -109,7 +110,7 @@ def part_of(
 
 
 def given_photos(catalog: Catalog, digests: Sequence[str]) -> Ordering:
-    """Return the photos with these SHA-256, hex, in this order; unknown ones are left out."""
+    """Return the photos with these SHA-256, hex, in this order; unknown ones are skipped."""
     wanted = [bytes.fromhex(one) for one in dict.fromkeys(digests)]
     with catalog.read() as reader:
         ids = reader.images.ids(wanted)
@@ -123,7 +124,7 @@ def digests_of(catalog: Catalog, paths: Sequence[str]) -> dict[str, str]:
 
 
 def details(catalog: Catalog, ids: Sequence[int]) -> list[PhotoDetails | None]:
-    """Return what a page shows of photos; None for one without a file."""
+    """Return the details of photos; None for a photo without a file."""
     with catalog.read() as reader:
         files = reader.files.of_images(list(ids))
         sketches = reader.images.sizes_and_lumas(list(files))

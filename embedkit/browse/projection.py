@@ -1,8 +1,8 @@
 """The embeddings of a workspace as points of a plane, cached in the workspace.
 
-Neighbours come from the index: exact for a small collection, otherwise the nearest of the
-candidates that an inverted file of the principal components proposes. UMAP lays them out. The same
-embeddings give the same points.
+UMAP computes the points from the nearest neighbours of each photo. For a small collection, the
+index finds them exactly; otherwise they are the nearest of the candidates that an inverted file of
+the principal components proposes. The same embeddings give the same points.
 """
 
 from collections.abc import Collection
@@ -24,7 +24,7 @@ from embedkit.results import Progress, ProgressCallback
 FOLDER = "map"
 """Subfolder of a workspace with the cached projections."""
 NEIGHBOURS = 15
-"""Neighbours of a photo, itself included."""
+"""Number of neighbours of a photo, itself included."""
 EXACT_UP_TO = 10_000
 """Maximum number of photos whose neighbours are found exactly."""
 
@@ -41,7 +41,7 @@ _HEADER = 16
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """Photos as points of a plane, along a curve: photos near each other have near positions."""
+    """Photos as points of a plane, ordered along a curve, so that near photos are near in order."""
 
     ids: np.ndarray
     """Image ids: int64 (N,)."""
@@ -112,7 +112,7 @@ def read_projection(workspace: Path, spec: str) -> Projection | None:
 
 
 def photo_map(catalog: Catalog, projection: Projection) -> PhotoMap:
-    """Return the photos of a projection that still have a file, with their labels as of now."""
+    """Return the photos of a projection that still have a file, with their current labels."""
     with catalog.read() as reader:
         ids, runs = reader.files.image_ids_by_label()
     frequent = sorted(range(len(runs)), key=lambda at: (runs[at][0] is None, -runs[at][1]))
@@ -218,11 +218,11 @@ def _candidates(reduced: np.ndarray, progress: ProgressCallback) -> np.ndarray:
         found.append(inverted.search(reduced[first : first + _SAMPLE], _CANDIDATES)[1])
     rows = np.concatenate(found)
     own = np.arange(len(reduced))[:, None]
-    return np.where(rows < 0, own, rows)  # the cells had fewer rows
+    return np.where(rows < 0, own, rows)  # -1 where the cells had fewer rows
 
 
 def _spread_out(points: np.ndarray) -> np.ndarray:
-    """Return points in the middle of [-1, 1], on the same scale in both directions."""
+    """Return points scaled to fit into [-1, 1], by the same factor in both directions."""
     lowest, highest = points.min(axis=0), points.max(axis=0)
     scale = max(float((highest - lowest).max()) / 2, np.finfo(np.float32).tiny)
     return np.ascontiguousarray((points - (lowest + highest) / 2) / scale, np.float32)

@@ -24,9 +24,9 @@ FILE_NAME = "thumbnails.sqlite"
 LARGE_SIDE = 2048
 """Longest side of an enlarged photo, pixels."""
 MAX_BYTES = 2_000_000_000
-"""Default limit of the thumbnails in a file, bytes; about 400,000 of 128 pixels."""
+"""Default limit of the thumbnails in a file, bytes: about 400,000 of 128 pixels."""
 MEMORY_BYTES = 64_000_000
-"""Limit of the thumbnails in memory, bytes, where there is no file."""
+"""Limit of the thumbnails in memory, bytes, if there is no file."""
 
 _QUALITY, _LARGE_QUALITY = 75, 88
 _KEPT_SHARE = 0.9
@@ -43,16 +43,15 @@ class Side(IntEnum):
 class ThumbnailCache:
     """Thumbnails by SHA-256 and side, in an SQLite file or in memory.
 
-    When they have more than ``max_bytes``, those that were not used for longest are removed.
-    Several processes may use one file. A damaged file is replaced.
+    When they exceed ``max_bytes``, the least recently used ones are removed. Several processes may
+    use one file. A damaged file is replaced.
     """
 
     def __init__(self, file: Path | None, max_bytes: int = MAX_BYTES) -> None:
         self._file = file
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._connection = self._open()
-        self._bytes = self._total()
+        self._connection, self._bytes = self._opened()
 
     def get(self, digests: Sequence[str], side: int) -> dict[str, bytes]:
         """Return the stored thumbnails, by digest (hex)."""
@@ -75,7 +74,7 @@ class ThumbnailCache:
         return found
 
     def put(self, thumbnails: dict[str, bytes], side: int) -> None:
-        """Store thumbnails by digest (hex), unless the disk is full."""
+        """Store thumbnails by digest (hex); a full disk loses them."""
         today = int(time.time()) // _DAY
         rows = [(bytes.fromhex(one), side, image, today) for one, image in thumbnails.items()]
         with self._access() as connection:
@@ -92,50 +91,32 @@ class ThumbnailCache:
     @contextmanager
     def _access(self) -> Iterator[sqlite3.Connection]:
         """Use the connection in one thread; an error of the file loses thumbnails only."""
-        with self._lock, suppress(sqlite3.Error), self._connection:
-            yield self._connection
+        with self._lock:
+            try:
+                with self._connection:
+                    yield self._connection
+            except sqlite3.Error as error:
+                if self._file is not None and _is_damage(error):
+                    self._connection.close()
+                    _remove(self._file)
+                    self._connection, self._bytes = self._opened()
 
-    def _open(self) -> sqlite3.Connection:
-        try:
-            return self._connected()
-        except sqlite3.DatabaseError:
-            if self._file is None:
-                raise
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(OSError):
-                self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
-        try:
-            return self._connected()
-        except sqlite3.Error:  # a read-only or full disk
-            self._file, self._max_bytes = None, MEMORY_BYTES
-            return self._connected()
+    def _opened(self) -> tuple[sqlite3.Connection, int]:
+        """Return a connection, and the bytes of the thumbnails; a damaged file is replaced.
 
-    def _connected(self) -> sqlite3.Connection:
-        if self._file is None:
-            self._max_bytes = min(self._max_bytes, MEMORY_BYTES)
-        connection = sqlite3.connect(
-            ":memory:" if self._file is None else self._file, check_same_thread=False
-        )
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = OFF")  # a lost thumbnail is made again
-            connection.execute(
-                """CREATE TABLE IF NOT EXISTS thumbnails (sha256 BLOB, side INTEGER, image BLOB,
-                       used INTEGER, PRIMARY KEY (sha256, side)) WITHOUT ROWID"""
-            )
-            connection.commit()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _total(self) -> int:
-        total = 0
-        with self._access() as connection:
-            (total,) = connection.execute(
-                "SELECT coalesce(sum(length(image)), 0) FROM thumbnails"
-            ).fetchone()
-        return int(total)
+        Without a usable file, the thumbnails are in memory.
+        """
+        if self._file is not None:
+            with suppress(sqlite3.Error):  # a locked or read-only file, or a full disk
+                try:
+                    return _connected(self._file)
+                except sqlite3.Error as error:
+                    if not _is_damage(error):
+                        raise
+                _remove(self._file)
+                return _connected(self._file)
+        self._file, self._max_bytes = None, min(self._max_bytes, MEMORY_BYTES)
+        return _connected(":memory:")
 
     def _evict(self, connection: sqlite3.Connection) -> None:
         rows = connection.execute(
@@ -151,19 +132,55 @@ class ThumbnailCache:
         connection.executemany("DELETE FROM thumbnails WHERE sha256 = ? AND side = ?", removed)
 
 
+def _connected(file: Path | str) -> tuple[sqlite3.Connection, int]:
+    """Return a connection, and the bytes of the thumbnails."""
+    connection = sqlite3.connect(file, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = OFF")  # a lost thumbnail is made again
+        connection.execute(
+            """CREATE TABLE IF NOT EXISTS thumbnails (sha256 BLOB, side INTEGER, image BLOB,
+                   used INTEGER, PRIMARY KEY (sha256, side)) WITHOUT ROWID"""
+        )
+        connection.commit()
+        (total,) = connection.execute(
+            "SELECT coalesce(sum(length(image)), 0) FROM thumbnails"
+        ).fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection, int(total)
+
+
+def _remove(file: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(OSError):
+            file.with_name(file.name + suffix).unlink(missing_ok=True)
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Return whether a file is damaged; locks, full disks and the like raise subclasses."""
+    return type(error) is sqlite3.DatabaseError
+
+
 Sources: TypeAlias = Mapping[str, Sequence[str]]
 """Paths of the files of each image, by SHA-256 (hex)."""
 
 
 class Thumbnails:
-    """Makes thumbnails, and keeps them in a cache."""
+    """Makes thumbnails, and keeps them in a cache.
+
+    Few images are decoded at once, because each takes much memory. Enlarged images do not wait for
+    thumbnails.
+    """
 
     def __init__(self, cache: ThumbnailCache) -> None:
         self._cache = cache
         self._pool = ThreadPoolExecutor(usable_cores(), "thumbnails")  # decoding releases the GIL
+        self._enlarging = threading.Semaphore(usable_cores())
 
     def of(self, sources: Sources, side: int) -> dict[str, bytes]:
-        """Return the thumbnails of images as WebP; omit images of which no file can be shown."""
+        """Return the thumbnails of images as WebP; images that cannot be shown are left out."""
         found = self._cache.get(list(sources), side)
         missing = [digest for digest in sources if digest not in found]
         paths = [sources[digest] for digest in missing]
@@ -175,13 +192,18 @@ class Thumbnails:
             self._cache.put(new, side)
         return found | new
 
+    def enlarged(self, digest: str, paths: Sequence[str]) -> bytes | None:
+        """Return an image at up to :data:`LARGE_SIDE` as WebP; None if no file can be shown."""
+        with self._enlarging:
+            return _encoded(digest, paths, LARGE_SIDE, _LARGE_QUALITY)
+
     def sheet(
         self, sources: Sources, digests: Sequence[str], side: int, columns: int
     ) -> tuple[bytes, bool]:
-        """Return thumbnails side by side, row by row, as one WebP image, and whether all are there.
+        """Return thumbnails in a grid as one WebP image, and whether none is missing.
 
-        Each is in the middle of a square of ``side`` pixels, and a smaller one is enlarged. The
-        square of an image that cannot be shown is transparent.
+        Each thumbnail is in the middle of a square of ``side`` pixels, and a smaller one is
+        enlarged. The square of an image that cannot be shown is transparent.
         """
         found = self.of(sources, side)
         rows = -(-len(digests) // columns)
@@ -199,11 +221,6 @@ class Thumbnails:
         """Release the cache."""
         self._pool.shutdown()
         self._cache.close()
-
-
-def enlarged(digest: str, paths: Sequence[str]) -> bytes | None:
-    """Return a photo at up to :data:`LARGE_SIDE` as WebP; None if no file of it can be shown."""
-    return _encoded(digest, paths, LARGE_SIDE, _LARGE_QUALITY)
 
 
 def _encoded(digest: str, paths: Sequence[str], side: int, quality: int) -> bytes | None:

@@ -7,11 +7,11 @@ file open, a lease is retried with increasing pauses; after a second a callback 
 import errno
 import os
 import re
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from embedkit._internal.paths import shown
 from embedkit._internal.sealed import DamagedFile
 from embedkit._internal.text import one_line
 from embedkit.catalog import schema
+from embedkit.catalog.connections import Connections
 from embedkit.catalog.listing import FILE_NAME as LISTING
 from embedkit.catalog.listing import Listing, State, is_earlier_version, write_listing
 from embedkit.catalog.outdated import UpgradedCopy
@@ -67,9 +68,6 @@ _COARSE = 10_000_000
 """The time resolutions of FAT, exFAT, ext3 and HFS+, in nanoseconds, are multiples of this."""
 _TICK = 2_000_000_000
 """Two changes within this many nanoseconds may have the same time on these file systems."""
-# One connection per file in this process: DuckDB does not allow read-only and writing ones at once.
-_locks: dict[str, threading.Lock] = {}
-_locks_guard = threading.Lock()
 
 
 class Catalog:
@@ -96,8 +94,7 @@ class Catalog:
         self._listing: tuple[State, Listing | None] | None = None
         self._unlisted: State | None = None  # a state whose listing was not written
         self._copy: tuple[State, UpgradedCopy] | None = None
-        with _locks_guard:
-            self._lock = _locks.setdefault(str(self.path.absolute()), threading.Lock())
+        self._connections = Connections.of(self.path)
 
     @property
     def is_writable(self) -> bool:
@@ -143,6 +140,16 @@ class Catalog:
                 duckdb.connect(str(copy.path), read_only=True, config=_CONFIG) as connection,
             ):
                 yield Reader(Session(connection))
+
+    @contextmanager
+    def keep_open(self, seconds: float) -> Iterator[None]:
+        """Keep the file open between reads, for so many seconds after the last one.
+
+        Opening it takes longer than a small read. It is closed early if this process or another
+        one, which leases it with :meth:`write`, waits to write.
+        """
+        with self._connections.keep_open(seconds):
+            yield
 
     def require(self) -> None:
         """Raise as :meth:`read` does, before a change that must not create a catalog."""
@@ -323,23 +330,32 @@ class Catalog:
 
     @contextmanager
     def _connection(self, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        if not self._lock.acquire(timeout=self._patience):
-            raise CatalogBusy(f"{self.path} is in use by another thread of this process")
-        try:
-            with temporary_beside(self.path) as temporary:
-                connection = self._open(read_only, temporary)
-                try:
-                    with _duckdb_errors(self.path):
-                        yield connection
-                finally:
-                    connection.close()
-        finally:
-            self._lock.release()
+        lease = self._connections.read if read_only else self._connections.write
+        with (
+            lease(partial(self._opened, read_only), self._patience) as connection,
+            _duckdb_errors(self.path),
+        ):
+            yield connection
+
+    @contextmanager
+    def _opened(self, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the catalog; DuckDB writes what does not fit into memory to a temporary folder."""
+        with temporary_beside(self.path) as temporary:
+            connection = self._open(read_only, temporary)
+            try:
+                yield connection
+            finally:
+                connection.close()
 
     def _open(self, read_only: bool, temporary: Path) -> duckdb.DuckDBPyConnection:
-        """Open the catalog; DuckDB writes what does not fit into memory to a temporary folder."""
-        started, pause, notified = time.monotonic(), 0.005, False
+        with ExitStack() as while_waiting:
+            return self._connect(read_only, temporary, while_waiting)
+
+    def _connect(
+        self, read_only: bool, temporary: Path, while_waiting: ExitStack
+    ) -> duckdb.DuckDBPyConnection:
         config = {**_CONFIG, "temp_directory": str(temporary)}
+        started, pause, notified, is_announced = time.monotonic(), 0.005, False, read_only
         while True:
             try:
                 return duckdb.connect(str(self.path), read_only=read_only, config=config)
@@ -360,6 +376,12 @@ class Catalog:
                 if waited > 1 and not notified and self.on_wait is not None:
                     self.on_wait(f"waiting for the catalog: {other} has it open")
                     notified = True
+                if not is_announced:
+                    with suppress(CatalogBusy, OSError):  # another writer announces itself
+                        while_waiting.enter_context(
+                            exclusive_lock(self._connections.wanted, CatalogBusy(""))
+                        )
+                        is_announced = True
                 time.sleep(pause)
                 pause = min(2 * pause, 0.2)
             except duckdb.Error as error:

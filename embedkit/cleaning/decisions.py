@@ -31,7 +31,7 @@ from embedkit.results.verdicts import DIFFERENT, DUPLICATE
 FILE_NAME = "decisions.jsonl"
 """Name of the journal with the decisions, in the folder of a workspace."""
 OPEN, ACCEPTED, DIFFERENT_PHOTOS = STATES = ("open", "accepted", "different")
-"""States of a group: nothing is decided, its actions are accepted, its photos are not copies."""
+"""States of a group: undecided, actions accepted, photos that are not copies of each other."""
 
 _MAX_DIFFERENT = 150
 """Maximum number of distinct photos of a group whose pairs are all stored as different."""
@@ -66,10 +66,10 @@ class PlannedGroup:
     """A group of a plan, with the decision about it."""
 
     files: Sequence[PlannedFile]
-    """The files that the plan keeps, those for review, and those that it removes."""
+    """The files to keep, then the files for review, then the files to remove, by the plan."""
     decision: GroupDecision
     moved: frozenset[int] = frozenset()
-    """Positions of the files that were moved and are not back."""
+    """Positions of the files that were moved and not restored."""
 
     @property
     def rows(self) -> list[PlanRow]:
@@ -83,7 +83,7 @@ class PlannedGroup:
 
     @property
     def is_applied(self) -> bool:
-        """Whether files of the group were moved, and the others are kept."""
+        """Whether the decision was carried out: files were moved, and all others are kept."""
         return bool(self.moved) and all(
             place in self.moved or row.action == KEEP for place, row in enumerate(self.rows)
         )
@@ -101,7 +101,7 @@ class PlannedGroup:
 
 @dataclass
 class Totals:
-    """Numbers of groups by state, and of what applying the decisions moves."""
+    """Numbers of groups by state, and of files that applying the decisions moves."""
 
     groups: int = 0
     open: int = 0
@@ -122,11 +122,11 @@ class Totals:
 class PlanDecisions:
     """The groups of a plan and the decisions about them.
 
-    Conflicts of labels come first, then other groups to review, then the others. Decisions are
-    stored in a journal by the paths and the content of the files of a group, so that they apply
-    again after the next search if the plan proposes the same actions; otherwise the group is open
-    again. It is also open again after its files were moved and put back, by this process or
-    another. Verdicts on pairs are stored in the catalog.
+    Groups with several labels come first, then other groups to review, then the others. A journal
+    stores the decisions by the paths and the content of the files of a group. After the next
+    search, a decision applies again if the plan proposes the same actions; otherwise the group is
+    open. It is also open again after its files were moved and put back, by this process or another.
+    Verdicts on pairs are stored in the catalog.
 
     Methods may be called from several threads.
     """
@@ -271,9 +271,9 @@ class PlanDecisions:
             ]
 
     def refresh(self) -> None:
-        """Take over which files were moved and put back, by this process or another.
+        """Read which files were moved and put back, by this process or another.
 
-        An accepted group with a file that was put back is open again, with the decided actions.
+        An accepted group with a file that was put back is open again and keeps its actions.
         """
         with self._lock:
             found = moved_files(self._quarantines)
@@ -305,14 +305,14 @@ class PlanDecisions:
         return group.decision.state == OPEN and not group.is_applied
 
     def _is_sure(self, position: int) -> bool:
-        """Return whether a group is open and can be accepted as a plan proposes."""
+        """Return whether a group is open and can be accepted without review."""
         decision = self._decisions[position]
         group = self._group(position)
         is_sure = not (group.needs_review or group.is_conflict or group.moved)
         return decision == GroupDecision() and is_sure
 
     def _removed(self, position: int) -> list[PlannedFile]:
-        """Return the files of a group that the decisions move."""
+        """Return the files of a group that applying the decisions moves."""
         group = self._group(position)
         if group.decision.state != ACCEPTED:
             return []
@@ -325,7 +325,7 @@ class PlanDecisions:
     def _store(
         self, decisions: Mapping[int, GroupDecision], verdicts: Sequence[Decision] = ()
     ) -> list[Decision]:
-        """Store decisions and verdicts, all or none; return what undoes the verdicts."""
+        """Store decisions and verdicts, all or none; return the undo of the verdicts."""
         undo = decide(self._catalog, verdicts) if verdicts else []
         try:
             self._write(decisions)
@@ -358,7 +358,7 @@ class PlanDecisions:
             self._journal.write(_DECIDED, entries, durable=False)
 
     def _restore(self) -> None:
-        """Take over the decisions in the journal about the same files with the same proposals."""
+        """Read the decisions in the journal about the same files with the same proposals."""
         stored = {str(one.get("group")): one for one in self._journal.entries()}
         if not stored:
             return
@@ -404,7 +404,7 @@ def _rank(row: PlanRow) -> int:
 
 
 def _urgency(members: Sequence[PlanRow]) -> int:
-    """Return the sort key of a group: conflicts to review, other groups to review, the others."""
+    """Return the sort key of a group: several labels, other groups to review, the others."""
     if not any(row.action == REVIEW for row in members):
         return 2
     return 0 if len({row.label for row in members} - {None}) > 1 else 1
@@ -432,7 +432,7 @@ def _text_digest(texts: Iterable[str]) -> str:
 
 
 def _without_proposed(group: PlannedGroup, decision: GroupDecision) -> GroupDecision:
-    """Return a decision without the actions that the plan proposes anyway.
+    """Return a decision without the actions that equal the proposal.
 
     Raises :class:`BadInput` for a file that the group does not have, and for an unknown action.
     """

@@ -22,7 +22,7 @@ from embedkit.errors import MissingExtra
     default="127.0.0.1",
     show_default=True,
     metavar="HOST",
-    help="Address to listen on. Others than this machine reach 0.0.0.0, with the token.",
+    help="Address to listen on. With 0.0.0.0, other machines can connect too; they need the token.",
 )
 @click.option(
     "--port",
@@ -45,11 +45,12 @@ def serve(
 ) -> None:
     """Look at the photos, search and decide in the browser.
 
-    The app runs on this machine only, and needs the link that this command prints: the part after
-    # is a secret. Stop it with Ctrl+C. Other commands can use the workspace meanwhile.
+    The app runs on this machine. Open the link that this command prints: the part after # is a
+    secret, without which the server refuses requests. Stop the server with Ctrl+C. Other commands
+    can use the workspace at the same time.
 
     With --json, one line with url, token and port is printed when the server is ready. Programs
-    send the token as 'Authorization: Bearer TOKEN'; the API is described at /api/v1/openapi.json.
+    send the token as 'Authorization: Bearer TOKEN'; /api/v1/openapi.json describes the API.
 
     Examples:
 
@@ -83,9 +84,10 @@ def serve(
 
 @contextmanager
 def _private_page(url: str) -> Iterator[str]:
-    """Yield the address of a file of this user that leads to ``url``, which contains the secret.
+    """Yield the address of a file that opens ``url``, which contains the secret.
 
-    The arguments of the browser's process are visible to other users of the machine.
+    Only this user can read the file. The arguments of the browser's process are visible to other
+    users of the machine, so ``url`` must not be one of them.
     """
     folder = user_cache_path("embedkit")
     folder.mkdir(parents=True, exist_ok=True)

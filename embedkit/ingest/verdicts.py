@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,7 +91,7 @@ class Decision:
     verdict: str
     """A verdict such as ``keep`` or ``relabel=LABEL``; to remove one, any on the same subject."""
     is_cleared: bool = False
-    """Whether the stored verdict on this subject is removed."""
+    """Whether to remove the stored verdict on this subject."""
     other: bytes | None = None
     """SHA-256 of the second image of a verdict on two."""
 
@@ -107,11 +108,18 @@ def decide(
 ) -> list[Decision]:
     """Store or remove verdicts, all or none; return the decisions that undo this.
 
-    There is at most one decision on each subject of an image or a pair. Raises :class:`BadInput` as
-    :func:`set_verdict` does, and :class:`NotInWorkspace` for an unknown image.
+    Raises :class:`BadInput` as :func:`set_verdict` does and for two decisions on one subject of an
+    image or a pair, and :class:`NotInWorkspace` for an unknown image.
     """
     catalog.require()
     parsed = [parse_verdict(one.verdict, 1 if one.other is None else 2) for one in decisions]
+    subjects = [
+        (one.images, same_subject(verdict))
+        for one, (verdict, _) in zip(decisions, parsed, strict=True)
+    ]
+    if len(set(subjects)) < len(subjects):
+        ((first, _), _), _ = Counter(subjects).most_common(1)[0]
+        raise BadInput(f"{first.hex()[:12]} has two verdicts on one subject; give one")
     digests = list({digest for one in decisions for digest in one.images if digest is not None})
     with catalog.write() as writer:
         known, names = writer.reader.images.ids(digests), set(writer.reader.labels.names())

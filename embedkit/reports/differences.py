@@ -1,8 +1,8 @@
-"""The facts in which the files of a group differ, and which file has the better value."""
+"""The facts in which the files of a group differ, and the files with the better values."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -54,13 +54,9 @@ def differences(files: Sequence[ComparedFile]) -> list[Difference]:
         )
         if len(set(texts)) > 1:
             found.append(Difference(name, meaning, texts, _best(name, texts, files)))
-    formats = next((one.texts for one in found if one.name == "format"), ())
-    return [
-        Difference(one.name, one.meaning, one.texts, ())
-        if one.name == "bytes" and formats  # another format needs other numbers of bytes
-        else one
-        for one in found
-    ]
+    if any(one.name == "format" for one in found):  # formats compress differently
+        found = [replace(one, best=()) if one.name == "bytes" else one for one in found]
+    return found
 
 
 def _best(name: str, texts: Sequence[str], files: Sequence[ComparedFile]) -> tuple[int, ...]:

@@ -1,11 +1,12 @@
 """Estimate the number of wrong labels from out-of-fold probabilities.
 
-The number of photos that are, with confidence, of another class than their label (Northcutt, Jiang
-& Chuang 2021) is too high when labels are right, because a probe confuses classes that look alike.
-Therefore a mixture is fitted too: a label is that of the photo, or wrong in a way that does not
-depend on the photo, either any other class or one that the probe confuses with the right one. Wrong
-labels of photos about which the probe is certain distinguish these cases, so the mixture finds only
-a part of the errors that people make on photos that are hard to tell apart.
+Confident learning counts the photos that are, with confidence, of another class than their label
+(Northcutt, Jiang & Chuang 2021). This number is too high when labels are right, because a probe
+confuses classes that look alike. Therefore a mixture of three cases is fitted too: a right label; a
+wrong label of any other class; and a wrong label of a class that the probe confuses with the right
+one. The mixture assumes that errors do not depend on the photo. It recognises an error by a photo
+about which the probe is certain, so it finds only a part of the errors that people make on photos
+that are hard to tell apart.
 """
 
 from collections.abc import Sequence
@@ -18,10 +19,10 @@ from embedkit.review.cross_validation import OutOfFold
 from embedkit.review.label_errors import confident_errors
 
 _PEOPLE = 5.0
-"""Errors of people for each confusion that the mixture finds: 3.4 to 6.2 on CIFAR-10N aggregate,
-about 2 on its noisier labels."""
+"""Number of errors of people for each confusion that the mixture finds: 3.4 to 6.2 on CIFAR-10N
+aggregate, about 2 on its noisier labels."""
 _FEW = 10
-"""Difference from the confident errors that is not worth mentioning."""
+"""Difference between the two numbers of errors that is too small for a note."""
 _LOG_TEMPERATURES = (-2.0, 1.0)
 _ITERATIONS = 200
 _CONVERGED = 1e-6
@@ -33,14 +34,15 @@ class ErrorEstimate:
     """Estimated number of wrong labels."""
 
     errors: int
-    """The estimate: the confident errors, but at most the errors that the mixture finds, of which
-    confusions count five times."""
+    """The estimate: the smaller of ``confident`` and the number of errors that the mixture finds,
+    with confusions counted five times."""
     confident: int
-    """Photos that are, with confidence, of another class than their label; mean over members."""
+    """Number of photos that are, with confidence, of another class than their label: the mean over
+    the members."""
 
     @property
     def is_uncertain(self) -> bool:
-        """Whether most confident errors are as many as confused classes explain."""
+        """Whether the estimate is far below ``confident``, because some classes look alike."""
         return 2 * self.errors + _FEW < self.confident
 
 
@@ -68,9 +70,9 @@ def estimated_errors(members: Sequence[OutOfFold], labels: np.ndarray) -> ErrorE
 def mixture_errors(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     """Return the expected numbers of uniform errors and of confusions, by maximum likelihood.
 
-    The probability of a label is the weighted sum of that of the class, by the softmax of the
-    scores at some temperature; of a uniform error; and of a confusion. The weights and the
-    temperature are fitted.
+    The probability of a label is a weighted sum of three: the probability of the class, which is
+    the softmax of the scores at some temperature; the probability of a uniform error; and the
+    probability of a confusion. The weights and the temperature are fitted.
 
     Parameters
     ----------
@@ -109,9 +111,9 @@ def mixture_errors(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float
 
 
 def _confusion(probabilities: np.ndarray) -> np.ndarray:
-    """Return how a class is confused with others, (classes, classes): rows with the sum 1.
+    """Return how often each class is confused with each other one: (classes, classes), sums 1.
 
-    Two classes are confused as often as both are probable for a photo.
+    Two classes are confused as often as both are probable for the same photo.
     """
     both = probabilities.T @ probabilities
     np.fill_diagonal(both, 0.0)
@@ -121,7 +123,7 @@ def _confusion(probabilities: np.ndarray) -> np.ndarray:
 def _weights(likelihoods: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the weights (parts,) of a mixture by expectation-maximisation, from initial ones.
 
-    ``likelihoods`` are those of each label in each part: float64 (n, parts).
+    ``likelihoods`` are the likelihoods of each label in each part: float64 (n, parts).
     """
     weights = np.maximum(weights, 1e-3)  # a weight of 0 stays 0
     for _ in range(_ITERATIONS):

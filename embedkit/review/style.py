@@ -1,8 +1,8 @@
-"""Style of photos: their framing and their size, from fingerprints that the catalog has.
+"""The style of photos: their framing and their size, computed from stored fingerprints.
 
-A collection has a style as well as a topic: cut-outs on a plain background, scans, screenshots,
-photographs of one camera. Photos from another source often differ in it. The framing of a photo is
-described by its tones from the border to the centre.
+A collection has a style as well as a topic, for example cut-outs on a plain background, scans,
+screenshots, or photographs of one camera. Photos from another source often differ in style. The
+framing of a photo is described by its tones from the border to the centre.
 """
 
 import numpy as np
@@ -12,11 +12,12 @@ from embedkit.results import LUMA_SIDE
 _RINGS = (1, 2, 4, 8, LUMA_SIDE // 2)
 """Distance from the border at which each ring ends, pixels of the luma thumbnail."""
 _LEVEL = 1 / 255
+"""Added to gradients before their logarithm: one level of the luma."""
 _ROWS_AT_A_TIME = 1024
 
 
 def styles_of(lumas: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:
-    """Return the framing and the size of N photos, in two arrays.
+    """Return the framing and the size of N photos, as two arrays.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The web app: pages, their static files, and the JSON API beneath them."""
+"""The web app: pages, their static files, and the JSON API that they use."""
 
 import json
 from collections.abc import AsyncIterator
@@ -7,8 +7,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Response, Security
 from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.security import HTTPBearer
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 
@@ -26,9 +27,9 @@ from embedkit.web.api import (
     verdicts,
     workspace,
 )
-from embedkit.web.errors import add_error_handlers
+from embedkit.web.errors import ERRORS, add_error_handlers
 from embedkit.web.metrics import Metrics
-from embedkit.web.security import App, Gate, Receive, Scope, Send
+from embedkit.web.security import Gate
 from embedkit.web.state import Server
 
 PAGES = {
@@ -42,22 +43,33 @@ PAGES = {
 }
 """Name of the script and title of each page, by path."""
 _API = "/api/v1"
+_TOKEN = HTTPBearer(
+    scheme_name="token",
+    description=(
+        "The token that embedkit serve printed. Browsers exchange it for a cookie at "
+        f"{_API}/session."
+    ),
+    auto_error=False,  # the gate checks it; this describes it
+)
+_KEEP_OPEN = 0.5
+"""Seconds for which the catalog stays open after a request; opening takes some 20 ms."""
 
 
 class Document(JSONResponse):
     """JSON in ASCII, as the command line prints it: names of files need not be valid Unicode."""
 
     def render(self, content: Any) -> bytes:
-        return json.dumps(content, separators=(",", ":")).encode("ascii")
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 def create_app(server: Server, *, api_only: bool = False) -> FastAPI:
-    """Return the app of a server; with ``api_only``, without pages."""
+    """Return the app of a server, without pages if ``api_only``."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         del app
-        yield
+        with server.catalog.keep_open(_KEEP_OPEN):
+            yield
         server.close()
 
     app = FastAPI(
@@ -71,9 +83,9 @@ def create_app(server: Server, *, api_only: bool = False) -> FastAPI:
         default_response_class=Document,
     )
     app.state.server = server
-    api = APIRouter(prefix=_API)
+    api = APIRouter(prefix=_API, responses=ERRORS)
+    api.include_router(session.router)
     for module in (
-        session,
         workspace,
         photos,
         search,
@@ -85,31 +97,21 @@ def create_app(server: Server, *, api_only: bool = False) -> FastAPI:
         review,
         classify,
     ):
-        api.include_router(module.router)
+        api.include_router(module.router, dependencies=[Security(_TOKEN)])
     app.include_router(api)
     add_error_handlers(app)
     metrics = Metrics()
     _add_health(app, server, metrics)
     if not api_only:
         _add_pages(app)
-    app.add_middleware(_Measured, metrics=metrics)
+    app.add_middleware(metrics.measured)
     app.add_middleware(Gate, access=server.access)
     return app
 
 
-class _Measured:
-    """ASGI middleware that measures requests."""
-
-    def __init__(self, app: App, metrics: Metrics) -> None:
-        self._app = metrics.measured(app)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
-
-
 def _add_health(app: FastAPI, server: Server, metrics: Metrics) -> None:
     @app.get("/healthz", include_in_schema=False)
-    def read_health() -> Response:
+    async def read_health() -> Response:  # async needs no thread: all may wait for the catalog
         return Response("ok", media_type="text/plain")
 
     @app.get("/readyz", include_in_schema=False)
@@ -146,7 +148,7 @@ def _add_pages(app: FastAPI) -> None:
 
 
 class _Static(StaticFiles):
-    """Files of this version: a browser asks whether they have changed."""
+    """Files that a browser stores, and uses only after it has checked that they are unchanged."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)

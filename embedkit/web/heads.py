@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from threadpoolctl import threadpool_limits
+
 from embedkit.results import Predictions
 from embedkit.workspace import Workspace
 
@@ -72,7 +74,8 @@ class HeadService:
         try:
             head = self._head(name)
             photos = [photo for request in requests for photo in request.photos]
-            found = head.classify(photos, max(request.k for request in requests))
+            with threadpool_limits(1, user_api="blas"):  # products of few photos are small
+                found = head.classify(photos, max(request.k for request in requests))
             together = len(requests) == 1 or len(found.predictions) == len(photos)
         except Exception as error:
             if len(requests) == 1:

@@ -10,13 +10,16 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Metrics:
-    """Requests of one server, by method, route and status; routes of the API lack their prefix."""
+    """Numbers and durations of the requests of one server, by method, route and status.
+
+    Refused requests are not counted. Routes of the API are without their prefix ``/api/v1``.
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "embedkit_requests",
-            "Requests that were answered.",
+            "Answered requests.",
             ("method", "route", "status"),
             registry=self._registry,
         )
@@ -29,7 +32,7 @@ class Metrics:
         )
         self._current = Gauge(
             "embedkit_requests_in_progress",
-            "Requests that are being answered.",
+            "Requests in progress.",
             registry=self._registry,
         )
 
@@ -58,7 +61,7 @@ class Metrics:
                 await app(scope, receive, observe)
             finally:
                 self._current.dec()
-                # The route is a template, so there is one series for all photos.
+                # The route is a template, so all photos share one series.
                 route = getattr(scope.get("route"), "path", "other").removeprefix("/api/v1")
                 self._requests.labels(scope["method"], route, str(status)).inc()
                 self._seconds.labels(scope["method"], route).observe(time.perf_counter() - started)

@@ -1,13 +1,13 @@
 """Checks on every request before the app sees it, and headers of every response.
 
-A browser opens pages of other sites while the server runs, and other users of the machine reach
-its port. So a request needs
+While the server runs, the browser also opens pages of other sites, and other users of the machine
+can connect to its port. Therefore a request needs
 
 - an allowed ``Host``: a name that another site resolves to this machine (DNS rebinding) is refused,
   even if its ``Origin`` is the same name;
-- the token, or the cookie that it was exchanged for;
-- for the API, the same origin: browsers say with ``Sec-Fetch-Site`` and ``Origin`` from where a
-  request comes. Programs send neither.
+- for the API and the metrics, the token, or the cookie for which it was exchanged;
+- for the API and the metrics, the same origin: browsers send it in ``Sec-Fetch-Site`` and
+  ``Origin``. Programs send neither.
 """
 
 import hmac
@@ -16,8 +16,10 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from hashlib import sha256
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, TypeAlias
+
+from starlette.exceptions import HTTPException
+from starlette.requests import cookie_parser
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -32,10 +34,11 @@ PROTECTED = (API, "/metrics")
 """Beginnings of the paths that need the token. Others contain nothing about the workspace."""
 MAX_BODY = 64_000_000
 """Maximum size of a request, bytes: a photo of 60 MB."""
+_TOO_LARGE = f"a request may have at most {MAX_BODY // 1_000_000} MB"
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "::ffff:127.0.0.1", "::ffff:7f00:1"})
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
-_HEADERS = {
+HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -47,6 +50,11 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+"""Headers of every response."""
+NOT_STORED = {"cache-control": "no-store"}
+"""Further headers of a response without a Cache-Control."""
+PROBLEM = "application/problem+json"
+"""Media type of an error."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +103,9 @@ class Access:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return self.is_token(given.strip())
-        try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return False
-        cookie = cookies.get(self.cookie_name)
-        return cookie is not None and hmac.compare_digest(
-            cookie.value.encode(), self.cookie.encode()
-        )
+        # Unlike the standard library, this parser accepts any cookies of other servers beside ours.
+        cookie = cookie_parser(headers.get("cookie", "")).get(self.cookie_name, "")
+        return hmac.compare_digest(cookie.encode(), self.cookie.encode())
 
 
 class Gate:
@@ -145,8 +148,8 @@ class Gate:
         ):
             return 403, "a page of another origin sent this request"
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY:
-            return 413, f"a request may have at most {MAX_BODY // 1_000_000} MB"
+        if not length.isdecimal() or int(length) > MAX_BODY:
+            return 413, _TOO_LARGE
         if path != SESSION and not self._access.is_known(headers):
             return 401, "the token is missing or wrong; open the link that embedkit serve printed"
         is_write = method not in _SAFE_METHODS
@@ -155,8 +158,11 @@ class Gate:
         return None
 
 
-class BodyTooLarge(Exception):
+class BodyTooLarge(HTTPException):
     """A request has more than :data:`MAX_BODY` bytes."""
+
+    def __init__(self) -> None:
+        super().__init__(413, _TOO_LARGE, {"connection": "close"})
 
 
 def _limited(scope: Scope, receive: Receive) -> Receive:
@@ -179,7 +185,7 @@ def _with_headers(send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", []))
             present = {name.lower() for name, _ in headers}
-            more = _HEADERS if b"cache-control" in present else {**_HEADERS, **_NOT_STORED}
+            more = HEADERS if b"cache-control" in present else HEADERS | NOT_STORED
             headers += [(name.encode(), value.encode()) for name, value in more.items()]
             message = {**message, "headers": headers}
         await send(message)
@@ -187,13 +193,10 @@ def _with_headers(send: Send) -> Send:
     return with_headers
 
 
-_NOT_STORED = {"cache-control": "no-store"}
-
-
 async def _refuse(send: Send, status: int, reason: str) -> None:
     body = json.dumps(problem(status, "Refused", reason)).encode()
     headers = [
-        (b"content-type", b"application/problem+json"),
+        (b"content-type", PROBLEM.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
     ]

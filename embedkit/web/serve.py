@@ -18,7 +18,7 @@ DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8899
 
 @dataclass(frozen=True)
 class Address:
-    """Where a running server can be reached."""
+    """The address of a running server."""
 
     url: str
     """Address of the pages, with the token in its fragment, which browsers do not send."""
@@ -103,18 +103,19 @@ class ReportingServer(uvicorn.Server):
 
 
 def _reachable(host: str) -> str:
-    """Return a host at which this machine reaches its own server, as part of an address."""
+    """Return the host of an address at which this machine reaches its own server."""
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"[{name}]" if ":" in name else name
 
 
 def listen(host: str, port: int | None) -> socket.socket:
-    """Return a bound socket; without a port, of the default one or else of a free one.
+    """Return a socket that is bound to a host and a port; 0 is a free port.
 
-    Raises :class:`BadInput` when the address cannot be used.
+    Without a port, it is the default one, or a free one if the default is in use. Raises
+    :class:`BadInput` when the address cannot be used.
     """
     ports = [port] if port is not None else [DEFAULT_PORT, 0]
-    error: OSError | None = None
+    error: OSError | UnicodeError | None = None
     for one in ports:
         try:
             family, *_, address = socket.getaddrinfo(host, one, type=socket.SOCK_STREAM)[0]
@@ -127,12 +128,12 @@ def listen(host: str, port: int | None) -> socket.socket:
             except BaseException:
                 listener.close()
                 raise
-        except OSError as failed:
+        except (OSError, UnicodeError) as failed:  # a UnicodeError for a name such as "a..b"
             error = failed
         else:
             return listener
     assert error is not None
-    reason = error.strerror or str(error)
+    reason = getattr(error, "strerror", None) or str(error)
     raise BadInput(
         f"cannot listen on {host}, port {ports[0]}: {reason}; choose another --port or --host"
     ) from error

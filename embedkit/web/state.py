@@ -78,7 +78,7 @@ class Plans:
             return self._found[key]
 
     def refresh(self) -> None:
-        """Let the plans take over which files were moved and put back."""
+        """Update the plans after files were moved or put back."""
         with self._lock:
             plans = list(self._found.values())
         for plan in plans:

@@ -1,4 +1,4 @@
-"""Requests that are JSON, or a form with photos. Photos are read into memory and never stored."""
+"""Requests that are JSON, or a form with photos. Photos are not kept after the response."""
 
 from typing import Any, TypeVar
 
@@ -11,12 +11,13 @@ from embedkit.errors import BadInput
 Model = TypeVar("Model", bound=BaseModel)
 
 IMAGE = "image"
-"""Name of the photos in a form."""
+"""Name of the field with photos in a form."""
 _MAX_FIELDS = 20
+"""Maximum number of other fields in a form."""
 
 
 def body_of(as_json: type[BaseModel], as_form: type[BaseModel]) -> dict[str, Any]:
-    """Return the description of the body of a request, for the OpenAPI document."""
+    """Return the description of a request with one of two bodies, for the OpenAPI document."""
     kinds = {"application/json": as_json, "multipart/form-data": as_form}
     content = {kind: {"schema": model.model_json_schema()} for kind, model in kinds.items()}
     return {"requestBody": {"required": True, "content": content}}
@@ -25,9 +26,9 @@ def body_of(as_json: type[BaseModel], as_form: type[BaseModel]) -> dict[str, Any
 async def read_request(
     request: Request, model: type[Model], max_images: int = 1
 ) -> tuple[Model, list[bytes]]:
-    """Return the fields of a request, and the photos of a form.
+    """Return the fields of a request, and the photos if it is a form.
 
-    Raises :class:`BadInput` if the request is neither JSON nor such a form, or a field is wrong.
+    Raises :class:`BadInput` if the request is neither JSON nor a form, or a field is wrong.
     """
     fields, images = await _read(request, max_images)
     try:
@@ -39,7 +40,7 @@ async def read_request(
 
 
 async def _read(request: Request, max_images: int) -> tuple[Any, list[bytes]]:
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         try:
             return await request.json(), []
         except (ValueError, RecursionError) as error:
@@ -50,7 +51,7 @@ async def _read(request: Request, max_images: int) -> tuple[Any, list[bytes]]:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 if name != IMAGE:
-                    raise BadInput(f"a file of this request is called {IMAGE}")
+                    raise BadInput(f"the field of a file must be called {IMAGE}")
                 images.append(await value.read())
             elif name in fields:
                 raise BadInput("a field is given twice")

@@ -7,6 +7,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from embedkit._internal.artifacts import sha256_of
 from embedkit.browse import thumbnails
 from embedkit.browse.ordering import order_photos
 from embedkit.browse.thumbnails import Side, ThumbnailCache, Thumbnails
+from embedkit.errors import BadArtefact, CatalogBusy
 
 SMALL = Side.SMALL
 
@@ -313,6 +316,86 @@ def test_one_wrong_verdict_of_many_stores_none(
     assert filled.verdicts.list() == []
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("keep", "off-topic"), ("right", "right"), ("relabel=red", "relabel=blue"), ("both", "right")],
+)
+def test_two_verdicts_on_one_subject_of_a_photo_are_refused(
+    filled: Workspace, serve: Serve, photos: Path, one: str, other: str
+) -> None:
+    digest = sha256_of(photos / "red/0.jpg")
+    items = [{"sha256": digest, "verdict": verdict} for verdict in (one, other)]
+    answer = serve().post("/api/v1/verdicts", json={"items": items})
+    assert answer.status_code == 400 and "two verdicts" in answer.json()["detail"]
+    assert filled.verdicts.list() == []
+
+
+@pytest.mark.usefixtures("filled")
+def test_the_server_is_healthy_while_all_its_threads_wait_for_the_catalog(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve()
+    waiting, answered, may_go_on = threading.Barrier(41), threading.Event(), threading.Event()
+
+    def wait(*_: object) -> None:
+        waiting.wait(20)
+        may_go_on.wait(20)
+        raise CatalogBusy("the catalog is in use")
+
+    def ask() -> None:
+        if client.get("/healthz").text == "ok":
+            answered.set()
+
+    monkeypatch.setattr("embedkit.web.api.photos.order_photos", wait)
+    threads = [
+        threading.Thread(target=client.post, args=("/api/v1/lists",), kwargs={"json": {}})
+        for _ in range(40)
+    ]
+    for thread in threads:
+        thread.start()
+    waiting.wait(20)
+    threads.append(threading.Thread(target=ask))
+    threads[-1].start()
+    assert answered.wait(10)
+    may_go_on.set()
+    for thread in threads:
+        thread.join()
+
+
+# -- errors ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (BadArtefact("the head probe is damaged"), 500, "the head probe is damaged"),
+        (CatalogBusy("the catalog is in use"), 503, "the catalog is in use"),
+        (KeyError("a secret"), 500, "unexpected error: KeyError"),
+    ],
+)
+def test_an_error_of_the_server_is_a_problem_document_with_the_usual_headers(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, words: str
+) -> None:
+    client = serve()
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("embedkit.web.api.photos.Ordering.of", fail)
+    answer = client.post("/api/v1/lists", json={})
+    assert answer.status_code == answer.json()["status"] == status
+    assert words in answer.json()["detail"] and "secret" not in answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+def test_a_wrong_method_is_refused_with_the_allowed_ones(serve: Serve) -> None:
+    answer = serve().put("/api/v1/lists", json={})
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
 # -- the cache of thumbnails -------------------------------------------------------------------
 
 
@@ -349,6 +432,46 @@ def test_a_damaged_cache_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "cache").write_bytes(b"not a database" * 1000)
     cache = ThumbnailCache(tmp_path / "cache")
     cache.put({"00" * 32: b"x"}, SMALL)
+    assert cache.get(["00" * 32], SMALL) == {"00" * 32: b"x"}
+    cache.close()
+
+
+@pytest.mark.parametrize("first", [1, 60, 200])
+def test_a_cache_with_damaged_pages_is_replaced(tmp_path: Path, first: int) -> None:
+    file = tmp_path / "cache"
+    digests = [f"{number:064x}" for number in range(300)]
+    cache = ThumbnailCache(file)
+    cache.put({digest: bytes(3000) for digest in digests}, SMALL)
+    cache.close()
+    content = bytearray(file.read_bytes())
+    for start in range(first * 4096, len(content), 4096):
+        content[start : start + 200] = b"\xff" * 200
+    file.write_bytes(content)
+    cache = ThumbnailCache(file)
+    cache.get(digests, SMALL)  # damage is found when a page is read
+    cache.put({"ff" * 32: b"x"}, SMALL)
+    cache.close()
+    again = ThumbnailCache(file)
+    assert again.get(["ff" * 32], SMALL) == {"ff" * 32: b"x"}
+    again.close()
+
+
+def test_a_cache_that_another_process_has_locked_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, timeout=0))
+    cache = ThumbnailCache(tmp_path / "cache")
+    cache.put({"00" * 32: b"x"}, SMALL)
+    cache.close()
+    with sqlite3.connect(tmp_path / "cache") as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        in_memory = ThumbnailCache(tmp_path / "cache")
+        in_memory.put({"11" * 32: b"y"}, SMALL)
+        assert in_memory.get(["00" * 32, "11" * 32], SMALL) == {"11" * 32: b"y"}
+        in_memory.close()
+    other.close()
+    cache = ThumbnailCache(tmp_path / "cache")
     assert cache.get(["00" * 32], SMALL) == {"00" * 32: b"x"}
     cache.close()
 

@@ -15,7 +15,7 @@ from webserver import Serve, ended, serve  # noqa: F401
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of
-from embedkit.cleaning.decisions import FILE_NAME
+from embedkit.cleaning.decisions import FILE_NAME, PlanDecisions
 from embedkit.cleaning.file_moves import move
 from embedkit.web.runs import Stopped
 
@@ -401,6 +401,47 @@ def test_after_an_undo_by_another_process_groups_are_open_again(
     assert not (copies / "red/0 small.jpg").exists()
 
 
+@pytest.mark.usefixtures("copies")
+def test_groups_that_a_later_search_has_replaced_are_shown_but_not_decided(serve: Serve) -> None:
+    client = serve()
+    before = searched(client)
+    decide(client, before, position_of(client, before, "red/0.jpg"), "different")
+    assert searched(client) != before
+    assert client.get(f"{before}/groups/0").status_code == 200
+    for answer in (
+        decide(client, before, 0, "accepted"),
+        client.post(f"{before}/undo"),
+        client.post(f"{before}/accept"),
+        client.post(f"{before}/apply"),
+    ):
+        assert answer.status_code == 404 and "a later search" in answer.json()["detail"]
+
+
+@pytest.mark.usefixtures("copies")
+def test_a_decision_while_a_search_ends_is_not_lost(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve()
+    base = searched(client)
+    answered = threading.Event()
+    answers = []
+
+    def accept() -> None:
+        answers.append(decide(client, base, 0, "accepted").status_code)
+        answered.set()
+
+    class Slow(PlanDecisions):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            threading.Thread(target=accept).start()
+            answered.wait(0.3)  # until the decision is made, or because it waits for this plan
+
+    monkeypatch.setattr("embedkit.web.api.duplicates.PlanDecisions", Slow)
+    assert searched(client) == base and answered.wait(20)
+    assert answers == [200]
+    assert client.get(f"{API}/duplicates").json()["totals"]["accepted"] == 1
+
+
 def test_a_read_only_server_neither_searches_nor_decides(serve: Serve, copies: Path) -> None:
     client = serve(read_only=True)
     for path in ("duplicates", f"duplicates/{'0' * 12}/undo", f"quarantines/{'0' * 12}/undo"):
@@ -426,5 +467,7 @@ def test_verdicts_on_two_photos_are_stored_and_undone(
     assert verdicts(workspace) == {("duplicate", frozenset(("0.jpg", "3.jpg")))}
     for wrong in (item | {"other_sha256": one}, item | {"verdict": "keep"}):
         assert client.post(f"{API}/verdicts", json={"items": [wrong]}).status_code == 400
+    swapped = {"sha256": other, "other_sha256": one, "verdict": "duplicate"}
+    assert client.post(f"{API}/verdicts", json={"items": [item, swapped]}).status_code == 400
     wrong = item | {"other_sha256": "0" * 64}
     assert client.post(f"{API}/verdicts", json={"items": [wrong]}).status_code == 404

@@ -1,6 +1,8 @@
 """Requests that the OpenAPI document allows, and others, never make the server fail."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -54,3 +56,30 @@ def test_the_document_describes_every_route(document: Any) -> None:
         assert path.startswith("/api/v1/")
         for operation in operations.values():
             assert operation["summary"] and operation["description"]
+            assert ":func:" not in operation["description"]
+            assert "default" in operation["responses"] and "422" not in operation["responses"]
+            assert operation.get("security") == (
+                None if path == "/api/v1/session" else [{"token": []}]
+            )
+    (problem,) = raw["paths"]["/api/v1/heads"]["get"]["responses"]["default"]["content"].values()
+    assert problem["schema"]["required"] == ["title", "status", "detail"]
+    assert raw["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+
+
+def test_the_guide_lists_every_request(document: Any) -> None:
+    raw = document.raw_schema
+    guide = (Path(__file__).parents[2] / "docs/guides/app.md").read_text("utf-8")
+    documented = {
+        request.replace("KEY", "{key}")
+        .replace("POSITION", "{position}")
+        .replace("SHA256", "{sha256}")
+        .replace("NUMBER", "{number}")
+        .replace("NAME", "{name}")
+        .replace("ID", "{run_id}")
+        for request in re.findall(r"`((?:GET|POST|DELETE) /(?!api)[\w/]+)`", guide)
+    }
+    assert documented == {
+        f"{method.upper()} {path.removeprefix('/api/v1')}"
+        for path, operations in raw["paths"].items()
+        for method in operations
+    }

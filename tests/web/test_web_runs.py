@@ -15,9 +15,9 @@ from embedkit.results import Progress, ProgressCallback
 from embedkit.web.runs import Run, Runs
 
 
-def events_of(runs: Runs, run: Run) -> list[dict[str, Any]]:
-    async def collect() -> list[dict[str, Any]]:
-        return [document async for document in runs.events(run.id) if document is not None]
+def events_of(runs: Runs, run: Run) -> list[Run]:
+    async def collect() -> list[Run]:
+        return [found async for found in runs.events(run.id) if found is not None]
 
     return asyncio.run(collect())
 
@@ -76,7 +76,7 @@ def test_runs_are_executed_one_after_the_other() -> None:
     later = runs.start("b", "second", second)
     assert runs.get(later.id).state == "waiting"
     may_finish.set()
-    assert events_of(runs, later)[-1]["result"] == {"answer": 1}
+    assert events_of(runs, later)[-1].result == {"answer": 1}
     assert order == ["first starts", "first ends", "second"]
     assert [run.title for run in runs.all()] == ["second", "first"]
     runs.close()
@@ -98,8 +98,8 @@ def test_a_stopped_run_ends_at_its_next_report_and_a_waiting_one_never_starts() 
     runs.stop(waiting.id)
     runs.stop(run.id)
     stopped.set()
-    assert events_of(runs, run)[-1]["state"] == "stopped"
-    assert events_of(runs, waiting)[-1]["state"] == "stopped"
+    assert events_of(runs, run)[-1].state == "stopped"
+    assert events_of(runs, waiting)[-1].state == "stopped"
     assert runs.get(waiting.id).result is None
     runs.close()
 
@@ -117,9 +117,26 @@ def test_closing_stops_the_current_run_and_starts_no_other() -> None:
     runs.start("b", "next", lambda _: {"started": True})
     started.wait(20)
     runs.close()
-    assert run.state == "stopped"
+    assert runs.get(run.id).state == "stopped"
     with pytest.raises(BadInput, match="stopping"):
         runs.start("c", "late", work)
+
+
+def test_a_run_that_was_read_never_changes_so_its_state_and_result_agree() -> None:
+    runs, may_finish = Runs(), threading.Event()
+
+    def work(report: ProgressCallback) -> dict[str, Any]:
+        report(Progress("working"))
+        may_finish.wait(20)
+        return {"answer": 1}
+
+    started = runs.start("a", "one", work)
+    before = runs.get(started.id)
+    may_finish.set()
+    assert events_of(runs, started)[-1].state == "done"
+    assert (started.state, started.result, before.result) == ("waiting", None, None)
+    assert (runs.get(started.id).state, runs.get(started.id).result) == ("done", {"answer": 1})
+    runs.close()
 
 
 def test_an_unexpected_error_fails_the_run_and_not_the_server(
@@ -130,13 +147,13 @@ def test_an_unexpected_error_fails_the_run_and_not_the_server(
     runs = Runs()
 
     def work(_: ProgressCallback) -> dict[str, Any]:
-        raise KeyError("x")
+        raise OSError("no space")
 
     run = runs.start("a", "broken", work)
-    assert events_of(runs, run)[-1]["error"] == "unexpected: KeyError"
-    assert [one.exc_type for one in reported] == [KeyError]
+    assert events_of(runs, run)[-1].error == "unexpected OSError: no space"
+    assert [one.exc_type for one in reported] == [OSError]
     next_run = runs.start("b", "next", lambda _: {"well": True})
-    assert events_of(runs, next_run)[-1]["state"] == "done"
+    assert events_of(runs, next_run)[-1].state == "done"
     runs.close()
 
 

@@ -1,5 +1,6 @@
 """What the server refuses, and the headers of what it answers."""
 
+import asyncio
 import json
 import struct
 import zlib
@@ -10,7 +11,9 @@ import pytest
 from webserver import BEARER, HOST, TOKEN, Serve, filled, serve  # noqa: F401
 
 from embedkit import Workspace
-from embedkit.web.security import MAX_BODY, Access
+from embedkit.web.app import create_app
+from embedkit.web.security import MAX_BODY, Access, Message
+from embedkit.web.state import Server
 
 ORIGIN = {"origin": f"http://{HOST}"}
 WRITES = (
@@ -112,6 +115,19 @@ def test_the_token_is_exchanged_for_a_cookie_that_scripts_cannot_read(serve: Ser
     assert client.get("/api/v1/server").status_code == 401
 
 
+@pytest.mark.parametrize("other", ['a={"b":"c d"}', "a[b]=1", "a b=1", "\xe9=1", "="])
+def test_cookies_of_other_servers_of_this_machine_do_not_hide_ours(
+    serve: Serve, other: str
+) -> None:
+    client = serve(token=False)
+    own = f"embedkit-8899={Access(TOKEN, '127.0.0.1', 8899).cookie}"
+    for cookies in (f"{other}; {own}", f"{own}; {other}"):
+        headers = {"cookie": cookies.encode("latin-1")}
+        assert client.get("/api/v1/server", headers=headers).status_code == 200
+    headers = {"cookie": other.encode("latin-1")}
+    assert client.get("/api/v1/server", headers=headers).status_code == 401
+
+
 @pytest.mark.parametrize("path", ["/", "/search", "/static/ui.js", "/api/v1/server", "/nowhere"])
 def test_every_answer_has_the_headers_that_keep_other_pages_out(serve: Serve, path: str) -> None:
     headers = serve().get(path).headers
@@ -148,9 +164,41 @@ def test_a_large_request_is_refused_before_it_is_read(serve: Serve) -> None:
             if sent > 3 * MAX_BODY:
                 return
 
-    answer = client.post("/api/v1/search", content=body())
-    assert answer.status_code == 413
+    for path in ("/api/v1/search", "/api/v1/lists"):
+        sent = 0
+        answer = client.post(path, content=body(), headers={"content-type": "application/json"})
+        assert answer.status_code == 413 and answer.headers["connection"] == "close"
     assert client.get("/healthz").text == "ok"
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize("path", ["/api/v1/search", "/api/v1/lists"])
+def test_a_client_that_leaves_while_it_sends_is_no_error_of_the_server(
+    workspace: Workspace, path: str, kind: str
+) -> None:
+    app = create_app(Server.open(workspace.folder, Access(TOKEN, "127.0.0.1", 8899)))
+    messages = [
+        {"type": "http.request", "body": b"--x\r\n", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent = []
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = {"host": HOST, "content-type": kind, **BEARER}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] == 400
 
 
 def bomb() -> bytes:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
@@ -12,23 +12,23 @@ from embedkit.browse.ordering import digests_of
 from embedkit.errors import BadInput
 from embedkit.results.evaluation import PhotoPredictions
 from embedkit.search.queries import stored_photo
-from embedkit.web.state import Server, server_of, writable
+from embedkit.web.api.parameters import Sha256, State, WritableState
+from embedkit.web.runs import Run
+from embedkit.web.state import Server
 from embedkit.web.uploads import body_of, read_request
 from embedkit.workspace import Workspace
 
 router = APIRouter()
-State = Annotated[Server, Depends(server_of)]
-Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 MAX_PHOTOS = 200
 """Maximum number of photos in one request."""
 
 
 class ClassifyRequest(BaseModel):
-    """Which photos to classify, and with which head: either ``sha256`` or uploads."""
+    """The photos to classify, by ``sha256`` or as uploads, and a head."""
 
     head: str = Field(max_length=1000, description="Name of a head of the workspace.")
-    sha256: list[Digest] | None = Field(
+    sha256: list[Sha256] | None = Field(
         None, min_length=1, max_length=MAX_PHOTOS, description="Photos of the workspace."
     )
     k: int = Field(3, ge=1, le=1000, description="Number of classes of each photo.")
@@ -43,14 +43,14 @@ class ClassifyUpload(BaseModel):
 
 
 class EvaluateRequest(BaseModel):
-    """Heads with the same classes."""
+    """The heads to evaluate, which have the same classes."""
 
     heads: list[str] = Field(min_length=1, max_length=20)
 
 
 @router.get("/heads", summary="The heads of the workspace")
 def read_heads(server: State) -> dict[str, Any]:
-    """Return the same as ``embedkit heads list --json``."""
+    """Return the same as ``embedkit heads --json``."""
     return {"heads": [asdict(head) for head in server.workspace.heads.info()]}
 
 
@@ -62,7 +62,7 @@ def read_heads(server: State) -> dict[str, Any]:
 async def classify(server: State, request: Request) -> dict[str, Any]:
     """Return the same as ``embedkit classify --json``.
 
-    Uploads are not stored; in ``failures``, they have their number in place of a path.
+    Uploads are not kept; ``failures`` name them by their number in place of a path.
     """
     wanted, images = await read_request(request, ClassifyRequest, MAX_PHOTOS)
     if bool(wanted.sha256) == bool(images):
@@ -78,12 +78,11 @@ def _classify(server: Server, wanted: ClassifyRequest, images: list[bytes]) -> d
 
 
 @router.post("/evaluate", status_code=202, summary="Evaluate heads on the test set")
-def start_evaluate(
-    server: Annotated[Server, Depends(writable)], request: EvaluateRequest
-) -> dict[str, Any]:
+def start_evaluate(server: WritableState, request: EvaluateRequest) -> Run:
     """Start ``embedkit evaluate``, and return the run.
 
-    Its result is that of ``--json`` with ``predictions``: those of each head for each test photo.
+    Its result is that of ``--json`` with one more field, ``predictions``: the predictions of each
+    head for each test photo.
     """
 
     def evaluate(workspace: Workspace) -> dict[str, Any]:
@@ -91,7 +90,7 @@ def start_evaluate(
         predictions = [_with_digests(server, one) for one in evaluation.predictions]
         return {**evaluation.to_dict(), "predictions": predictions}
 
-    return server.start("evaluate", f"Evaluate {', '.join(request.heads)}", evaluate).document()
+    return server.start("evaluate", f"Evaluate {', '.join(request.heads)}", evaluate)
 
 
 def _with_digests(server: Server, predictions: PhotoPredictions) -> dict[str, Any]:

@@ -5,22 +5,23 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from embedkit._internal.paths import shown
 from embedkit.cleaning.decisions import GroupDecision, PlanDecisions, PlannedGroup
 from embedkit.cleaning.plan import PlanRow, write_plan
 from embedkit.cleaning.quarantine import moved_files
-from embedkit.errors import BadInput, QuarantineBusy
+from embedkit.errors import BadInput, NotInWorkspace, QuarantineBusy
 from embedkit.reports.differences import ComparedFile, differences
-from embedkit.web.state import Server, server_of, writable
+from embedkit.web.api.parameters import State, WritableState
+from embedkit.web.runs import Run
+from embedkit.web.state import Server
 from embedkit.workspace import Workspace
 
 router = APIRouter()
-State = Annotated[Server, Depends(server_of)]
-Writable = Annotated[Server, Depends(writable)]
 PlanKey = Annotated[str, Path(pattern="^[0-9a-f]{12}$", description="Key of the search.")]
+QuarantineName = Annotated[str, Path(pattern="^[0-9a-f]{12}$", description="Its ``id``.")]
 Position = Annotated[int, Path(ge=0, lt=1 << 40, description="Position of the group, from 0.")]
 Action = Literal["keep", "remove", "review"]
 
@@ -31,15 +32,15 @@ MAX_FILES = 60
 PLAN_NAME = "duplicates.csv"
 """Name of the plan that was applied last, in the folder of the workspace."""
 _APPLY, _UNDO = _MOVES = ("apply", "undo")
-"""Kinds of the runs that move files."""
+"""Kinds of runs that move files."""
 
 
 class SearchRequest(BaseModel):
-    """Which duplicates to search for: the options of ``embedkit clean``."""
+    """The duplicates to search for, with the options of ``embedkit duplicates``."""
 
-    kinds: list[str] = []
-    verify: bool = False
-    backbone: str | None = None
+    kinds: list[str] = Field([], description="Default: one score of all evidence.")
+    verify: bool = Field(False, description="Whether to compare the photos point by point.")
+    backbone: str | None = Field(None, description="Default: the first one of the workspace.")
 
 
 class DecisionRequest(BaseModel):
@@ -54,7 +55,7 @@ class DecisionRequest(BaseModel):
 
 
 class TotalNumbers(BaseModel):
-    """Numbers of groups by state, and of what ``apply`` moves."""
+    """Numbers of groups by state, and of files that ``apply`` moves."""
 
     groups: int
     open: int
@@ -68,12 +69,12 @@ class TotalNumbers(BaseModel):
 
 
 class Found(BaseModel):
-    """The groups of the last search; no key before the first one."""
+    """The groups of the last search."""
 
-    key: str | None
+    key: str | None = Field(description="Null before the first search.")
     totals: TotalNumbers | None = None
-    first_open: int = 0
-    can_undo: bool = False
+    first_open: int = Field(description="Position of the first open group.")
+    can_undo: bool
 
 
 class Undone(BaseModel):
@@ -126,8 +127,8 @@ class GroupFact(BaseModel):
 
     name: str
     meaning: str
-    texts: list[str] = Field(description="The text for each of the members; empty if unknown.")
-    best: list[int] = Field(description="Places among the members with the better value.")
+    texts: list[str] = Field(description="The text for each member; empty if unknown.")
+    best: list[int] = Field(description="Positions of the members with the better value.")
 
 
 class Group(BaseModel):
@@ -144,26 +145,31 @@ class Group(BaseModel):
 
 
 @router.post("/duplicates", status_code=202, summary="Search for duplicates")
-def start_search(server: Writable, request: SearchRequest) -> dict[str, Any]:
-    """Start a search and a plan for its groups, and return the run; its result has the key."""
+def start_search(server: WritableState, request: SearchRequest) -> Run:
+    """Start a search and a plan for its groups, and return the run.
+
+    Its result has the ``key`` of the groups, their number ``groups``, and the number of photos
+    ``images``.
+    """
 
     def search(workspace: Workspace) -> dict[str, Any]:
         options: dict[str, Any] = {"verify": request.verify, "backbone": request.backbone}
         found = workspace.duplicates(request.kinds, **options)
         plan = workspace.clean(request.kinds, duplicates=found)
-        decisions = PlanDecisions(plan.rows, found, server.catalog, server.quarantines)
-        server.plans.put(decisions)
+        with server.plans.deciding:  # or a decision about the plan that this replaces is lost
+            decisions = PlanDecisions(plan.rows, found, server.catalog, server.quarantines)
+            server.plans.put(decisions)
         return {"key": decisions.key, "groups": len(decisions), "images": found.images}
 
-    return server.start("duplicates", "Search for duplicates", search).document()
+    return server.start("duplicates", "Search for duplicates", search)
 
 
 @router.get("/duplicates", summary="The groups of the last search")
 def read_found(server: State) -> Found:
-    """Return the key of the last search of this server, and how much of it is decided."""
+    """Return the key of the last search of this server, and the number of decisions."""
     found = server.plans.latest
     if found is None:
-        return Found(key=None)
+        return Found(key=None, first_open=0, can_undo=False)
     found.refresh()
     return Found(
         key=found.key,
@@ -180,7 +186,10 @@ def read_groups(
     first: Annotated[int, Query(ge=0, lt=1 << 40)] = 0,
     count: Annotated[int, Query(ge=1, le=MAX_RANGE)] = 100,
 ) -> list[GroupSummary]:
-    """Return groups from position ``first``: conflicts of labels, then others to review."""
+    """Return the groups from position ``first``.
+
+    Groups with different labels come first, then other groups to review, then the others.
+    """
     groups = server.plans.get(key).groups(first, count)
     return [_summary(position, group) for position, group in enumerate(groups, first)]
 
@@ -198,7 +207,7 @@ def read_group(
 
 @router.post("/duplicates/{key}/groups/{position}", summary="Decide about a group")
 def decide_group(
-    server: Writable, key: PlanKey, position: Position, request: DecisionRequest
+    server: WritableState, key: PlanKey, position: Position, request: DecisionRequest
 ) -> TotalNumbers:
     """Store a decision, with the verdicts on pairs that follow from it."""
     with _decided(server, key) as plan:
@@ -207,7 +216,7 @@ def decide_group(
 
 
 @router.post("/duplicates/{key}/undo", summary="Undo the last decision")
-def undo_decision(server: Writable, key: PlanKey) -> Undone:
+def undo_decision(server: WritableState, key: PlanKey) -> Undone:
     """Undo the last decision of this server, with its verdicts."""
     with _decided(server, key) as plan:
         position = plan.undo()
@@ -215,24 +224,24 @@ def undo_decision(server: Writable, key: PlanKey) -> Undone:
 
 
 @router.post("/duplicates/{key}/accept", summary="Accept all groups that need no review")
-def accept_sure(server: Writable, key: PlanKey) -> Accepted:
+def accept_sure(server: WritableState, key: PlanKey) -> Accepted:
     """Accept the proposals for the open groups without files for review."""
     with _decided(server, key) as plan:
         return Accepted(accepted=plan.accept_sure(), totals=_totals(plan))
 
 
 @router.post("/duplicates/{key}/apply", status_code=202, summary="Move files to quarantine")
-def start_apply(server: Writable, key: PlanKey) -> dict[str, Any]:
+def start_apply(server: WritableState, key: PlanKey) -> Run:
     """Start moving the files that the accepted groups remove, and return the run.
 
-    The plan is written to the workspace, read and checked as for ``embedkit apply``. Until the run
-    has ended, decisions are refused.
+    The plan is written to the workspace, then read and checked as by ``embedkit apply``. Decisions
+    are refused until the run has ended.
     """
-    _rows_to_apply(server.plans.get(key))
+    _rows_to_apply(_latest(server, key))
 
     def apply(workspace: Workspace) -> dict[str, Any]:
         with server.plans.deciding:
-            rows = _rows_to_apply(server.plans.get(key))  # a search may have replaced the plan
+            rows = _rows_to_apply(_latest(server, key))  # a search may have replaced the plan
         moved = moved_files(server.quarantines).missing
         target = workspace.folder / PLAN_NAME
         write_plan(target, rows)
@@ -243,19 +252,19 @@ def start_apply(server: Writable, key: PlanKey) -> dict[str, Any]:
         missing = tuple(path for path in report.missing if path not in moved)
         return _report(asdict(replace(report, missing=missing)))
 
-    return server.start(_APPLY, "Move duplicates to quarantine", apply).document()
+    return server.start(_APPLY, "Move duplicates to quarantine", apply)
 
 
 @router.get("/quarantines", summary="The plans that were applied")
 def read_quarantines(server: State) -> list[dict[str, Any]]:
-    """Return the same as ``embedkit quarantine list --json``, the most recent plan first."""
+    """Return the ``quarantines`` of ``embedkit quarantine list --json``, the latest first."""
     return [asdict(one) for one in server.workspace.quarantine.list()]
 
 
 @router.post("/quarantines/{name}/undo", status_code=202, summary="Put files back")
 def start_restore(
-    server: Writable, name: Annotated[str, Path(pattern="^[0-9a-f]{12}$")]
-) -> dict[str, Any]:
+    server: WritableState, name: Annotated[str, Path(pattern="^[0-9a-f]{12}$")]
+) -> Run:
     """Start moving the files of an applied plan back, and return the run."""
 
     def restore(workspace: Workspace) -> dict[str, Any]:
@@ -265,7 +274,7 @@ def start_restore(
             server.plans.refresh()
         return _report(asdict(report))
 
-    return server.start(_UNDO, "Put files back", restore).document()
+    return server.start(_UNDO, "Put files back", restore)
 
 
 @contextmanager
@@ -274,7 +283,18 @@ def _decided(server: Server, key: str) -> Iterator[PlanDecisions]:
     with server.plans.deciding:
         if server.runs.is_active(_MOVES):
             raise QuarantineBusy("files are being moved; decide when that has ended")
-        yield server.plans.get(key)
+        yield _latest(server, key)
+
+
+def _latest(server: Server, key: str) -> PlanDecisions:
+    """Return the latest plan; raise :class:`NotInWorkspace` if the key is that of another one.
+
+    The latest plan would not show decisions about an earlier one.
+    """
+    plan = server.plans.get(key)
+    if plan is not server.plans.latest:
+        raise NotInWorkspace("a later search has replaced these groups; reload the page")
+    return plan
 
 
 def _rows_to_apply(plan: PlanDecisions) -> list[PlanRow]:

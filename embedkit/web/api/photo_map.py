@@ -4,7 +4,7 @@ import json
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from embedkit.browse.colouring import group_numbers
@@ -14,17 +14,16 @@ from embedkit.catalog import Catalog
 from embedkit.results import ProgressCallback, ResolvedName
 from embedkit.search.embedding_store import EmbeddingStore
 from embedkit.search.queries import select_backbone
+from embedkit.web.api.parameters import State, WritableState
 from embedkit.web.api.photos import ListKey, PhotoList, described
-from embedkit.web.state import Server, server_of, writable
+from embedkit.web.runs import Run
+from embedkit.web.state import Server
 
 router = APIRouter()
 
-KIND = "map"
-"""Kind of the runs that make a map."""
-
 
 class MapRequest(BaseModel):
-    """Whose embeddings to project."""
+    """The backbone of a map."""
 
     backbone: str | None = Field(None, description="Default: the first one of the workspace.")
 
@@ -37,10 +36,10 @@ class MapLabel(BaseModel):
 
 
 class MapHeader(BaseModel):
-    """What precedes the points of a map."""
+    """The header of a map."""
 
     backbone: str
-    is_current: bool = Field(description="Whether no embedding has changed since it was made.")
+    is_current: bool = Field(description="Whether the map has the current embeddings.")
     photos: PhotoList
     labels: list[MapLabel] = Field(description="The most frequent first.")
     scores: str | None = Field(
@@ -65,7 +64,7 @@ def _backbone(server: Server, name: str | None) -> ResolvedName:
     },
 )
 def read_map(
-    server: Annotated[Server, Depends(server_of)],
+    server: State,
     backbone: Annotated[str | None, Query(description="Default: the first one.")] = None,
 ) -> Response:
     """Return the photos of a list as points.
@@ -86,7 +85,7 @@ def read_map(
     scores, plan = server.scores.found, server.plans.latest
     header = MapHeader(
         backbone=resolved.name,
-        is_current=server.catalog.backbone_snapshot().revisions[spec] == projection.revision,
+        is_current=server.catalog.backbone_snapshot().revisions.get(spec) == projection.revision,
         photos=described(found.ordering),
         labels=[MapLabel(label=one.label, count=one.count) for one in found.labels],
         scores=None if scores is None else scores.what,
@@ -111,7 +110,7 @@ def read_map(
         204: {"description": "No review of labels or of off-topic photos has ended yet."},
     },
 )
-def read_scores(server: Annotated[Server, Depends(server_of)], key: ListKey) -> Response:
+def read_scores(server: State, key: ListKey) -> Response:
     """Return the scores of the last review of labels or of off-topic photos.
 
     They are float32 (N,), little-endian. Above 0 a photo is more likely wrong than right; a photo
@@ -132,7 +131,7 @@ def read_scores(server: Annotated[Server, Depends(server_of)], key: ListKey) -> 
         204: {"description": "Nobody has searched for duplicates yet."},
     },
 )
-def read_group_numbers(server: Annotated[Server, Depends(server_of)], key: ListKey) -> Response:
+def read_group_numbers(server: State, key: ListKey) -> Response:
     """Return the group of each photo in the last search for duplicates.
 
     They are uint32 (N,), little-endian: the number of the group from 1, or 0 without a group.
@@ -150,8 +149,11 @@ def _binary(*parts: bytes | np.ndarray) -> Response:
 
 
 @router.post("/map", status_code=202, summary="Make the map")
-def start_map(server: Annotated[Server, Depends(writable)], request: MapRequest) -> dict[str, Any]:
-    """Start to project the embeddings of a backbone, and return the run."""
+def start_map(server: WritableState, request: MapRequest) -> Run:
+    """Start to project the embeddings of a backbone, and return the run.
+
+    Its result has the number of photos ``count``.
+    """
     require_umap()
     resolved = _backbone(server, request.backbone)
     folder = server.workspace.folder
@@ -160,4 +162,4 @@ def start_map(server: Annotated[Server, Depends(writable)], request: MapRequest)
         index = EmbeddingStore(Catalog(folder), progress).index(resolved.name)
         return {"count": len(project(index, folder, progress).ids)}
 
-    return server.runs.start(KIND, f"Map of {resolved.name}", work).document()
+    return server.runs.start("map", f"Map of {resolved.name}", work)

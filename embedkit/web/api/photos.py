@@ -4,7 +4,7 @@ import base64
 from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from embedkit._internal.paths import shown
@@ -15,17 +15,17 @@ from embedkit.browse.ordering import (
     order_photos,
     part_of,
 )
-from embedkit.browse.thumbnails import Side, enlarged
+from embedkit.browse.thumbnails import Side
 from embedkit.errors import NotInWorkspace
-from embedkit.web.state import Server, server_of
+from embedkit.web.api.parameters import Sha256, State
+from embedkit.web.state import Server
 
 router = APIRouter()
-State = Annotated[Server, Depends(server_of)]
-Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the photo, hex.")]
+Digest = Annotated[Sha256, Path(description="SHA-256 of the photo, hex.")]
 ListKey = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Key of the list.")]
 
 MAX_GIVEN = 20_000
-"""Maximum number of photos that a request lists by their SHA-256."""
+"""Maximum number of SHA-256 in one request."""
 MAX_RANGE = 500
 """Maximum number of photos in one response."""
 MAX_SELECTION = 1_000_000
@@ -33,11 +33,11 @@ MAX_SELECTION = 1_000_000
 SHEET_COLUMNS, SHEET_ROWS = 8, 6
 SHEET_PHOTOS = SHEET_COLUMNS * SHEET_ROWS
 """Photos in one sheet of thumbnails."""
-_FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
+_IMMUTABLE = {"cache-control": "private, max-age=31536000, immutable"}
 
 
 class ListRequest(BaseModel):
-    """Which photos to list, and in which order."""
+    """The photos to list, and their order."""
 
     order: Literal["added", "label", "path"] = "added"
     label: str | None = Field(None, description="Only photos with a file of this label.")
@@ -47,15 +47,15 @@ class ListRequest(BaseModel):
         pattern="^[0-9a-f]{32}$",
         description="Key of a review's ranking, which replaces ``order``.",
     )
-    sha256: list[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] | None = Field(
+    sha256: list[Sha256] | None = Field(
         None,
         max_length=MAX_GIVEN,
-        description="These photos in this order; the other fields do not count.",
+        description="These photos in this order; the other fields are ignored.",
     )
 
 
 class ListSection(BaseModel):
-    """The photos of one label in a list that is in order of labels."""
+    """The photos of one label in a list ordered by label."""
 
     label: str | None
     first: int
@@ -69,11 +69,11 @@ class PhotoList(BaseModel):
     count: int
     sections: list[ListSection]
     sheet_photos: int = Field(description="Photos in one sheet.")
-    sheet_columns: int = Field(description="Photos side by side in a sheet.")
+    sheet_columns: int = Field(description="Columns of a sheet.")
 
 
 class SelectionRequest(BaseModel):
-    """Which photos of a list to list."""
+    """The photos to select from a list."""
 
     positions: list[Annotated[int, Field(ge=0, lt=1 << 40)]] = Field(max_length=MAX_SELECTION)
 
@@ -92,7 +92,7 @@ class Photo(BaseModel):
 
 
 class PhotoRange(BaseModel):
-    """Consecutive photos of a list; null for a photo whose files have gone since it was made."""
+    """Consecutive photos of a list; null for a photo that has no file any more."""
 
     first: int
     photos: list[Photo | None]
@@ -116,13 +116,13 @@ def make_list(server: State, request: ListRequest) -> PhotoList:
 
 @router.get("/lists/{key}/summary", summary="The size of a list")
 def read_list(server: State, key: ListKey) -> PhotoList:
-    """Return what :func:`make_list` returned when it made the list."""
+    """Return the key, the size and the sections of a list, as when it was made."""
     return described(server.orderings.get(key))
 
 
-@router.post("/lists/{key}/selection", summary="List some photos of a list")
+@router.post("/lists/{key}/selection", summary="Select photos of a list")
 def select_from_list(server: State, key: ListKey, request: SelectionRequest) -> PhotoList:
-    """Return a list of the photos at these positions, in the same order."""
+    """Return a new list of the photos at these positions, in the order of the first list."""
     ids = server.orderings.get(key).ids
     positions = np.unique(np.array(request.positions, np.int64))
     if len(positions) and positions[-1] >= len(ids):
@@ -133,7 +133,7 @@ def select_from_list(server: State, key: ListKey, request: SelectionRequest) -> 
 
 
 def described(ordering: Ordering) -> PhotoList:
-    """Return a list as the API describes it."""
+    """Return the description of a list."""
     return PhotoList(
         key=ordering.key,
         count=len(ordering),
@@ -194,7 +194,7 @@ def read_sheet(
     digests = [files[one][0].sha256 if one in files else "" for one in ids.tolist()]
     sources = {of_image[0].sha256: [file.path for file in of_image] for of_image in files.values()}
     sheet, is_whole = server.thumbnails.sheet(sources, digests, side, SHEET_COLUMNS)
-    return Response(sheet, media_type="image/webp", headers=_FOR_EVER if is_whole else None)
+    return Response(sheet, media_type="image/webp", headers=_IMMUTABLE if is_whole else None)
 
 
 @router.get(
@@ -210,15 +210,15 @@ def read_picture(
         Side | None, Query(description="Longest side, pixels. Default: up to 2048.")
     ] = None,
 ) -> Response:
-    """Return a photo, encoded anew, so that no file of the workspace reaches a browser as it is."""
+    """Return a photo. It is encoded anew: the bytes of a file are never sent."""
     paths = paths_of(server, sha256)
     if side is None:
-        picture = enlarged(sha256, paths)
+        picture = server.thumbnails.enlarged(sha256, paths)
     else:
         picture = server.thumbnails.of({sha256: paths}, side).get(sha256)
     if picture is None:
-        raise NotInWorkspace("no file of this photo can be shown; it has gone or is damaged")
-    return Response(picture, media_type="image/webp", headers=_FOR_EVER)
+        raise NotInWorkspace("no file of this photo can be shown; each is missing or damaged")
+    return Response(picture, media_type="image/webp", headers=_IMMUTABLE)
 
 
 def paths_of(server: Server, sha256: str) -> list[str]:

@@ -1,48 +1,48 @@
 """Reviews: the photos that are most probably wrong."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from embedkit.browse.colouring import PhotoScores
 from embedkit.browse.ordering import Ordering, digests_of
 from embedkit.reports.review_page import CHOICES, verdicts_of
 from embedkit.results import LABELS, OFF_TOPIC
-from embedkit.web.state import Server, writable
+from embedkit.web.api.parameters import WritableState
+from embedkit.web.runs import Run
 from embedkit.workspace import Workspace
 
 router = APIRouter()
 
 MAX_SUSPECTS = 2000
+"""Maximum number of photos that a review lists."""
 
 
 class ReviewRequest(BaseModel):
-    """What to look for."""
+    """The review to make, with the options of ``embedkit review``."""
 
     what: Literal["labels", "off-topic", "quality"] = "labels"
     k: int | None = Field(
         None,
         ge=1,
         le=MAX_SUSPECTS,
-        description="Number of photos. Default: up to 50 that are more likely wrong than right.",
+        description="Number of photos. Default: up to 50 that are probably wrong.",
     )
-    backbones: list[str] = []
+    backbones: list[str] = Field([], description="Default: all of the workspace.")
     text: str | None = Field(
         None, min_length=1, max_length=1000, description="The topic, for off-topic."
     )
 
 
 @router.post("/review", status_code=202, summary="Review the photos")
-def start_review(
-    server: Annotated[Server, Depends(writable)], request: ReviewRequest
-) -> dict[str, Any]:
+def start_review(server: WritableState, request: ReviewRequest) -> Run:
     """Start ``embedkit review``, and return the run.
 
     Its result is that of ``--json`` with four more fields: ``choices``, the decisions that a person
-    can take; ``verdicts``, the verdict of each choice for each item; ``ask_sha256``, the digest of
-    ``ask``; and ``ranking``, with which ``POST /lists`` orders photos.
+    can make; ``verdicts``, the verdict of each choice for each item; ``ask_sha256``, the digest of
+    ``ask``; and ``ranking``, a key with which ``POST /lists`` orders photos.
     """
 
     def review(workspace: Workspace) -> dict[str, Any]:
@@ -64,4 +64,4 @@ def start_review(
             "ranking": ranking.key,
         }
 
-    return server.start("review", f"Review: {request.what}", review).document()
+    return server.start("review", f"Review: {request.what}", review)

@@ -1,35 +1,34 @@
 """Search by a photo of the workspace, an upload or words."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from embedkit.errors import BadInput
-from embedkit.web.state import Server, server_of
+from embedkit.web.api.parameters import Sha256, State
+from embedkit.web.state import Server
 from embedkit.web.uploads import body_of, read_request
 
 router = APIRouter()
-State = Annotated[Server, Depends(server_of)]
 
 MAX_MATCHES = 1000
+"""Maximum number of matches of a search."""
 
 
 class SearchRequest(BaseModel):
-    """What to search for, and where: exactly one of ``sha256``, ``text`` and an upload."""
+    """A query, which is exactly one of ``sha256``, ``text`` and an upload, and filters."""
 
-    sha256: str | None = Field(
-        None, pattern="^[0-9a-f]{64}$", description="A photo of the workspace."
-    )
+    sha256: Sha256 | None = Field(None, description="A photo of the workspace.")
     text: str | None = Field(
         None, min_length=1, max_length=1000, description="Words; needs a CLIP-like backbone."
     )
     k: int = Field(50, ge=1, le=MAX_MATCHES, description="Number of photos.")
     backbone: str | None = Field(None, description="Default: the first one of the workspace.")
-    label: str | None = None
-    folder: str | None = None
-    max_distance: float | None = Field(None, ge=0, le=2)
+    label: str | None = Field(None, description="Only photos with this label.")
+    folder: str | None = Field(None, description="Only photos below this folder.")
+    max_distance: float | None = Field(None, ge=0, le=2, description="Maximum cosine distance.")
     verify: int = Field(
         0, ge=0, le=100, description="Number of photos to compare with the query point by point."
     )

@@ -1,55 +1,57 @@
-"""Decisions of a person about photos."""
+"""Verdicts of a person on photos."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from embedkit.ingest.verdicts import Decision, decide
-from embedkit.web.state import Server, server_of, writable
+from embedkit.web.api.parameters import Sha256, State, WritableState
 
 router = APIRouter()
 
-MAX_DECISIONS = 20_000
+MAX_VERDICTS = 20_000
+"""Maximum number of verdicts in one request."""
 
 
 class VerdictItem(BaseModel):
     """A verdict on a photo, or on two."""
 
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    other_sha256: str | None = Field(
-        None, pattern="^[0-9a-f]{64}$", description="The second photo of duplicate and different."
+    sha256: Sha256
+    other_sha256: Sha256 | None = Field(
+        None, description="The second photo of duplicate and different."
     )
     verdict: str = Field(
         max_length=1000, description="As for ``embedkit verdict``: keep, relabel=LABEL, ..."
     )
-    clear: bool = Field(False, description="Whether to remove the verdict on this subject.")
+    clear: bool = Field(
+        False,
+        description="Whether to remove the stored verdict on the same subject as ``verdict``.",
+    )
 
 
 class VerdictRequest(BaseModel):
-    """Verdicts that are stored completely or not at all."""
+    """Verdicts that are all stored or, if one is wrong, none."""
 
-    items: list[VerdictItem] = Field(max_length=MAX_DECISIONS)
+    items: list[VerdictItem] = Field(max_length=MAX_VERDICTS)
     new_label: bool = Field(False, description="Whether a label may be one that no photo has.")
 
 
 class VerdictResponse(BaseModel):
-    """The request that undoes the verdicts."""
+    """The items of the request that undoes the verdicts."""
 
     previous: list[VerdictItem]
 
 
 @router.get("/verdicts", summary="The stored verdicts")
-def read_verdicts(server: Annotated[Server, Depends(server_of)]) -> dict[str, Any]:
-    """Return all verdicts, in the order of the decisions."""
+def read_verdicts(server: State) -> dict[str, Any]:
+    """Return all verdicts, the earliest first."""
     return server.workspace.verdicts.list().to_dict()
 
 
 @router.post("/verdicts", summary="Store verdicts")
-def store_verdicts(
-    server: Annotated[Server, Depends(writable)], request: VerdictRequest
-) -> VerdictResponse:
-    """Store or remove verdicts on photos; the response contains the items that undo this."""
+def store_verdicts(server: WritableState, request: VerdictRequest) -> VerdictResponse:
+    """Store or remove verdicts on photos. The items of the response undo this."""
     undo = decide(
         server.catalog, [_decision(one) for one in request.items], new_label=request.new_label
     )

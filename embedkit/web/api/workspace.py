@@ -1,15 +1,14 @@
 """The workspace: its content and its labels."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel
 
 from embedkit.version import __version__
-from embedkit.web.state import Server, server_of
+from embedkit.web.api.parameters import State
 
 router = APIRouter()
-State = Annotated[Server, Depends(server_of)]
 
 
 class ServerInfo(BaseModel):
@@ -27,16 +26,16 @@ def read_workspace(server: State) -> dict[str, Any]:
     return server.workspace.info().to_dict()
 
 
-@router.get("/labels", summary="The labels, and the number of files of each")
+@router.get("/labels", summary="The labels")
 def read_labels(server: State) -> dict[str, int]:
-    """Return all labels, sorted."""
+    """Return the number of files of each label, sorted by label."""
     with server.catalog.read() as reader:
         return reader.labels.counts()
 
 
 @router.get("/server", summary="The server and the backbones of its workspace")
 def read_server(server: State) -> ServerInfo:
-    """Return what every page needs."""
+    """Return the version of the server, and the properties of the workspace that pages need."""
     is_empty = not server.catalog.exists
     known = () if is_empty else server.catalog.backbone_snapshot().backbones
     return ServerInfo(
