@@ -1,5 +1,6 @@
 """A server of a small workspace in this process, for a client or a browser."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,6 +51,19 @@ def serve(workspace: Workspace) -> Iterator[Serve]:
     yield serve
     for client in clients:
         client.__exit__(None, None, None)
+
+
+def ended(client: TestClient, run: dict[str, Any]) -> dict[str, Any]:
+    """A run when it has ended."""
+    with client.stream("GET", f"/api/v1/runs/{run['id']}/events") as stream:
+        lines = [line for line in stream.iter_lines() if line.startswith("data: ")]
+    document: dict[str, Any] = json.loads(lines[-1].removeprefix("data: "))
+    return document
+
+
+def finished(client: TestClient, path: str, **request: object) -> dict[str, Any]:
+    """The run that a request starts, when it has ended."""
+    return ended(client, client.post(f"/api/v1/{path}", json=request).json())
 
 
 @pytest.fixture

@@ -181,6 +181,10 @@ class PlanDecisions:
             last = min(first + count, len(self._groups))
             return [self._group(position) for position in range(first, last)]
 
+    def digests(self) -> list[set[str]]:
+        """Return the SHA-256, hex, of the photos of each group."""
+        return [{file.row.sha256 for file in files} for files in self._groups]
+
     def totals(self) -> Totals:
         """Return the numbers of groups and files."""
         with self._lock:

@@ -111,6 +111,9 @@ class Review(Result):
     order : tuple of int, or None
         Ids of all reviewed photos, the surest first, those with a verdict last. It is not in the
         JSON.
+    order_scores : tuple of float, or None
+        Scores of the photos in ``order``; NaN for a photo without a score or with a verdict. They
+        are not in the JSON.
     """
 
     what: str
@@ -123,6 +126,9 @@ class Review(Result):
     ask: str | None = None
     workspace: str | None = field(default=None, metadata=NOT_IN_JSON)
     order: tuple[int, ...] | None = field(default=None, compare=False, metadata=NOT_IN_JSON)
+    order_scores: tuple[float, ...] | None = field(
+        default=None, compare=False, metadata=NOT_IN_JSON
+    )
 
     def _tables(self) -> dict[str, Table]:
         rows = (

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -140,13 +141,13 @@ def review_labels(inputs: Inputs, k: int | None) -> Review:
         *_left_out(int((with_label & ~embedded).sum()), "labelled photo"),
     ]
     decided = photos.rows_with(LABEL_VERDICTS)
-    rows = labelled.rows[np.concatenate([ranking.order, np.flatnonzero(~ranking.scored)])]
+    rows = np.concatenate([ranking.order, np.flatnonzero(~ranking.scored)])
     return _review(
         inputs,
         LABELS,
         photos,
         _listed(suspects, k),
-        _order(suspects, rows, decided),
+        _order(suspects, labelled.rows[rows], ranking.scores[rows], decided),
         float(estimated.errors),
         len(labelled.rows) + len(photos.several),
         int(decided[labelled.rows].sum() + decided[list(photos.several)].sum()),
@@ -213,7 +214,12 @@ def review_off_topic(inputs: Inputs, k: int | None, texts: np.ndarray | None) ->
         OFF_TOPIC,
         photos,
         _listed(suspects, k),
-        _order(suspects, rows[order], photos.rows_with((OFF_TOPIC, *_ON_TOPIC, UNSURE))),
+        _order(
+            suspects,
+            rows[order],
+            scores[order],
+            photos.rows_with((OFF_TOPIC, *_ON_TOPIC, UNSURE)),
+        ),
         float(estimated),
         len(rows),
         int(decided.sum()),
@@ -258,7 +264,7 @@ def review_quality(inputs: Inputs, k: int | None) -> Review:
         QUALITY,
         photos,
         _listed(suspects, k),
-        _order(suspects, ranked, decided),
+        _order(suspects, ranked, np.array([item.score for item in found.photos]), decided),
         estimated_number([item.score for item in suspects]),
         len(rows),
         int(decided.sum()),
@@ -273,15 +279,30 @@ def _listed(suspects: Sequence[Suspect], k: int | None) -> Sequence[Suspect]:
     return [item for item in suspects[:DEFAULT_LENGTH] if item.score > 0]
 
 
-def _order(suspects: Sequence[Suspect], ranked: np.ndarray, decided: np.ndarray) -> np.ndarray:
-    """Return the rows of the reviewed photos: the suspects, the others, those with a verdict.
+class _Order(NamedTuple):
+    """The reviewed photos: the suspects, the others, those with a verdict."""
 
-    ``ranked`` are the rows of the scored photos, int64 (n,), and ``decided`` says which of all
-    photos have a verdict, bool (N,).
+    rows: np.ndarray
+    """int64 (n,)."""
+    scores: np.ndarray
+    """float64 (n,); NaN for a photo without a score or with a verdict."""
+
+
+def _order(
+    suspects: Sequence[Suspect], ranked: np.ndarray, scores: np.ndarray, decided: np.ndarray
+) -> _Order:
+    """Return the order of the reviewed photos.
+
+    ``ranked`` are the rows of photos, int64 (n,), ``scores`` their scores, float64 (n,), and
+    ``decided`` says which of all photos have a verdict, bool (N,).
     """
-    first = [item.row for item in suspects]
-    parts = [first, ranked[~decided[ranked]].tolist(), ranked[decided[ranked]].tolist()]
-    return np.array(list(dict.fromkeys(row for part in parts for row in part)), np.int64)
+    is_decided = decided[ranked]
+    found = {item.row: item.score for item in suspects}
+    for row, score in zip(ranked[~is_decided].tolist(), scores[~is_decided].tolist(), strict=True):
+        found.setdefault(row, score)
+    for row in ranked[is_decided].tolist():
+        found.setdefault(row, np.nan)
+    return _Order(np.array(list(found), np.int64), np.array(list(found.values()), np.float64))
 
 
 def _review(
@@ -289,7 +310,7 @@ def _review(
     what: str,
     photos: Photos,
     suspects: Sequence[Suspect],
-    order: np.ndarray,
+    order: _Order,
     estimated: float,
     reviewed: int,
     decided: int,
@@ -327,7 +348,8 @@ def _review(
         ),
         notes=tuple(notes),
         workspace=str(inputs.workspace),
-        order=tuple(photos.ids[order].tolist()),
+        order=tuple(photos.ids[order.rows].tolist()),
+        order_scores=tuple(order.scores.tolist()),
     )
 
 

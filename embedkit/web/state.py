@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import Request
 
 from embedkit._internal.artifacts import sweep
+from embedkit.browse.colouring import PhotoScores
 from embedkit.browse.ordering import Ordering
 from embedkit.browse.thumbnails import FILE_NAME, MAX_BYTES, ThumbnailCache, Thumbnails
 from embedkit.catalog import Catalog
@@ -90,6 +91,14 @@ class Plans:
             return next(reversed(self._found.values()), None)
 
 
+@dataclass
+class LatestScores:
+    """The scores of the latest review of labels or of off-topic photos."""
+
+    found: PhotoScores | None = None
+    """None before the first such review."""
+
+
 @dataclass(frozen=True)
 class Server:
     """The state of a server."""
@@ -102,6 +111,7 @@ class Server:
     orderings: Orderings = field(default_factory=Orderings)
     rankings: Orderings = field(default_factory=Orderings)
     """All photos of the latest reviews, the surest suspects first."""
+    scores: LatestScores = field(default_factory=LatestScores)
     networks: threading.Lock = field(default_factory=threading.Lock)
     """Held while ``workspace`` uses its networks and indexes, which are not thread-safe."""
     runs: Runs = field(default_factory=Runs)

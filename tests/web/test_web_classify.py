@@ -1,24 +1,16 @@
 """Classification in the API: the heads, uploads, photos of the workspace, evaluation."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 from classes import NEW, draw, heads_folder  # noqa: F401
 from starlette.testclient import TestClient
+from webphotos import workspace_with_heads  # noqa: F401
 from webserver import Serve, serve  # noqa: F401
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of
-
-
-@pytest.fixture
-def workspace(heads_folder: Path, tmp_path: Path, passes: list[int]) -> Workspace:
-    """A workspace with three classes and three heads."""
-    assert passes == []
-    shutil.copytree(heads_folder / "workspace", tmp_path / "workspace")
-    return Workspace(tmp_path / "workspace")
 
 
 @pytest.fixture

@@ -7,20 +7,13 @@ from typing import Any
 import pytest
 from classes import NEW, draw, heads_folder  # noqa: F401
 from PIL import Image
+from webphotos import workspace_with_heads  # noqa: F401
 from webserver import Open, opened, running, violations  # noqa: F401
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def workspace(heads_folder: Path, tmp_path: Path, passes: list[int]) -> Workspace:
-    """A workspace with three classes and three heads."""
-    assert passes == []
-    shutil.copytree(heads_folder / "workspace", tmp_path / "workspace")
-    return Workspace(tmp_path / "workspace")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The JSON API of duplicates: groups, decisions, moving files and putting them back."""
 
 import errno
-import json
 import os
 import shutil
 import threading
@@ -10,10 +9,9 @@ from typing import Any
 
 import pytest
 from conftest import draw_photo
-from PIL import Image
-from scenery import saved, scene
 from starlette.testclient import TestClient
-from webserver import Serve, serve  # noqa: F401
+from webphotos import copies  # noqa: F401
+from webserver import Serve, ended, serve  # noqa: F401
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of
@@ -24,28 +22,9 @@ from embedkit.web.runs import Stopped
 API = "/api/v1"
 
 
-@pytest.fixture
-def copies(workspace: Workspace, photos: Path) -> Path:
-    """Photos with a recompressed copy, one with the same bytes, and one under two labels."""
-    original = saved(scene(0), photos / "red/0.jpg", quality=92)
-    Image.open(original).save(photos / "red/0 small.jpg", quality=60)
-    shutil.copy2(photos / "red/1.jpg", photos / "red/1 copy.jpg")
-    draw_photo(2).save(photos / "blue/2.jpg", quality=40)
-    workspace.add([photos], labels_from_folders=True)
-    return photos
-
-
-def finished(client: TestClient, run: dict[str, Any]) -> dict[str, Any]:
-    """The run when it has ended."""
-    with client.stream("GET", f"{API}/runs/{run['id']}/events") as stream:
-        lines = [line for line in stream.iter_lines() if line.startswith("data: ")]
-    document: dict[str, Any] = json.loads(lines[-1].removeprefix("data: "))
-    return document
-
-
 def searched(client: TestClient) -> str:
     """The key of a search."""
-    run = finished(client, client.post(f"{API}/duplicates", json={}).json())
+    run = ended(client, client.post(f"{API}/duplicates", json={}).json())
     assert run["state"] == "done", run["error"]
     key: str = run["result"]["key"]
     return f"{API}/duplicates/{key}"
@@ -103,7 +82,7 @@ def test_groups_are_listed_with_conflicts_of_labels_first(serve: Serve, copies: 
     assert [group["conflict"] for group in groups] == [True, False, False]
     assert client.get(f"{base}/groups?first=1&count=1").json() == [groups[1]]
     first = client.get(f"{base}/groups/0").json()
-    assert names(first) == {"blue/2.jpg": "review", "red/2.jpg": "review"}
+    assert names(first) == {"blue/2 青い写真.jpg": "review", "red/2.jpg": "review"}
     assert {member["label"] for member in first["members"]} == {"blue", "red"}
     copy = client.get(f"{base}/groups/{position_of(client, base, 'red/0.jpg')}").json()
     assert names(copy) == {"red/0.jpg": "keep", "red/0 small.jpg": "remove"}
@@ -163,7 +142,7 @@ def test_different_photos_are_no_group_in_the_next_search(serve: Serve) -> None:
     again = searched(client)
     found = [client.get(f"{again}/groups/{place}").json() for place in range(2)]
     assert [set(names(group)) for group in found] == [
-        {"blue/2.jpg", "red/2.jpg"},
+        {"blue/2 青い写真.jpg", "red/2.jpg"},
         {"red/1.jpg", "red/1 copy.jpg"},
     ]
     assert client.get(f"{again}/groups/2").status_code == 404
@@ -180,7 +159,7 @@ def test_files_are_moved_as_decided_and_put_back(
     red = list(names(first)).index("red/2.jpg")
     decide(client, base, 0, "accepted", **{f"_{red}": "remove", f"_{1 - red}": "keep"})
     assert client.post(f"{base}/accept").json()["accepted"] == 2
-    run = finished(client, client.post(f"{base}/apply").json())
+    run = ended(client, client.post(f"{base}/apply").json())
     assert run["state"] == "done" and run["result"]["skipped"] == []
     moved = {Path(path) for path in run["result"]["moved"]}
     assert moved == before.keys() - set(copies.rglob("*.jpg")) and len(moved) == 3
@@ -192,7 +171,7 @@ def test_files_are_moved_as_decided_and_put_back(
     (quarantine,) = client.get(f"{API}/quarantines").json()
     assert quarantine["files"] == 3 and quarantine["id"] == run["result"]["quarantine"]
     undo = client.post(f"{API}/quarantines/{quarantine['id']}/undo").json()
-    assert len(finished(client, undo)["result"]["restored"]) == 3
+    assert len(ended(client, undo)["result"]["restored"]) == 3
     assert {path: path.read_bytes() for path in copies.rglob("*.jpg")} == before
     totals = client.get(f"{API}/duplicates").json()["totals"]
     assert (totals["applied"], totals["open"], totals["files"]) == (0, 3, 0)
@@ -209,9 +188,9 @@ def test_an_undecided_conflict_and_a_group_nobody_accepted_are_not_moved(
     decide(client, base, 0, "accepted")
     totals = decide(client, base, position_of(client, base, "red/1.jpg"), "accepted").json()
     assert (totals["left"], totals["files"]) == (2, 1)
-    run = finished(client, client.post(f"{base}/apply").json())
+    run = ended(client, client.post(f"{base}/apply").json())
     assert [Path(path).name for path in run["result"]["moved"]] == ["1 copy.jpg"]
-    assert (copies / "red/2.jpg").exists() and (copies / "blue/2.jpg").exists()
+    assert (copies / "red/2.jpg").exists() and (copies / "blue/2 青い写真.jpg").exists()
     assert (copies / "red/0 small.jpg").exists()
 
 
@@ -301,7 +280,7 @@ def test_while_an_apply_waits_or_runs_decisions_are_refused(
     ):
         assert answer.status_code == 409 and "being moved" in answer.json()["detail"]
     begin.set()
-    assert len(finished(client, apply)["result"]["moved"]) == 2
+    assert len(ended(client, apply)["result"]["moved"]) == 2
     totals = client.get(f"{API}/duplicates").json()["totals"]
     assert (totals["applied"], totals["files"]) == (2, 0)
     assert decide(client, base, 0, "accepted").status_code == 200
@@ -339,13 +318,13 @@ def test_files_that_moved_before_an_error_or_a_stop_are_known_and_put_back(
         move(*args)
 
     monkeypatch.setattr("embedkit.cleaning.apply.move", move_one)
-    run = finished(client, client.post(f"{base}/apply").json())
+    run = ended(client, client.post(f"{base}/apply").json())
     assert run["state"] == ("stopped" if isinstance(error, Stopped) else "failed")
     totals = client.get(f"{API}/duplicates").json()["totals"]
     assert (totals["applied"], totals["accepted"], totals["files"]) == (1, 2, 1)
     (quarantine,) = client.get(f"{API}/quarantines").json()
     assert (quarantine["files"], quarantine["state"]) == (1, "interrupted")
-    finished(client, client.post(f"{API}/quarantines/{quarantine['id']}/undo").json())
+    ended(client, client.post(f"{API}/quarantines/{quarantine['id']}/undo").json())
     totals = client.get(f"{API}/duplicates").json()["totals"]
     assert (totals["applied"], totals["accepted"], totals["open"]) == (0, 1, 2)
     assert len(list(copies.rglob("*.jpg"))) == 15
@@ -363,7 +342,7 @@ def test_a_file_that_was_not_moved_with_its_group_can_be_decided_again(
     decide(client, base, position, "accepted")
     stored = second.read_bytes()
     second.write_bytes(b"changed")
-    run = finished(client, client.post(f"{base}/apply").json())
+    run = ended(client, client.post(f"{base}/apply").json())
     assert len(run["result"]["moved"]) == len(run["result"]["skipped"]) == 1
     group = client.get(f"{base}/groups/{position}").json()
     members = {Path(member["path"]).name: member for member in group["members"]}
@@ -394,9 +373,9 @@ def test_the_rest_of_a_group_is_moved_later_without_a_failure(
     client.post(f"{base}/accept")
     stored = second.read_bytes()
     second.write_bytes(b"changed")
-    finished(client, client.post(f"{base}/apply").json())
+    ended(client, client.post(f"{base}/apply").json())
     second.write_bytes(stored)
-    report = finished(client, client.post(f"{base}/apply").json())["result"]
+    report = ended(client, client.post(f"{base}/apply").json())["result"]
     assert report["moved"] == [str(second)]
     assert report["missing"] == report["skipped"] == []
     assert {one["files"] for one in client.get(f"{API}/quarantines").json()} == {1, 2}
@@ -408,7 +387,7 @@ def test_after_an_undo_by_another_process_groups_are_open_again(
     client = serve()
     base = searched(client)
     client.post(f"{base}/accept")
-    finished(client, client.post(f"{base}/apply").json())
+    ended(client, client.post(f"{base}/apply").json())
     workspace.undo()
     totals = client.get(f"{API}/duplicates").json()["totals"]
     assert (totals["applied"], totals["open"]) == (0, 3)
@@ -417,7 +396,7 @@ def test_after_an_undo_by_another_process_groups_are_open_again(
     base = searched(again)
     assert again.get(f"{API}/duplicates").json()["totals"]["open"] == 3
     assert again.post(f"{base}/accept").json()["accepted"] == 2
-    run = finished(again, again.post(f"{base}/apply").json())
+    run = ended(again, again.post(f"{base}/apply").json())
     assert len(run["result"]["moved"]) == 2
     assert not (copies / "red/0 small.jpg").exists()
 

@@ -1,7 +1,6 @@
 """The page of duplicates in a real browser: decided by keys, applied and undone."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +8,12 @@ import pytest
 from conftest import draw_photo
 from PIL import Image
 from scenery import saved, scene
+from webphotos import copies  # noqa: F401
 from webserver import Open, opened, running, violations  # noqa: F401
 
 from embedkit import Workspace
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def copies(workspace: Workspace, photos: Path) -> Path:
-    """A recompressed copy, a copy with the same bytes, and a photo under two labels."""
-    original = saved(scene(0), photos / "red/0.jpg", quality=92)
-    Image.open(original).save(photos / "red/0 small.jpg", quality=60)
-    shutil.copy2(photos / "red/1.jpg", photos / "red/1 copy.jpg")
-    draw_photo(2).save(photos / "blue/2 青い写真.jpg", quality=40)
-    workspace.add([photos], labels_from_folders=True)
-    return photos
 
 
 def search(page: Any) -> None:
@@ -126,6 +115,36 @@ def test_the_files_of_every_quarantine_can_be_put_back(opened: Open, copies: Pat
         page.wait_for_selector(f"text={number - 1} of 3 groups decided")
     assert page.locator("text=Put files back…").count() == 0
     assert {path: path.read_bytes() for path in copies.rglob("*.jpg")} == before
+
+
+@pytest.mark.parametrize("event", ["visibilitychange", "focus"])
+def test_a_quarantine_that_another_process_undoes_is_gone_when_the_page_is_seen_again(
+    workspace: Workspace, opened: Open, copies: Path, event: str
+) -> None:
+    page = opened("/duplicates")
+    search(page)
+    for key, number in (("ArrowDown", 2), ("ArrowDown", 3), ("ArrowUp", 2)):
+        press(page, key)
+        at_group(page, number)
+        page.wait_for_selector(".compare img[data-loaded=true] >> nth=1")
+    page.click("text=Accept 2 sure")
+    page.wait_for_selector("text=2 files to move")
+    press(page, "a")
+    page.click("dialog .primary")
+    page.wait_for_selector("dialog >> text=2 files moved to quarantine")
+    page.click("dialog .primary")
+    page.wait_for_selector("text=2 of 3 groups decided")
+    page.wait_for_selector("figcaption .badge >> text=Moved")
+    (quarantine,) = workspace.quarantine.list()
+    workspace.undo(quarantine.id)
+    target = "document" if event == "visibilitychange" else "window"
+    page.evaluate(f"() => {target}.dispatchEvent(new Event('{event}'))")
+    page.wait_for_selector("text=0 of 3 groups decided")
+    at_group(page, 2)
+    page.wait_for_selector("figcaption .badge >> text=Remove")
+    assert page.locator("text=Put files back…").count() == 0
+    assert page.locator(".badge >> text=Moved").count() == 0
+    assert (copies / "red/1 copy.jpg").exists()
 
 
 def test_a_file_that_has_changed_stays_and_the_result_says_why(opened: Open, copies: Path) -> None:

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+from scenery import saved, scene
 from starlette.testclient import TestClient
-from webserver import Serve, filled, serve  # noqa: F401
+from webphotos import mislabelled  # noqa: F401
+from webserver import Serve, filled, finished, serve  # noqa: F401
 
 from embedkit import Workspace
 from embedkit.browse import layout, projection
@@ -20,12 +23,7 @@ from embedkit.results import Progress, no_progress
 
 def made(client: TestClient) -> dict[str, Any]:
     """The finished run that makes the map."""
-    run = client.post("/api/v1/map", json={}).json()
-    while run["state"] in ("waiting", "running"):
-        for line in client.get(f"/api/v1/runs/{run['id']}/events").text.splitlines():
-            if line.startswith("data: "):
-                run = json.loads(line[6:])
-    return run
+    return finished(client, "map")
 
 
 def read(client: TestClient) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
@@ -152,6 +150,55 @@ def test_an_empty_workspace_has_no_map(serve: Serve) -> None:
     client = serve()
     for answer in (client.get("/api/v1/map"), client.post("/api/v1/map", json={})):
         assert answer.status_code == 409 and "embedkit add" in answer.json()["detail"]
+
+
+@pytest.mark.usefixtures("mislabelled")
+@pytest.mark.parametrize("what", ["labels", "off-topic"])
+def test_the_photos_of_a_map_have_the_scores_of_the_last_review(serve: Serve, what: str) -> None:
+    client = serve()
+    made(client)
+    header = read(client)[0]
+    base = f"/api/v1/lists/{header['photos']['key']}"
+    assert header["scores"] is None and client.get(f"{base}/scores").status_code == 204
+    review = finished(client, "review", what=what)["result"]
+    assert finished(client, "review", what="quality")["state"] == "done"
+    assert read(client)[0]["scores"] == what
+    scores = np.frombuffer(client.get(f"{base}/scores").content, "<f4")
+    photos = [photo["sha256"] for photo in client.get(base).json()["photos"]]
+    assert len(photos) == 37 and np.isfinite(scores).all()
+    found = dict(zip(photos, scores.tolist(), strict=True))
+    for item in review["items"]:
+        assert found[item["sha256"]] == pytest.approx(item["score"], rel=1e-6)
+    ranking = client.post("/api/v1/lists", json={"ranking": review["ranking"]}).json()
+    ranked = client.get(f"/api/v1/lists/{ranking['key']}").json()["photos"]
+    assert [found[photo["sha256"]] for photo in ranked] == sorted(scores.tolist(), reverse=True)
+    verdict = {"sha256": ranked[0]["sha256"], "verdict": "unsure"}
+    assert client.post("/api/v1/verdicts", json={"items": [verdict]}).status_code == 200
+    finished(client, "review", what=what)
+    scores = np.frombuffer(client.get(f"{base}/scores").content, "<f4")
+    assert [photos[place] for place in np.flatnonzero(np.isnan(scores))] == [ranked[0]["sha256"]]
+
+
+def test_the_photos_of_a_map_have_the_groups_of_the_last_search(
+    workspace: Workspace, serve: Serve, photos: Path
+) -> None:
+    originals = [saved(scene(seed), photos / f"red/{seed}.jpg", quality=92) for seed in (0, 1)]
+    for original in originals:
+        Image.open(original).save(original.with_stem(f"{original.stem} small"), quality=60)
+    workspace.add(photos)
+    client = serve()
+    made(client)
+    header = read(client)[0]
+    base = f"/api/v1/lists/{header['photos']['key']}"
+    assert header["groups"] is None and client.get(f"{base}/groups").status_code == 204
+    finished(client, "duplicates")
+    assert read(client)[0]["groups"] == 2
+    numbers = np.frombuffer(client.get(f"{base}/groups").content, "<u4").tolist()
+    names = [Path(photo["path"]).stem for photo in client.get(base).json()["photos"]]
+    of_name = dict(zip(names, numbers, strict=True))
+    assert {of_name["0"], of_name["1"]} == {1, 2}
+    assert (of_name["0 small"], of_name["1 small"]) == (of_name["0"], of_name["1"])
+    assert sum(number > 0 for number in numbers) == 4
 
 
 # -- the projection ----------------------------------------------------------------------------

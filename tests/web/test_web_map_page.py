@@ -1,9 +1,12 @@
 """The map in a real browser."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+from webphotos import mislabelled  # noqa: F401
 from webserver import Open, filled, opened, running, violations  # noqa: F401
 
 from embedkit import Workspace
@@ -140,6 +143,64 @@ def test_keys_and_buttons_move_the_view_and_it_is_restored(shown: Callable[..., 
     page.click("button[aria-label='Show all']")
     page.keyboard.press("v")
     page.wait_for_selector(".summary >> text=12 selected")
+
+
+def test_photos_are_coloured_by_label_suspicion_and_group(
+    workspace: Workspace, opened: Open, mislabelled: Path
+) -> None:
+    Image.open(mislabelled).save(mislabelled.with_name("copy.jpg"))
+    workspace.add()
+    project(workspace._embeddings.index(None), workspace.folder, no_progress)
+    page = opened("/map")
+    page.wait_for_selector(CANVAS)
+    for name, words in (("Suspicion", "on the page Review"), ("Group", "on the page Duplicates")):
+        button = page.get_by_role("button", name=name)
+        assert button.get_attribute("aria-disabled") == "true"
+        assert words in button.get_attribute("title")
+        button.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f".toast >> text={words}")
+    page.click("nav >> text=Review")
+    page.click("text=Start")
+    page.wait_for_selector(".suspects [aria-current]")
+    page.click("nav >> text=Duplicates")
+    page.click("text=Search all photos")
+    page.wait_for_selector("text=Group 1 of")
+    page.click("nav[aria-label=Pages] >> text=Map")
+    page.wait_for_selector(CANVAS)
+    painted = {by: coloured(page, by) for by in ("Label", "Suspicion", "Group")}
+    assert len(set(painted.values())) == 3
+    assert names(page) == {"in a group": 2, "in no group": 36}
+    page.click(".legend >> text=in no group")
+    page.locator(CANVAS).focus()
+    page.keyboard.press("v")
+    page.wait_for_selector(".summary >> text=2 selected")
+    page.keyboard.press("c")
+    page.keyboard.press("c")
+    page.wait_for_selector(".legend h2 >> text=Suspicion")
+    found = names(page)
+    assert found["label probably wrong"] == 2 and sum(found.values()) == 38
+    page.wait_for_selector("#status >> text=2 label probably wrong", state="attached")
+    assert "2 label probably wrong" in page.text_content("#map-text")
+    assert violations(page) == []
+    page.reload()
+    page.wait_for_selector(".legend h2 >> text=Suspicion")
+
+
+def coloured(page: Any, by: str) -> bytes:
+    """The picture of the map, coloured by the value of a button."""
+    page.get_by_role("button", name=by, exact=True).click()
+    page.wait_for_selector(f".colour-by [aria-pressed=true] >> text={by}")
+    picture: bytes = page.locator(CANVAS).screenshot()
+    return picture
+
+
+def names(page: Any) -> dict[str, int]:
+    """The entries of the legend, and their numbers of photos."""
+    return {
+        row.query_selector(".name").inner_text(): int(row.query_selector(".count").inner_text())
+        for row in page.query_selector_all(".legend button")[1:]
+    }
 
 
 def test_a_read_only_server_without_a_map_says_so(filled: Workspace, opened: Open) -> None:

@@ -1,5 +1,6 @@
 """The pages with all photos and the search, in a real browser."""
 
+import base64
 import os
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,30 @@ def test_a_photo_is_searched_by_upload_and_every_result_leads_on(
     assert second is not None and "sha256=" in page.url
     page.go_back()
     page.wait_for_selector("text=Find photos like this one")
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_photo_is_dropped_and_another_pasted(opened: Open, photos: Path) -> None:
+    page = opened("/search")
+    page.wait_for_selector(".drop")
+    for event, name in (
+        ("new DragEvent('drop', { dataTransfer: files, bubbles: true })", "red/3.jpg"),
+        ("new ClipboardEvent('paste', { clipboardData: files, bubbles: true })", "blue/9.jpg"),
+    ):
+        page.dispatch_event("body", "dragover")
+        assert page.locator("body.is-dropping").count() == 1
+        page.evaluate(
+            f"""content => {{
+                const files = new DataTransfer();
+                const bytes = Uint8Array.from(atob(content), (one) => one.charCodeAt(0));
+                files.items.add(new File([bytes], "query.jpg", {{ type: "image/jpeg" }}));
+                document.body.dispatchEvent({event});
+            }}""",
+            base64.b64encode((photos / name).read_bytes()).decode(),
+        )
+        page.wait_for_selector(f".cell[data-index='0'][title='{Path(name).name}']")
+        page.dispatch_event("body", "dragleave")
+        assert page.locator("body.is-dropping").count() == 0
 
 
 def test_the_page_of_a_photo_searches_from_it_and_verifies(

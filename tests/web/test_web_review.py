@@ -2,34 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from classes import NEW, draw, heads_folder, write_classes  # noqa: F401
 from starlette.testclient import TestClient
-from webserver import Serve, serve  # noqa: F401
+from webphotos import mislabelled  # noqa: F401
+from webserver import Serve, finished, serve  # noqa: F401
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of
-
-
-@pytest.fixture
-def mislabelled(workspace: Workspace, tmp_path: Path) -> Path:
-    """A photo labelled green that looks like the blue ones, in a workspace of three classes."""
-    write_classes(tmp_path / "photos")
-    path = tmp_path / "photos/green/wrong.png"
-    draw(1, NEW).save(path)
-    workspace.add(tmp_path / "photos", labels_from_folders=True)
-    return path
-
-
-def finished(client: TestClient, path: str, **request: object) -> dict[str, Any]:
-    """The run that a request starts, when it has ended."""
-    run = client.post(path, json=request).json()
-    with client.stream("GET", f"/api/v1/runs/{run['id']}/events") as stream:
-        lines = [line for line in stream.iter_lines() if line.startswith("data: ")]
-    document: dict[str, Any] = json.loads(lines[-1].removeprefix("data: "))
-    return document
 
 
 def names(client: TestClient, **request: object) -> list[str]:
@@ -42,7 +22,7 @@ def names(client: TestClient, **request: object) -> list[str]:
 def test_a_review_is_that_of_the_command_line_with_the_verdict_of_each_choice(
     workspace: Workspace, serve: Serve, mislabelled: Path
 ) -> None:
-    run = finished(serve(), "/api/v1/review", k=4)
+    run = finished(serve(), "review", k=4)
     assert (run["state"], run["title"]) == ("done", "Review: labels")
     result = run["result"]
     expected = json.loads(json.dumps(workspace.review("labels", 4).to_dict()))
@@ -63,13 +43,13 @@ def test_the_photos_of_a_class_are_listed_with_the_odd_ones_first(
     serve: Serve, mislabelled: Path
 ) -> None:
     client = serve()
-    ranking = finished(client, "/api/v1/review", k=1)["result"]["ranking"]
+    ranking = finished(client, "review", k=1)["result"]["ranking"]
     green = names(client, ranking=ranking, label="green")
     assert green[0] == "green/wrong.png" and len(green) == 13
     assert len(names(client, ranking=ranking)) == 37
     digest = sha256_of(mislabelled)
     client.post("/api/v1/verdicts", json={"items": [{"sha256": digest, "verdict": "right"}]})
-    again = finished(client, "/api/v1/review", k=1)["result"]["ranking"]
+    again = finished(client, "review", k=1)["result"]["ranking"]
     assert names(client, ranking=again, label="green")[-1] == "green/wrong.png"
     unknown = client.post("/api/v1/lists", json={"ranking": "0" * 32})
     assert unknown.status_code == 404 and "make it again" in unknown.json()["detail"]
@@ -78,11 +58,11 @@ def test_the_photos_of_a_class_are_listed_with_the_odd_ones_first(
 @pytest.mark.usefixtures("mislabelled")
 def test_after_a_verdict_an_off_topic_review_names_the_photo_to_decide_next(serve: Serve) -> None:
     client = serve()
-    first = finished(client, "/api/v1/review", what="off-topic", k=3)["result"]
+    first = finished(client, "review", what="off-topic", k=3)["result"]
     assert first["ask_sha256"] is None
     digest = first["items"][0]["sha256"]
     client.post("/api/v1/verdicts", json={"items": [{"sha256": digest, "verdict": "off-topic"}]})
-    second = finished(client, "/api/v1/review", what="off-topic", k=3)["result"]
+    second = finished(client, "review", what="off-topic", k=3)["result"]
     assert second["decided"] == 1 and digest not in [item["sha256"] for item in second["items"]]
     assert second["ask_sha256"] == sha256_of(second["ask"])
     stored = client.get("/api/v1/verdicts").json()["verdicts"]
@@ -92,7 +72,7 @@ def test_after_a_verdict_an_off_topic_review_names_the_photo_to_decide_next(serv
 @pytest.mark.usefixtures("mislabelled")
 def test_a_review_of_quality_ranks_every_photo(serve: Serve) -> None:
     client = serve()
-    result = finished(client, "/api/v1/review", what="quality", k=2)["result"]
+    result = finished(client, "review", what="quality", k=2)["result"]
     assert [choice["act"] for choice in result["choices"]] == ["poor", "keep"]
     listed = [Path(item["path"]).name for item in result["items"]]
     ranked = [name.partition("/")[2] for name in names(client, ranking=result["ranking"])]
@@ -113,7 +93,7 @@ def test_a_review_that_cannot_be_made_says_why(
     workspace: Workspace, serve: Serve, photos: Path
 ) -> None:
     workspace.add(photos)
-    run = finished(serve(), "/api/v1/review")
+    run = finished(serve(), "review")
     assert run["state"] == "failed" and "needs two classes" in run["error"]
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from classes import NEW, draw, write_classes
+from classes import NEW, draw
 from conftest import draw_photo
 from PIL import ImageFilter
+from webphotos import mislabelled  # noqa: F401
 from webserver import Open, opened, running, violations  # noqa: F401
 
 from embedkit import Workspace
@@ -15,12 +16,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def reviewed(workspace: Workspace, tmp_path: Path) -> Workspace:
+def reviewed(workspace: Workspace, mislabelled: Path) -> Workspace:
     """A workspace of three classes; two photos labelled green look like those of other classes."""
-    write_classes(tmp_path / "photos")
-    draw(1, NEW).save(tmp_path / "photos/green/wrong.png")
-    draw(0, NEW).save(tmp_path / "photos/green/other.png")
-    workspace.add(tmp_path / "photos", labels_from_folders=True)
+    draw(0, NEW).save(mislabelled.with_name("other.png"))
+    workspace.add()
     return workspace
 
 

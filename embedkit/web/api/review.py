@@ -6,8 +6,10 @@ import numpy as np
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from embedkit.browse.colouring import PhotoScores
 from embedkit.browse.ordering import Ordering, digests_of
 from embedkit.reports.review_page import CHOICES, verdicts_of
+from embedkit.results import LABELS, OFF_TOPIC
 from embedkit.web.api.parameters import WritableState
 from embedkit.web.runs import Run
 from embedkit.workspace import Workspace
@@ -47,9 +49,12 @@ def start_review(server: WritableState, request: ReviewRequest) -> Run:
         found = workspace.review(
             request.what, request.k, backbones=request.backbones, text=request.text
         )
-        assert found.order is not None
-        ranking = Ordering.of(np.array(found.order, np.int64))
+        assert found.order is not None and found.order_scores is not None
+        ids = np.array(found.order, np.int64)
+        ranking = Ordering.of(ids)
         server.rankings.put(ranking)
+        if found.what in (LABELS, OFF_TOPIC):
+            server.scores.found = PhotoScores(found.what, ids, np.array(found.order_scores))
         asked = digests_of(server.catalog, [found.ask]) if found.ask is not None else {}
         return {
             **found.to_dict(),

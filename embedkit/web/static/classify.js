@@ -3,6 +3,7 @@
 import { Component, Dialog, Help, complain, counted, html, isTyping, nameOf, say, start } from "./ui.js";
 import { ListSource } from "./grid.js";
 import { READ_ONLY } from "./decisions.js";
+import { Choose, choose, takeFiles } from "./intake.js";
 import { RunProgress } from "./runs.js";
 import { SHEET_KEYS, Sheet } from "./sheet.js";
 import { address, get, post } from "./api.js";
@@ -32,14 +33,7 @@ class Classify extends Component {
 
   async componentDidMount() {
     document.addEventListener("keydown", this.pressed);
-    document.addEventListener("paste", (event) => this.take(event.clipboardData?.files));
-    document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("is-dropping"); });
-    document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("is-dropping"); });
-    document.addEventListener("drop", (event) => {
-      event.preventDefault();
-      document.body.classList.remove("is-dropping");
-      this.take(event.dataTransfer?.files);
-    });
+    takeFiles(this.take);
     try {
       const server = await get("/server");
       const { heads } = await get("/heads");
@@ -56,12 +50,10 @@ class Classify extends Component {
 
   // -- photos ------------------------------------------------------------------------------------
 
-  take(files) {
-    const found = [...files ?? []];
-    if (!found.length) return;
+  take = (files) => {
     if (!this.state.chosen.length) return say("There is no head to classify with.", true);
-    this.add(found.map((file) => ({ file, name: file.name, url: URL.createObjectURL(file) })));
-  }
+    this.add(files.map((file) => ({ file, name: file.name, url: URL.createObjectURL(file) })));
+  };
 
   add(photos) {
     const added = photos.map((photo) => ({ ...photo, id: (this.last = (this.last ?? 0) + 1), results: {} }));
@@ -162,7 +154,7 @@ class Classify extends Component {
     if (isTyping(event) || dialog || large) return;
     if (event.key === "?") this.setState({ dialog: "help" });
     else if (event.key === "Escape" && source) this.setState({ source: null, cell: null });
-    else if (event.key === "o") document.getElementById("choose")?.click();
+    else if (event.key === "o") choose();
     else if (event.key === "Delete" && !source) this.clear();
     else return;
     event.preventDefault();
@@ -177,12 +169,11 @@ class Classify extends Component {
       <p><kbd>embedkit split --val 10 --test 10</kbd></p><p><kbd>embedkit train probe --name probe</kbd></p>
       <p>Then reload this page.</p></div>`;
     const close = () => this.setState({ dialog: null, large: null });
-    const choose = html`<label class="button primary">Choose photos<input id="choose" class="visually-hidden" type="file"
-      accept="image/*" multiple onChange=${(event) => { this.take(event.target.files); event.target.value = ""; }} /></label>`;
+    const chooser = html`<${Choose} words="Choose photos" multiple onTake=${this.take} />`;
     const waiting = photos.filter((photo) => chosen.some((head) => !photo.results[head] || photo.results[head].isWaiting)).length;
     return html`<section class="stage" aria-label="Classify">
       <div class="summary">
-        ${(photos.length > 0 || evaluation || run) && choose}
+        ${(photos.length > 0 || evaluation || run) && chooser}
         <div class="views" role="group" aria-label="Heads">${heads.map((head) => html`
           <button class="button" aria-pressed=${chosen.includes(head.name)} disabled=${head.problem !== null}
             title=${head.problem ?? `${head.kind} on ${head.backbones.join(", ")}; accuracy ${percent(head.accuracy)} on the validation set`}
@@ -200,7 +191,7 @@ class Classify extends Component {
         : photos.length ? html`<ul class="classified">${photos.map((photo) => html`<${Classified} key=${photo.id} photo=${photo} heads=${chosen}
             onLarge=${(one) => this.setState({ large: one })} />`)}</ul>`
         : html`<div class="drop"><h2 class="title">Which class is it?</h2>
-          <p>Drop photos here, paste one, or choose some. They are not stored.</p><p>${choose}</p>
+          <p>Drop photos here, paste one, or choose some. They are not stored.</p><p>${chooser}</p>
           <p>A photo of the workspace: select it on the page Photos and press <kbd>c</kbd>.</p></div>`}
       ${dialog === "help" && html`<${Help} keys=${source ? [...SHEET_KEYS, ["Esc", "Back to the matrix"]] : KEYS} onClose=${close} />`}
       ${large && html`<${Dialog} className="viewer" title=${large[0].name} onClose=${close}>

@@ -2,8 +2,10 @@
 
 import { Component, createRef, Dialog, Help, complain, counted, html, isTyping, nameOf, say, start } from "./ui.js";
 import { Compare, MODES, large, small } from "./compare.js";
+import { Badge, Facts } from "./filefacts.js";
 import { Grid } from "./grid.js";
 import { GroupSource, tagOf } from "./groups.js";
+import { Confirm, Report, Restore, sizeText } from "./quarantine.js";
 import { RunProgress } from "./runs.js";
 import { get, post } from "./api.js";
 
@@ -22,19 +24,10 @@ const KEYS = [
   ["a", "Move the files to quarantine"],
   ["?", "These keys"],
 ];
-const WORDS = { keep: "Keep", remove: "Remove", review: "Review" };
-const SIGNS = { keep: "✓", remove: "✕", review: "?" };
 const MODE_OF_KEY = Object.fromEntries(MODES.map(([mode, , key]) => [key, mode]));
 const AHEAD = 3; // groups whose files are loaded before they are shown
 
 const folderOf = (path) => path.slice(0, path.length - nameOf(path).length);
-
-function sizeText(bytes) { // the same text as the commands print
-  const inUnit = (unit, digits) =>
-    (bytes / unit).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-  if (bytes < 1e6) return `${inUnit(1e3, 0)} kB`;
-  return bytes < 1e9 ? `${inUnit(1e6, 1)} MB` : `${inUnit(1e9, 2)} GB`;
-}
 
 class Duplicates extends Component {
   grid = createRef();
@@ -45,6 +38,8 @@ class Duplicates extends Component {
 
   async componentDidMount() {
     document.addEventListener("keydown", this.pressed, true);
+    document.addEventListener("visibilitychange", this.look);
+    addEventListener("focus", this.look);
     try {
       const server = await get("/server");
       this.setState({ server });
@@ -68,6 +63,26 @@ class Duplicates extends Component {
     if (source) await this.show(found.first_open);
   }
 
+  // Take over what another process or page has changed while this page was in the background.
+  look = async () => {
+    const { server, found: before } = this.state;
+    if (document.hidden || this.isLooking || !before || server.is_empty || this.state.run) return;
+    this.isLooking = true;
+    try {
+      await this.state.source?.queue;
+      await this.readQuarantines();
+      const found = await get("/duplicates");
+      const { run, totals, position } = this.state;
+      if (run || this.state.found !== before) return;
+      if (found.key !== before.key) await this.open();
+      else if (JSON.stringify(found.totals) !== JSON.stringify(totals)) await this.refresh(position);
+    } catch (error) {
+      complain(error);
+    } finally {
+      this.isLooking = false;
+    }
+  };
+
   search = async () => {
     try {
       this.setState({ run: await post("/duplicates", {}), report: null });
@@ -90,6 +105,7 @@ class Duplicates extends Component {
 
   // Read the states of all groups again.
   async refresh(position) {
+    await this.state.source.queue;
     this.state.source.reset();
     const { totals } = await get("/duplicates");
     this.setState({ totals });
@@ -363,6 +379,9 @@ class Duplicates extends Component {
       ${dialog === "report" && html`<${Report} run=${report} canUndo=${report.kind === "apply"}
         onUndo=${() => this.restore(report.result.quarantine)} onClose=${close} />`}
       ${dialog === "restore" && html`<${Restore} quarantines=${quarantines} onRestore=${this.restore} onClose=${close} />`}
+      ${dialog === "groups" && html`<${Dialog} className="group-list" title="Groups" onClose=${close}>
+        <${Grid} source=${source} cellSize=${84} label="Groups" tagOf=${tagOf} onError=${complain}
+          onClick=${(index) => { close(); this.go(index); }} /><button class="button" onClick=${close}>Close</button><//>`}
       ${dialog === "large" && html`<${Large} file=${group.members[state.current]} onClose=${close} />`}`;
     if (run) return html`<div class="empty"><h2 class="title">${run.title}</h2>
       <${RunProgress} key=${run.id} id=${run.id} onDone=${this.finished} onError=${complain} /></div>`;
@@ -393,6 +412,7 @@ class Duplicates extends Component {
         <button class="button icon" aria-label="Previous group" disabled=${position === 0} onClick=${() => this.go(position - 1)}>↑</button>
         <button class="button icon" aria-label="Next group" disabled=${position >= source.count - 1} onClick=${() => this.go(position + 1)}>↓</button>
         <strong class="place">Group ${(group.position + 1).toLocaleString("en")} of ${source.count.toLocaleString("en")}</strong>
+        <button class="button narrow" onClick=${() => this.setState({ dialog: "groups" })}>All groups</button>
         ${group.conflict && html`<span class="mark review">labels differ</span>`}
         ${(group.applied || group.state !== "open") && html`<span class="mark done">${group.applied ? "Moved" : states[group.state]}</span>`}
         <div class="modes" role="group" aria-label="How to compare">${MODES.map(([name, words, key]) => html`
@@ -432,36 +452,6 @@ class Duplicates extends Component {
   }
 }
 
-function Badge({ file: { action, moved }, short }) {
-  const word = moved ? "Moved" : WORDS[action];
-  return html`<span class=${`badge is-${action}`}>
-    <span aria-hidden="true">${SIGNS[action]}</span>${short ? html`<span class="visually-hidden">${word}: </span>` : ` ${word}`}</span>`;
-}
-
-// Facts in which the two files differ; the better value is marked.
-function Facts({ group, places }) {
-  const facts = group.facts.filter((fact) => places.every((place) => fact.texts[place] !== undefined)
-    && fact.texts[places[0]] !== fact.texts[places[1]]);
-  const [one, other] = places.map((place) => group.members[place]);
-  const rows = facts.map(({ name, meaning, texts, best }) => ({
-    name, meaning, cells: places.map((place) => [texts[place], best.includes(place)]),
-  }));
-  if (one.label !== other.label) {
-    rows.unshift({ name: "label", meaning: "Label of the file", cells: [one, other].map((file) => [file.label ?? "none", false]) });
-  }
-  const copy = [one, other].find((file) => file.distance) ?? other;
-  return html`<div class="facts">
-    ${rows.length > 0 ? html`<table aria-label="What differs between the two files">
-      <thead class="visually-hidden"><tr><th scope="col">Fact</th><th scope="col">${nameOf(one.path)}</th><th scope="col">${nameOf(other.path)}</th></tr></thead>
-      <tbody>${rows.map(({ name, meaning, cells }) => html`
-      <tr key=${name}><th scope="row" title=${meaning}>${name}</th>${cells.map(([text, isBest]) => html`
-        <td class=${isBest ? "is-best" : ""}>${text || "unknown"}${isBest && html`<span class="visually-hidden"> (better)</span>`}</td>`)}</tr>`)}</tbody></table>`
-      : html`<p>The metadata of these two files is the same.</p>`}
-    ${(copy.score !== null || copy.distance !== null) && html`<p class="numbers">
-      ${copy.score !== null && `score ${copy.score.toFixed(3)}`}${copy.distance !== null && ` · distance ${copy.distance.toFixed(4)}`}</p>`}
-  </div>`;
-}
-
 const Totals = ({ totals, canRestore, isReadOnly, onSure, onApply, onRestore, onSearch, onHelp }) => html`
   <footer class="totals">
     <p><b>${(totals.groups - totals.open).toLocaleString("en")}</b> of ${counted(totals.groups, "group")} decided
@@ -471,7 +461,7 @@ const Totals = ({ totals, canRestore, isReadOnly, onSure, onApply, onRestore, on
     <div class="actions">
       ${totals.sure > 0 && !isReadOnly && html`<button class="button" title="Accept the groups that need no review" onClick=${onSure}>Accept ${totals.sure.toLocaleString("en")} sure</button>`}
       ${canRestore && !isReadOnly && html`<button class="button" onClick=${onRestore}>Put files back…</button>`}
-      ${!isReadOnly && html`<button class="button again" onClick=${onSearch}>Search again</button>`}
+      ${!isReadOnly && html`<button class="button" onClick=${onSearch}>Search again</button>`}
       <button class="button icon" aria-label="Keys" onClick=${onHelp}>?</button>
       <button class=${totals.open ? "button" : "button primary"} disabled=${!totals.files} onClick=${onApply}>Move files… <kbd aria-hidden="true">a</kbd></button>
     </div>
@@ -486,43 +476,6 @@ const Start = ({ found, server, canRestore, onSearch, onRestore }) => html`<div 
     ${found.key === null ? "Search all photos" : "Search again"}</button>`}
   ${server.read_only && "The server was started with --read-only, so it cannot search."}
   ${canRestore && !server.read_only && html`<button class="button" onClick=${onRestore}>Put files back…</button>`}</p></div>`;
-
-const Confirm = ({ totals, onApply, onClose }) => html`
-  <${Dialog} title="Move files to quarantine" onClose=${onClose}>
-    <h2>Move ${counted(totals.files, "file")} to quarantine?</h2>
-    <p>${sizeText(totals.bytes)} leave your folders. Nothing is deleted: the files go to the folder
-      <b> quarantine</b> of the workspace, and you can put them back.</p>
-    <p>A file is moved only if it has not changed, and while the file that is kept for it exists. Labels and verdicts
-      are carried over to that file. ${totals.open > 0 && `${counted(totals.open, "open group")} and `}${counted(totals.left, "file")} left for review stay as they are.</p>
-    <p class="actions"><button class="button" onClick=${onClose}>Cancel</button>
-      <button class="button primary" autofocus onClick=${onApply}>Move ${counted(totals.files, "file")}</button></p>
-  <//>`;
-
-function Report({ run, canUndo, onUndo, onClose }) {
-  const { moved = [], restored = [], skipped, missing = [], bytes, not_carried_over: lost = [] } = run.result;
-  const isMove = run.kind === "apply";
-  const done = isMove ? moved : restored;
-  const failures = [...skipped, ...missing.map((path) => ({ path, reason: "it is missing" }))];
-  return html`<${Dialog} title="Result" onClose=${onClose}>
-    <h2>${counted(done.length, "file")} ${isMove ? "moved to quarantine" : "put back"} (${sizeText(bytes)})</h2>
-    ${failures.length > 0 && html`<p class="bad">${counted(failures.length, "file")} ${isMove ? "not moved" : "not put back"}:</p>
-      <ul class="failures" tabindex="0" aria-label="Files that stayed">${failures.slice(0, 200).map(({ path, reason }) => html`<li><b>${path}</b>: ${reason}</li>`)}</ul>`}
-    ${lost.length > 0 && html`<p>Not carried over, because of a contradiction:</p>
-      <ul class="failures" tabindex="0" aria-label="Facts that were not carried over">${lost.slice(0, 200).map(({ path, reason }) => html`<li><b>${path}</b>: ${reason}</li>`)}</ul>`}
-    <p class="actions">${canUndo && done.length > 0 && html`<button class="button" onClick=${onUndo}>Undo: put them back</button>`}
-      <button class="button primary" autofocus onClick=${onClose}>Close</button></p>
-  <//>`;
-}
-
-const Restore = ({ quarantines, onRestore, onClose }) => html`
-  <${Dialog} title="Put files back" onClose=${onClose}>
-    <h2>Put files back</h2>
-    <p>The files return to their folders, and their groups are open again.</p>
-    <ul class="failures" tabindex="0" aria-label="Files in quarantine">${quarantines.map(({ id, at, files, bytes, state }) => html`
-      <li key=${id}><p>${at && `Moved on ${new Date(at).toLocaleString()} · `}${sizeText(bytes)}${state === "interrupted" && " · interrupted"}</p>
-        <button class="button" onClick=${() => onRestore(id)}>Put ${counted(files, "file")} back</button></li>`)}</ul>
-    <p class="actions"><button class="button" autofocus onClick=${onClose}>Cancel</button></p>
-  <//>`;
 
 const Large = ({ file, onClose }) => html`
   <${Dialog} className="viewer" title=${nameOf(file.path)} onClose=${onClose}>

@@ -337,7 +337,8 @@ export class Grid extends Component {
     return indices.map((index) => source.photo(index)).filter(Boolean);
   }
 
-  #toggle(index) {
+  // Select a photo, or take it out of the selection.
+  toggle(index) {
     const selection = new Set(this.state.selection);
     if (!selection.delete(index)) selection.add(index);
     this.anchor = index;
@@ -354,7 +355,7 @@ export class Grid extends Component {
     if (!cell) return;
     const index = Number(cell.dataset.index);
     if (event.shiftKey) this.#selectTo(index);
-    else if (event.ctrlKey || event.metaKey || this.state.selection.size) this.#toggle(index);
+    else if (event.ctrlKey || event.metaKey || this.state.selection.size) this.toggle(index);
     else {
       this.anchor = index;
       this.props.onClick?.(index, this.props.source.photo(index));
@@ -392,7 +393,7 @@ export class Grid extends Component {
       if (event.shiftKey) this.#selectTo(index);
       else if (!this.state.selection.size) this.anchor = index;
       this.goTo(index);
-    } else if (event.key === " ") this.#toggle(active);
+    } else if (event.key === " ") this.toggle(active);
     else if (event.key === "Enter") this.#open(active);
     else if (event.key === "Escape" && this.state.selection.size) this.select([]);
     else return;

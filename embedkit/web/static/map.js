@@ -54,7 +54,7 @@ class PhotoMap extends Component {
   };
 
   choose = (backbone) => {
-    remember(backbone);
+    remember({ backbone, view: undefined });
     this.load(backbone).catch(complain);
   };
 

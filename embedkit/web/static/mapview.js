@@ -1,10 +1,10 @@
-// A map that was made: its points, its labels, and the selection.
+// A map that was made: its points, their colours, and the selection.
 
-import { Component, createRef, Help, Viewer, complain, counted, html, isTyping, nameOf, say } from "./ui.js";
+import { Component, createRef, Help, Viewer, announce, complain, counted, html, isTyping, nameOf, say } from "./ui.js";
+import { ColourBy, byLabel, colouring, nextChoice, rgb, swatch } from "./colouring.js";
 import { address, get, post } from "./api.js";
 import { Plot } from "./plot.js";
 
-const COLOURS = 12; // labels with a colour of their own
 const MOST_POINTS = 900; // in view, at which thumbnails appear
 const KEPT_SHEETS = 60;
 const KEYS = [
@@ -13,24 +13,23 @@ const KEYS = [
   ["0", "Show all"],
   ["v", "Select what is in view"],
   ["l", "Draw a lasso; or Shift and drag"],
+  ["c", "Colour by label, suspicion or group"],
   ["Enter", "Open the selection in the grid"],
   ["s", "Search for photos similar to the chosen one"],
   ["Esc", "Clear the selection"],
   ["?", "These keys"],
 ];
 
-// The backbone and the view of this tab, so that coming back shows the same place.
+// The backbone, the view and the colouring of this tab, so that coming back shows the same place.
 export const remembered = () => JSON.parse(sessionStorage.getItem("map") ?? "{}");
-export const remember = (backbone, view) => sessionStorage.setItem("map", JSON.stringify({ backbone, view }));
-
-const labelOf = ({ label }) => label ?? "without a label";
+export const remember = (change) => sessionStorage.setItem("map", JSON.stringify({ ...remembered(), ...change }));
 
 // Properties: map, backbones (a field), progress (of a run), problem, onMake.
 export class View extends Component {
   box = createRef();
   canvas = createRef();
   layer = createRef();
-  state = { hidden: new Set(), lit: null, selection: [], isLasso: false, photo: null, dialog: null, fails: false };
+  state = { colouring: byLabel(this.props.map), hidden: new Set(), lit: null, selection: [], isLasso: false, photo: null, dialog: null, fails: false };
   sheets = new Map();
   details = new Map();
   pointers = new Map();
@@ -43,7 +42,7 @@ export class View extends Component {
       this.setState({ fails: true });
       return;
     }
-    const { backbone, view } = remembered();
+    const { backbone, view, by } = remembered();
     if (view && backbone === this.props.map.backbone) this.plot.show(view);
     this.scheme = matchMedia("(prefers-color-scheme: dark)");
     this.scheme.addEventListener("change", this.recolour);
@@ -54,6 +53,7 @@ export class View extends Component {
     this.observer.observe(this.box.current);
     this.recolour();
     this.resized();
+    if (by && by !== "label") this.colourBy(by);
   }
 
   componentWillUnmount() {
@@ -83,29 +83,40 @@ export class View extends Component {
     });
   };
 
-  // Colours of the labels, as the style sheet defines them for light and dark.
-  colour(code) {
-    const { labels } = this.props.map;
-    const isAlone = labels.length === 1;
-    const hasOwn = labels[code].label !== null ? code < COLOURS : isAlone;
-    return this.colours[hasOwn ? code : COLOURS];
-  }
-
+  // Read the colours, which the style sheet defines for light and dark.
   recolour = () => {
     const style = getComputedStyle(document.documentElement);
-    const names = [...Array.from({ length: COLOURS }, (_, at) => `--map-${at + 1}`), "--map-rest", "--accent"];
-    this.colours = names.map((name) => style.getPropertyValue(name).trim());
+    const token = (name) => style.getPropertyValue(name).trim();
+    this.colours = this.state.colouring.colours(token);
+    this.accent = token("--accent");
     this.repaint();
     this.forceUpdate();
   };
 
-  repaint({ hidden, lit } = this.state) {
-    this.plot.paint(this.props.map.labels.map((_, code) => {
-      const opacity = hidden.has(code) ? 0 : lit !== null && lit !== code ? 26 : 215;
-      return [...rgb(this.colour(code)), opacity];
-    }));
+  repaint({ colouring: { entries }, hidden, lit } = this.state) {
+    const opacities = new Uint8Array(this.colours.length);
+    entries.forEach(({ codes }, number) => {
+      const opacity = hidden.has(number) ? 0 : lit !== null && lit !== number ? 26 : 215;
+      for (const code of codes) opacities[code] = opacity;
+    });
+    this.plot.paint(this.colours.map((colour, code) => [...rgb(colour), opacities[code]]));
     this.redraw();
   }
+
+  colourBy = async (by) => {
+    this.wanted = by;
+    try {
+      const found = await colouring(this.props.map, by);
+      if (this.wanted !== by) return;
+      if (!found) return say("The server has started anew, and has these values no more.", true);
+      remember({ by });
+      this.plot?.recode(found.codes);
+      this.setState({ colouring: found, hidden: new Set(), lit: null }, this.plot && this.recolour);
+      announce(`${found.title}: ${found.text}`);
+    } catch (error) {
+      complain(error);
+    }
+  };
 
   #drawLayer() {
     const { plot } = this;
@@ -119,14 +130,14 @@ export class View extends Component {
       context.beginPath();
       context.arc(left, top, Math.max(9, this.pictureSide * 0.72 || 0), 0, 2 * Math.PI);
       context.lineWidth = 2.5;
-      context.strokeStyle = this.colours[COLOURS + 1];
+      context.strokeStyle = this.accent;
       context.stroke();
     }
     if (this.lasso) {
       context.beginPath();
       this.lasso.forEach(([left, top]) => context.lineTo(left, top));
       context.closePath();
-      context.fillStyle = context.strokeStyle = this.colours[COLOURS + 1];
+      context.fillStyle = context.strokeStyle = this.accent;
       context.globalAlpha = 0.14;
       context.fill();
       context.globalAlpha = 1;
@@ -151,7 +162,7 @@ export class View extends Component {
       const left = x - side / 2, top = y - side / 2;
       const place = index % perSheet;
       context.globalAlpha = plot.hasChosen && !plot.chosen[index] ? 0.25 : 1;
-      context.fillStyle = this.colour(plot.codes[index]);
+      context.fillStyle = this.colours[plot.codes[index]];
       context.beginPath();
       context.roundRect(left - 3, top - 3, side + 6, side + 6, 6);
       context.fill();
@@ -206,7 +217,7 @@ export class View extends Component {
 
   moved() {
     if (this.state.photo && !this.state.photo.isPinned) this.setState({ photo: null });
-    remember(this.props.map.backbone, this.plot.view);
+    remember({ backbone: this.props.map.backbone, view: this.plot.view });
     this.redraw();
   }
 
@@ -317,6 +328,7 @@ export class View extends Component {
     else if (event.key === "0") this.reset();
     else if (event.key === "v") this.selectView();
     else if (event.key === "l") this.setState({ isLasso: !isLasso });
+    else if (event.key === "c") this.colourBy(nextChoice(this.props.map, this.state.colouring.by));
     else if (event.key === "?") this.setState({ dialog: "help" });
     else if (event.key === "s" && photo) location.href = `/search?sha256=${photo.sha256}`;
     else if (event.key === "Enter" && !isOnButton && selection.length) this.open();
@@ -362,10 +374,11 @@ export class View extends Component {
     }
   };
 
-  toggle(code, isOnly) {
-    const { labels } = this.props.map;
-    const hidden = new Set(isOnly ? labels.keys() : this.state.hidden);
-    if (!hidden.delete(code)) hidden.add(code);
+  // Show or hide an entry of the legend.
+  toggle(number, isOnly) {
+    const { colouring: { entries }, hidden: before } = this.state;
+    const hidden = new Set(isOnly ? entries.keys() : before);
+    if (!hidden.delete(number)) hidden.add(number);
     this.setState({ hidden });
     this.repaint({ ...this.state, hidden });
   }
@@ -381,27 +394,29 @@ export class View extends Component {
     this.repaint({ ...this.state, lit });
   }
 
-  render({ map, backbones, progress, problem, onMake }, { hidden, selection, isLasso, photo, dialog, fails }) {
-    const { labels, photos } = map;
-    const text = `${counted(photos.count, "photo")}: ${labels.slice(0, 40)
-      .map((one) => `${one.count.toLocaleString("en")} ${labelOf(one)}`).join(", ")}`;
+  render({ map, backbones, progress, problem, onMake }, state) {
+    const { colouring: { by, title, entries, ends, note, text: words }, hidden, selection, isLasso, photo, dialog, fails } = state;
+    const { photos } = map;
+    const text = `${counted(photos.count, "photo")}: ${words}`;
     const close = () => this.setState({ dialog: null });
     return html`<div class="map">
-      <nav class="rail legend" aria-label="Labels"><h2>Labels</h2>
+      <nav class="rail legend" aria-label=${title}><h2>${title}</h2>
+        ${ends && html`<div class="scale"><span class="ramp" aria-hidden="true"></span><span>${ends[0]}</span><span>${ends[1]}</span></div>`}
         <button aria-pressed=${hidden.size === 0} onClick=${this.showAll}>
           <span class="name">All photos</span><span class="count">${photos.count.toLocaleString("en")}</span></button>
-        ${labels.map((one, code) => html`<button aria-pressed=${!hidden.has(code)} title="Show or hide; with Shift, only this"
-          onClick=${(event) => this.toggle(code, event.shiftKey)}
-          onMouseEnter=${() => this.light(code)} onMouseLeave=${() => this.light(null)}
-          onFocus=${() => this.light(code)} onBlur=${() => this.light(null)}>
-          <span class="swatch" aria-hidden="true" style=${{ background: this.colours ? this.colour(code) : "" }}></span>
-          <span class="name">${labelOf(one)}</span><span class="count">${one.count.toLocaleString("en")}</span></button>`)}
+        ${entries.map((one, number) => html`<button aria-pressed=${!hidden.has(number)} title="Show or hide; with Shift, only this"
+          onClick=${(event) => this.toggle(number, event.shiftKey)}
+          onMouseEnter=${() => this.light(number)} onMouseLeave=${() => this.light(null)}
+          onFocus=${() => this.light(number)} onBlur=${() => this.light(null)}>
+          <span class="swatch" aria-hidden="true" style=${{ background: this.colours ? swatch(one, this.colours) : "" }}></span>
+          <span class="name">${one.name}</span><span class="count">${one.count.toLocaleString("en")}</span></button>`)}
+        ${note && html`<p class="soft">${note}</p>`}
       </nav>
       <section class="stage" aria-label="Map">
         <div class="summary">
           <span><strong>${counted(photos.count, "photo")}</strong>${selection.length > 0
             && html` · ${selection.length.toLocaleString("en")} selected`}</span>
-          ${backbones}
+          ${backbones}<${ColourBy} map=${map} by=${by} onChoose=${this.colourBy} />
           ${selection.length > 0 ? html`<button class="button primary" onClick=${this.open}>Open the selection</button>
             <button class="button" onClick=${() => this.clear()}>Clear</button>`
             : html`<button class="button" onClick=${this.selectView}>Select what is in view</button>`}
@@ -447,14 +462,11 @@ export class View extends Component {
     return html`<div class=${photo.isPinned ? "card is-pinned" : "card"} style=${style}>
       <img src=${address(`/photos/${photo.sha256}/picture?side=256`)} alt=${nameOf(photo.path)} />
       <p class="name">${nameOf(photo.path)}</p>
-      <p class="soft">${photo.labels.join(", ") || "without a label"}</p>
+      <p class="soft">${[photo.labels.join(", ") || "without a label", this.state.colouring.detail?.(photo.index)]
+        .filter(Boolean).join(" · ")}</p>
       ${photo.isPinned && html`<div class="actions">
         <a class="button primary" href=${`/search?sha256=${photo.sha256}`}>Find similar</a>
         <button class="button" onClick=${() => this.setState({ dialog: "large" })}>Enlarge</button></div>`}
     </div>`;
   }
-}
-
-function rgb(hex) {
-  return [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16));
 }

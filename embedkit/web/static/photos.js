@@ -1,6 +1,6 @@
 // The page with all photos: labels to filter by, the grid, and the details of one photo.
 
-import { Component, createRef, Help, Viewer, complain, counted, html, isTyping, nameOf, say, start } from "./ui.js";
+import { Component, createRef, Dialog, Help, Viewer, complain, counted, html, isTyping, nameOf, say, start } from "./ui.js";
 import { Grid, ListSource } from "./grid.js";
 import { GridDecisions, LabelChooser, quickLabels } from "./decisions.js";
 import { get, post } from "./api.js";
@@ -11,6 +11,7 @@ const KEYS = [
   ["Home End PageUp PageDown", "Move far"],
   ["Space", "Select; with Shift and arrows, a range"],
   ["Enter", "Enlarge"],
+  ["i", "Details of the photo"],
   ["a", "Select all photos of the list"],
   ["s", "Search for similar photos"],
   ["c", "Classify the photo"],
@@ -95,6 +96,7 @@ class Photos extends Component {
     if (event.key === "?") this.setState({ dialog: "help" });
     else if (event.key === "/") document.getElementById("folder")?.focus();
     else if (event.key === "a") this.selectAll();
+    else if (event.key === "i" && photo) this.setState({ dialog: "details" });
     else if (event.key === "s") this.search(photo);
     else if (event.key === "l") this.setState({ dialog: "label" });
     else if (event.key === "c" && photo) location.href = `/classify?sha256=${photo.sha256}`;
@@ -138,6 +140,12 @@ class Photos extends Component {
             <option value="">Go to label…</option>
             ${source.sections.map((one) => html`<option value=${one.first}>${one.label ?? "without a label"}</option>`)}
           </select>`}
+          <span class="actions" role="group" aria-label="Select">
+            ${selected === 0 ? html`<button class="button" disabled=${!photo} onClick=${() => this.grid.current.toggle(index)}>Select <kbd>Space</kbd></button>`
+              : html`<button class="button" onClick=${() => this.selectAll()}>All <kbd>a</kbd></button>
+                <button class="button" onClick=${() => this.grid.current.select([])}>Clear <kbd>Esc</kbd></button>`}
+            <button class="button if-no-inspector" disabled=${!photo} onClick=${() => this.setState({ dialog: "details" })}>Details <kbd>i</kbd></button>
+          </span>
           <span class="actions" role="group" aria-label="Decide">
             <button class="button" disabled=${!photo && !selected} onClick=${() => this.setState({ dialog: "label" })}>Label <kbd aria-hidden="true">l</kbd></button>
             <button class="button" disabled=${!photo && !selected} onClick=${() => this.decisions.mark()}>Off-topic <kbd aria-hidden="true">x</kbd></button>
@@ -152,31 +160,32 @@ class Photos extends Component {
           onOpen=${() => this.setState({ dialog: "large" })} />`
         : html`<div class="empty"><h2 class="title">No photo here</h2><p>Choose another label or folder.</p></div>`}
       </section>
-      ${photo && html`<${Inspector} photo=${photo} index=${index} count=${source.count} onSearch=${() => this.search(photo)}
-        onLarge=${() => this.setState({ dialog: "large" })} />`}
+      ${photo && html`<aside class="inspector" aria-label="The photo">${this.renderDetails()}</aside>`}
+      ${dialog === "details" && photo && html`<${Dialog} className="details" title="The photo" onClose=${close}>
+        ${this.renderDetails()}<button class="button" onClick=${close}>Close</button><//>`}
       ${dialog === "help" && html`<${Help} keys=${KEYS} onClose=${close} />`}
       ${dialog === "large" && photo && html`<${Viewer} photo=${photo} onClose=${close}
         onMove=${(step) => this.grid.current.goTo(index + step, false)} />`}
       ${dialog === "label" && html`<${LabelChooser} labels=${Object.keys(counts)} onClose=${close}
         onChoose=${(name, isNew) => { close(); this.decisions.relabel(name, isNew); }} />`}`;
   }
-}
 
-const Inspector = ({ photo, index, count, onSearch, onLarge }) => html`
-  <aside class="inspector" aria-label="The photo">
-    <img class="large" src=${`/api/v1/photos/${photo.sha256}/picture?side=256`} alt=${nameOf(photo.path)} />
-    <h2>${nameOf(photo.path)}</h2>
-    <div class="actions"><button class="button primary" onClick=${onSearch}>Find similar</button>
-      <a class="button" href=${`/classify?sha256=${photo.sha256}`}>Classify</a>
-      <button class="button" onClick=${onLarge}>Enlarge</button></div>
-    <dl>
-      <dt>Labels</dt><dd>${photo.labels.length ? photo.labels.join(", ") : "none"}</dd>
-      ${photo.mark && html`<dt>Marked</dt><dd>${photo.mark}</dd>`}
-      ${photo.width > 0 && html`<dt>Size</dt><dd>${photo.width} × ${photo.height}</dd>`}
-      ${photo.files > 1 && html`<dt>Files</dt><dd>${photo.files} with the same bytes</dd>`}
-      <dt>Position</dt><dd>${(index + 1).toLocaleString("en")} of ${count.toLocaleString("en")}</dd>
-      <dt>Path</dt><dd>${photo.path}</dd>
-    </dl>
-  </aside>`;
+  renderDetails() {
+    const { photo, index, source } = this.state;
+    return html`<img class="large" src=${`/api/v1/photos/${photo.sha256}/picture?side=256`} alt=${nameOf(photo.path)} />
+      <h2>${nameOf(photo.path)}</h2>
+      <div class="actions"><button class="button primary" onClick=${() => this.search(photo)}>Find similar</button>
+        <a class="button" href=${`/classify?sha256=${photo.sha256}`}>Classify</a>
+        <button class="button" onClick=${() => this.setState({ dialog: "large" })}>Enlarge</button></div>
+      <dl>
+        <dt>Labels</dt><dd>${photo.labels.length ? photo.labels.join(", ") : "none"}</dd>
+        ${photo.mark && html`<dt>Marked</dt><dd>${photo.mark}</dd>`}
+        ${photo.width > 0 && html`<dt>Size</dt><dd>${photo.width} × ${photo.height}</dd>`}
+        ${photo.files > 1 && html`<dt>Files</dt><dd>${photo.files} with the same bytes</dd>`}
+        <dt>Position</dt><dd>${(index + 1).toLocaleString("en")} of ${source.count.toLocaleString("en")}</dd>
+        <dt>Path</dt><dd>${photo.path}</dd>
+      </dl>`;
+  }
+}
 
 start(html`<${Photos} />`);

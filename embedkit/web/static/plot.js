@@ -64,22 +64,36 @@ export class Plot {
     }
     gl.useProgram(program);
     this.uniform = (name) => gl.getUniformLocation(program, name);
+    this.buffers = {};
     const fill = (name, content) => {
-      gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
-      gl.bufferData(gl.ARRAY_BUFFER, content, gl.STATIC_DRAW);
+      this.buffers[name] = gl.createBuffer();
+      this.#upload(name, content);
       const at = gl.getAttribLocation(program, name);
       gl.enableVertexAttribArray(at);
       return at;
     };
     gl.vertexAttribPointer(fill("place", this.points), 2, gl.FLOAT, false, 0, 0);
     gl.vertexAttribIPointer(fill("code", this.codes), 1, gl.UNSIGNED_INT, 0, 0);
-    gl.vertexAttribPointer(fill("chosen", this.chosen), 1, gl.UNSIGNED_BYTE, false, 0, 0); // stays bound
+    gl.vertexAttribPointer(fill("chosen", this.chosen), 1, gl.UNSIGNED_BYTE, false, 0, 0);
     gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     if (this.colours) this.paint(this.colours);
+  }
+
+  // Bind the buffer of an attribute, and fill it.
+  #upload(name, content) {
+    const { gl } = this;
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[name]);
+    gl.bufferData(gl.ARRAY_BUFFER, content, gl.STATIC_DRAW);
+  }
+
+  // Replace the codes; `paint` follows.
+  recode(codes) {
+    this.codes = codes;
+    this.#upload("code", codes);
   }
 
   // Set the colour of each code: [red, green, blue, opacity], 0 to 255. Opacity 0 hides.
@@ -97,7 +111,7 @@ export class Plot {
     this.chosen.fill(0);
     for (const index of indices) this.chosen[index] = 1;
     this.hasChosen = indices.length > 0;
-    this.gl.bufferData(this.gl.ARRAY_BUFFER, this.chosen, this.gl.STATIC_DRAW);
+    this.#upload("chosen", this.chosen);
   }
 
   resize(width, height, ratio) {

@@ -2,6 +2,7 @@
 
 import { Component, createRef, Help, Viewer, complain, counted, html, isTyping, nameOf, start } from "./ui.js";
 import { Grid } from "./grid.js";
+import { Choose, choose, takeFiles } from "./intake.js";
 import { Pair } from "./pair.js";
 import { address, get, post } from "./api.js";
 
@@ -12,6 +13,8 @@ const KEYS = [
   ["c", "Compare with the query: overlay, slider, difference"],
   ["v", "Compare the first matches point by point, and rank them again"],
   ["/", "Search for words"],
+  ["o", "Choose a photo"],
+  ["Ctrl+v", "Paste a photo"],
   ["?", "These keys"],
 ];
 
@@ -52,14 +55,7 @@ class Search extends Component {
 
   async componentDidMount() {
     document.addEventListener("keydown", this.pressed);
-    document.addEventListener("paste", (event) => this.take(event.clipboardData?.files));
-    document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("is-dropping"); });
-    document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("is-dropping"); });
-    document.addEventListener("drop", (event) => {
-      event.preventDefault();
-      document.body.classList.remove("is-dropping");
-      this.take(event.dataTransfer?.files);
-    });
+    takeFiles(this.take);
     addEventListener("popstate", () => this.fromAddress());
     try {
       const server = await get("/server");
@@ -83,12 +79,11 @@ class Search extends Component {
     this.ask(asked);
   }
 
-  take(files) {
-    if (!files?.length) return;
+  take = ([file]) => {
     if (this.state.asked?.url) URL.revokeObjectURL(this.state.asked.url);
     history.pushState(null, "", "/search");
-    this.ask({ file: files[0], url: URL.createObjectURL(files[0]) });
-  }
+    this.ask({ file, url: URL.createObjectURL(file) });
+  };
 
   // Ask every chosen backbone, one after the other.
   async ask(asked, change = {}) {
@@ -140,6 +135,7 @@ class Search extends Component {
     if (isTyping(event) || dialog) return;
     if (event.key === "?") this.setState({ dialog: "help" });
     else if (event.key === "/") document.getElementById("text")?.focus();
+    else if (event.key === "o") choose();
     else if (event.key === "s" && photo) this.go({ sha256: photo.sha256 });
     else if (event.key === "c" && photo && !asked.text) this.setState({ dialog: "pair" });
     else if (event.key === "v" && results.length && !asked.text) this.verify(0);
@@ -149,8 +145,7 @@ class Search extends Component {
 
   render(_, { server, labels, asked, results, label, photo, isSearching, dialog }) {
     if (!server) return html`<p class="notice">Loading…</p>`;
-    const choose = html`<label class="button primary">Choose a photo<input class="visually-hidden" type="file" accept="image/*"
-      onChange=${(event) => this.take(event.target.files)} /></label>`;
+    const chooser = html`<${Choose} words="Choose a photo" onTake=${this.take} />`;
     const words = html`<form onSubmit=${(event) => {
       event.preventDefault();
       const text = event.target.elements.text.value.trim();
@@ -164,12 +159,12 @@ class Search extends Component {
       ${dialog === "large" && photo && html`<${Viewer} photo=${photo} onClose=${close} onMove=${() => {}} />`}`;
     if (!asked) return html`<div class="drop"><h2 class="title">Find photos like this one</h2>
       <p>Drop a photo here, paste one, or choose one. It is not stored.</p>
-      <p>${choose}</p>${words}${dialogs}</div>`;
+      <p>${chooser}</p>${words}${dialogs}</div>`;
     return html`<section class="stage" aria-label="Search">
       <div class="query">
         ${!asked.text && html`<img class="asked" alt="The query" src=${asked.url ?? `/api/v1/photos/${asked.sha256}/picture?side=256`} />`}
         <div class="fields">
-          ${choose}${words}
+          ${chooser}${words}
           <select class="field" aria-label="Label" value=${label} onChange=${(event) => this.ask(asked, { label: event.target.value })}>
             <option value="">all labels</option>
             ${labels.map((name) => html`<option value=${name}>${name}</option>`)}

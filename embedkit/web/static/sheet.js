@@ -58,6 +58,8 @@ export class Sheet extends Component {
         <span><strong>${counted(source.count, "photo")}</strong>${selected > 0 && html` · ${selected} selected`}</span>
         ${children}
         <span class="together">
+          ${selected === 0 ? html`<button class="button" disabled=${!photo} onClick=${() => this.grid.current.toggle(index)}>Select <kbd>Space</kbd></button>`
+            : html`<button class="button" onClick=${() => this.grid.current.select([])}>Clear <kbd>Esc</kbd></button>`}
           <button class="button" onClick=${this.choose}>Relabel${many} <kbd>l</kbd></button>
           <button class="button" onClick=${() => this.decisions.pressed("x", [])}>Off-topic${many} <kbd>x</kbd></button>
           <button class="button" onClick=${() => this.decisions.pressed("u", [])}>Undo <kbd>u</kbd></button>

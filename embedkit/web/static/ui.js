@@ -84,14 +84,15 @@ export class Dialog extends Component {
     this.box.current.showModal();
   }
 
-  // Closing gives the focus back.
+  // Closing gives the focus back. Its event comes later, when another dialog may be open.
   componentWillUnmount() {
+    this.isGone = true;
     this.box.current.close();
   }
 
   render({ title, className, onClose, children }) {
     return html`<dialog ref=${this.box} class=${className} aria-label=${title}
-      onClose=${onClose}>${children}</dialog>`;
+      onClose=${() => this.isGone || onClose()}>${children}</dialog>`;
   }
 }
 
