@@ -229,6 +229,11 @@ def test_the_page_of_a_photo_searches_from_it_and_verifies(
     page.wait_for_selector(".cell[data-index='0'] .tag >> text=same")
     page.select_option("select[aria-label=Label]", "blue")
     page.wait_for_selector("text=6 matches")
+    page.select_option("select[aria-label=Label]", "")
+    page.wait_for_selector("text=12 matches")
+    page.fill("input[aria-label=Folder]", str(photos / "red"))
+    page.press("input[aria-label=Folder]", "Enter")
+    page.wait_for_selector("text=6 matches")
     assert filled.verdicts.list() == []
 
 
@@ -261,6 +266,13 @@ def test_a_match_is_compared_with_the_query_in_five_ways(
         assert violations(page) == []
     page.keyboard.press("Escape")
     page.wait_for_selector("dialog", state="detached")
+    page.click("text=Compare by click")
+    page.click(".cell[title='2.png']")
+    page.wait_for_selector("dialog >> text=No common surface was found")
+    page.click("dialog >> text=Close")
+    page.click("text=Compare by click")
+    page.click(".cell[title='2.png']")
+    page.wait_for_selector(".cell[data-index='0'][title='2.png']")
 
 
 # -- accessibility -----------------------------------------------------------------------------

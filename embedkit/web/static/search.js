@@ -51,7 +51,7 @@ class MatchSource {
 
 class Search extends Component {
   grid = createRef();
-  state = { server: null, labels: [], asked: null, results: [], label: "", photo: null, isSearching: false };
+  state = { server: null, labels: [], asked: null, results: [], label: "", folder: "", photo: null, isSearching: false, isComparing: false };
 
   async componentDidMount() {
     document.addEventListener("keydown", this.pressed);
@@ -89,12 +89,12 @@ class Search extends Component {
   async ask(asked, change = {}) {
     const number = (this.number ?? 0) + 1;
     this.number = number;
-    const { label, backbones } = { ...this.state, ...change };
+    const { label, folder, backbones } = { ...this.state, ...change };
     this.setState({ ...change, asked, isSearching: true, photo: null });
     const results = [];
     try {
       for (const backbone of backbones ?? [this.state.server.backbones[0] ?? null]) {
-        const found = await post("/search", this.request(asked, { backbone, label, k: 60 }));
+        const found = await post("/search", this.request(asked, { backbone, label, folder, k: 60 }));
         if (number !== this.number) return;
         results.push({ ...found, source: new MatchSource(found.matches) });
         this.setState({ results: [...results] });
@@ -105,8 +105,8 @@ class Search extends Component {
     if (number === this.number) this.setState({ isSearching: false, results });
   }
 
-  request(asked, { backbone, label, k, verify = 0 }) {
-    const fields = { k, verify, ...(backbone && { backbone }), ...(label && { label }) };
+  request(asked, { backbone, label, folder, k, verify = 0 }) {
+    const fields = { k, verify, ...(backbone && { backbone }), ...(label && { label }), ...(folder && { folder }) };
     if (!asked.file) return { ...fields, ...(asked.sha256 ? { sha256: asked.sha256 } : { text: asked.text }) };
     const form = new FormData();
     form.append("image", asked.file, "query");
@@ -116,11 +116,11 @@ class Search extends Component {
 
   // Compare the first matches with the query point by point.
   async verify(number) {
-    const { asked, results, label } = this.state;
+    const { asked, results, label, folder } = this.state;
     this.setState({ isSearching: true });
     try {
       const { backbone } = results[number];
-      const found = await post("/search", this.request(asked, { backbone, label, k: 60, verify: 20 }));
+      const found = await post("/search", this.request(asked, { backbone, label, folder, k: 60, verify: 20 }));
       const changed = [...results];
       changed[number] = { ...found, source: new MatchSource(found.matches), isVerified: true };
       this.setState({ results: changed });
@@ -143,7 +143,13 @@ class Search extends Component {
     event.preventDefault();
   };
 
-  render(_, { server, labels, asked, results, label, photo, isSearching, dialog }) {
+  // A click searches from a match, or compares it with the query.
+  clicked = (_at, photo) => {
+    if (this.state.isComparing && !this.state.asked.text) this.setState({ photo, dialog: "pair" });
+    else this.go({ sha256: photo.sha256 });
+  };
+
+  render(_, { server, labels, asked, results, label, folder, photo, isSearching, isComparing, dialog }) {
     if (!server) return html`<p class="notice">Loading…</p>`;
     const chooser = html`<${Choose} words="Choose a photo" onTake=${this.take} />`;
     const words = html`<form onSubmit=${(event) => {
@@ -169,6 +175,8 @@ class Search extends Component {
             <option value="">all labels</option>
             ${labels.map((name) => html`<option value=${name}>${name}</option>`)}
           </select>
+          <form onSubmit=${(event) => { event.preventDefault(); this.ask(asked, { folder: event.target.elements.folder.value.trim() }); }}>
+            <input class="field find" name="folder" aria-label="Folder" placeholder="Folder" defaultValue=${folder} /></form>
           ${server.backbones.length > 1 && html`<select class="field" aria-label="Backbones"
             onChange=${(event) => this.ask(asked, { backbones: event.target.value ? [event.target.value] : server.backbones })}>
             ${server.backbones.map((name) => html`<option value=${name}>${name}</option>`)}
@@ -180,14 +188,14 @@ class Search extends Component {
       <div class="columns">
         ${results.map((result, number) => html`<section class="stage" aria-label=${result.backbone} key=${result.backbone}>
           <div class="summary"><strong>${results.length > 1 ? result.backbone : counted(result.matches.length, "match", "matches")}</strong>
-            ${!asked.text && html`<button class="button" disabled=${!photo} title="Compare the chosen photo with the query"
-              onClick=${() => this.setState({ dialog: "pair" })}>Compare</button>`}
+            ${!asked.text && html`<button class="button" aria-pressed=${isComparing} title="A click on a match compares it with the query"
+              onClick=${() => this.setState({ isComparing: !isComparing })}>Compare by click</button>`}
             ${!asked.text && !result.isVerified && html`<button class="button" onClick=${() => this.verify(number)}>Verify</button>`}
           </div>
           <${Grid} ref=${number === 0 ? this.grid : null} source=${result.source} cellSize=${172} label=${`Matches of ${result.backbone}`}
             tagOf=${tagOf} onError=${complain}
             onActive=${(_at, one) => this.setState({ photo: one })}
-            onClick=${(_at, one) => this.go({ sha256: one.sha256 })}
+            onClick=${this.clicked}
             onOpen=${() => this.setState({ dialog: "large" })} />
         </section>`)}
       </div>${dialogs}</section>`;
