@@ -389,3 +389,22 @@ def test_a_file_that_changed_since_it_was_added_is_not_labelled(
     table.write_text("path,label\nphotos/red/0.jpg,cat\n")
     assert filled.labels.from_csv(table).labelled == 1
     assert label_of(filled, first) == "cat"
+
+
+def test_each_live_file_counts_once_under_its_label(filled: Workspace, photos: Path) -> None:
+    """The label of a verdict comes before that of a table, and that before the folder's."""
+    labelled(filled, photos, "red/0.jpg,table", "red/1.jpg,table", "blue/6.jpg,table")
+    (photos / "red/copy.jpg").write_bytes((photos / "red/5.jpg").read_bytes())
+    (photos.parent / "unlabelled").mkdir()
+    draw_photo(30).save(photos.parent / "unlabelled/30.jpg")
+    filled.add([photos], labels_from_folders=True)
+    filled.add([photos.parent / "unlabelled"])
+    for photo in ("red/1.jpg", "red/5.jpg", "blue/7.jpg", "blue/8.jpg"):
+        filled.verdicts.set("relabel=verdict", photos / photo, new_label=True)
+    filled.verdicts.set("relabel=verdict", photos.parent / "unlabelled/30.jpg")
+    for photo in ("blue/6.jpg", "blue/8.jpg", "blue/9.jpg"):
+        (photos / photo).unlink()
+    filled.add([photos], labels_from_folders=True)
+    assert filled.info().labels == {"blue": 2, "red": 3, "table": 1, "verdict": 5}
+    with filled._catalog.read() as reader:
+        assert reader.labels.counts() == {"blue": 2, "red": 3, "table": 1, "verdict": 5}

@@ -1,6 +1,7 @@
 """The web app: pages, their static files, and the JSON API that they use."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -43,6 +44,8 @@ PAGES = {
 }
 """Name of the script and title of each page, by path."""
 _API = "/api/v1"
+_IMPORT = re.compile(r'^(?:import|export) .*? from "\./(.+?)";$', re.MULTILINE)
+"""An import of a module in the same folder, or below it."""
 _TOKEN = HTTPBearer(
     scheme_name="token",
     description=(
@@ -133,9 +136,16 @@ def _add_pages(app: FastAPI) -> None:
         lstrip_blocks=True,
     )
     template = environment.get_template("page.html")
+    folder = Path(str(files("embedkit.web") / "static"))
 
     def add_page(path: str, name: str, title: str) -> None:
-        content = template.render(name=name, title=title, pages=PAGES, version=__version__)
+        content = template.render(
+            name=name,
+            title=title,
+            pages=PAGES,
+            version=__version__,
+            modules=imported_modules(folder, name),
+        )
 
         @app.get(path, include_in_schema=False, response_class=HTMLResponse)
         def read_page() -> HTMLResponse:
@@ -143,8 +153,22 @@ def _add_pages(app: FastAPI) -> None:
 
     for path, (name, title) in PAGES.items():
         add_page(path, name, title)
-    folder = Path(str(files("embedkit.web") / "static"))
     app.mount("/static", _Static(directory=folder))
+
+
+def imported_modules(folder: Path, name: str) -> list[str]:
+    """Return the modules that a script imports, also indirectly: paths in the folder, sorted.
+
+    A browser that knows them from the page requests all at once, not level by level.
+    """
+    found: set[str] = set()
+    waiting = [f"{name}.js"]
+    while waiting:
+        text = (folder / waiting.pop()).read_text(encoding="utf-8")
+        new = set(_IMPORT.findall(text)) - found
+        found |= new
+        waiting += new
+    return sorted(found)
 
 
 class _Static(StaticFiles):

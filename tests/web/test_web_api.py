@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -556,3 +557,16 @@ def test_hostile_requests_are_refused_and_not_server_errors(serve: Serve) -> Non
     content = {"head": "a\0b", "sha256": ["0" * 64]}
     assert client.post("/api/v1/classify", json=content).status_code in (400, 404)
     assert client.post("/api/v1/add", json={"sources": ["a\0b"]}).status_code == 422
+
+
+def test_a_page_names_every_module_that_its_script_imports(serve: Serve) -> None:
+    """Otherwise a browser learns of a module only when it has read the one that imports it."""
+    client = serve()
+    page = client.get("/duplicates").text
+    named = set(re.findall(r'<link rel="modulepreload" href="/static/(.+?)">', page))
+    assert {"ui.js", "grid.js", "vendor/preact.js"} <= named
+    for module in (*named, "duplicates.js"):
+        content = client.get(f"/static/{module}")
+        assert content.status_code == 200
+        imported = {line for line in content.text.splitlines() if line.startswith("import ")}
+        assert all(any(f'"./{one}"' in line for one in named) for line in imported)
