@@ -4,7 +4,7 @@ import html
 import tempfile
 import webbrowser
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -78,7 +78,7 @@ def serve(
         if open_browser:
             webbrowser.open(opened.enter_context(_private_page(address.url)))
 
-    with opened:
+    with opened, suppress(KeyboardInterrupt):  # how a person stops the server
         run(workspace, report, host=host, port=port, read_only=read_only, api_only=api_only)
 
 

@@ -1,6 +1,7 @@
 """Classify the photos of concurrent requests together, with heads that stay loaded."""
 
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from embedkit.workspace import Workspace
 if TYPE_CHECKING:
     from embedkit.classify.head import Head
 
+MAX_HEADS = 8
+"""Maximum number of heads in memory."""
 MAX_TOGETHER = 256
 """Number of photos from which on no further request is added to a batch."""
 
@@ -41,7 +44,7 @@ class HeadService:
         self._networks = networks
         self._guard = threading.Lock()
         self._waiting: dict[str, list[_Request]] = {}
-        self._loaded: dict[str, tuple[int, Head]] = {}
+        self._loaded: OrderedDict[str, tuple[int, Head]] = OrderedDict()
 
     def classify(self, name: str, photos: Sequence[bytes | str], k: int) -> Predictions:
         """Classify photos: see :meth:`Workspace.classify`."""
@@ -106,4 +109,7 @@ class HeadService:
         if loaded is None or loaded[0] != changed or not changed:
             loaded = changed, self._workspace.heads.load(name)
             self._loaded[name] = loaded
+            while len(self._loaded) > MAX_HEADS:
+                self._loaded.popitem(last=False)
+        self._loaded.move_to_end(name)
         return loaded[1]

@@ -9,8 +9,10 @@ from starlette.testclient import TestClient
 from webphotos import workspace_with_heads  # noqa: F401
 from webserver import Serve, serve  # noqa: F401
 
-from embedkit import Workspace
+from embedkit import Head, Workspace
 from embedkit._internal.artifacts import sha256_of
+from embedkit.web import heads
+from embedkit.workspace.heads import Heads as WorkspaceHeads
 
 
 @pytest.fixture
@@ -131,3 +133,21 @@ def test_a_read_only_server_classifies_and_does_not_evaluate(serve: Serve, new: 
     client = serve(read_only=True)
     assert upload(client, new[:1], head="knn")["failures"] == []
     assert client.post("/api/v1/evaluate", json={"heads": ["knn"]}).status_code == 403
+
+
+def test_only_the_latest_heads_stay_loaded(
+    serve: Serve, new: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[str] = []
+    load = WorkspaceHeads.load
+
+    def counted(self: WorkspaceHeads, name: str) -> Head:
+        loads.append(name)
+        return load(self, name)
+
+    monkeypatch.setattr(WorkspaceHeads, "load", counted)
+    monkeypatch.setattr(heads, "MAX_HEADS", 2)
+    client = serve()
+    for head in ("probe", "knn", "probe", "both", "probe", "knn"):
+        upload(client, new[:1], head=head)
+    assert loads == ["probe", "knn", "both", "knn"]

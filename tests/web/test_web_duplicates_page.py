@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def search(page: Any) -> None:
     """Search for duplicates, and wait for the first group."""
     page.click("main .button.primary")
-    page.wait_for_selector("text=Group 1 of")
+    page.wait_for_selector("text=Group 1 of", timeout=120_000)
 
 
 def press(page: Any, keys: str) -> None:

@@ -165,7 +165,7 @@ def test_photos_are_coloured_by_label_suspicion_and_group(
     page.wait_for_selector(".suspects [aria-current]")
     page.click("nav >> text=Duplicates")
     page.click("text=Search all photos")
-    page.wait_for_selector("text=Group 1 of")
+    page.wait_for_selector("text=Group 1 of", timeout=120_000)
     page.click("nav[aria-label=Pages] >> text=Map")
     page.wait_for_selector(CANVAS)
     painted = {by: coloured(page, by) for by in ("Label", "Suspicion", "Group")}
