@@ -5,7 +5,7 @@ and its copies. Photos are ranked by the log-ratio of the best other class to th
 corrections of the log-probabilities: see :func:`corrections`. On published probabilities
 (``scripts/check_label_ranking.py``), the corrections raise the average precision by .004 on
 CIFAR-10 with synthetic errors, by .010 and .001 on CIFAR-10N aggregate and worst, and by .053 on
-Roman numerals, where many photos are unclear. Measured with ``scripts/bench_label_errors.py``:
+Roman numerals, where many photos seem unclear. Measured with ``scripts/bench_label_errors.py``:
 
 - A second round of probes, fitted without the confident suspects, raises the average precision by
   .01 on CIFAR-10N, if it is averaged with the first round, and changes little on clip art: +.003
