@@ -7,7 +7,7 @@ data are only measured): out-of-fold probabilities of five networks on CIFAR-10 
 errors, CIFAR-10N aggregate and worst (human errors), and Roman numerals (verified by hand).
 
 Prints average precision and AUROC of each score in each setting, and how far the average precision
-of the log-ratio is above the best of cleanlab's. See ``label_scores.py`` for the environment.
+of embedkit's score is above the best of cleanlab's. See ``label_scores.py`` for the environment.
 """
 
 import argparse

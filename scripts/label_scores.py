@@ -14,7 +14,7 @@ import numpy as np
 from embedkit.review.cross_validation import OutOfFold
 from embedkit.review.label_errors import rank
 
-OURS = "log-ratio"
+OURS = "embedkit"
 
 _CLEANLAB = """
 import sys

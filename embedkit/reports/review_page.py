@@ -34,7 +34,7 @@ TITLES = {
     QUALITY: "Photos of poor quality",
 }
 SCORE_MEANINGS = {
-    LABELS: "Logarithm of the probability of the suggestion divided by that of the label",
+    LABELS: "The larger, the surer; above 0 the label is probably wrong",
     OFF_TOPIC: "The larger, the surer; above 0 the photo is probably off-topic",
     QUALITY: "The larger, the surer; above 0 the photo is probably poor",
 }

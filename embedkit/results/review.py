@@ -62,8 +62,8 @@ class ReviewItem:
         defect, such as ``blurred``. A review of off-topic photos: ``off-topic``.
     score : float
         The larger, the surer; above 0 the photo is more likely wrong than right. Labels: the
-        logarithm of the probability of the suggestion divided by that of the label, or
-        :data:`CERTAIN`.
+        logarithm of the probability of another class divided by that of the label, corrected for
+        the classes that are often confused, or :data:`CERTAIN`.
     reason : str
         Why the photo is listed, as a sentence.
     neighbours : tuple of ReviewNeighbour

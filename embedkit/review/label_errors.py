@@ -1,8 +1,11 @@
 """Rank photos by how probable it is that their label is wrong, from embeddings and labels.
 
 Each backbone is a member: a probe gives each photo class probabilities, fitted without this photo
-and its copies. Photos are ranked by the log-ratio of the best other class to the given one, whose
-order does not depend on the temperature. Measured with ``scripts/bench_label_errors.py``:
+and its copies. Photos are ranked by the log-ratio of the best other class to the given one, after
+corrections of the log-probabilities: see :func:`corrections`. On published probabilities
+(``scripts/check_label_ranking.py``), the corrections raise the average precision by .004 on
+CIFAR-10 with synthetic errors, by .010 and .001 on CIFAR-10N aggregate and worst, and by .053 on
+Roman numerals, where many photos seem unclear. Measured with ``scripts/bench_label_errors.py``:
 
 - A second round of probes, fitted without the confident suspects, raises the average precision by
   .01 on CIFAR-10N, if it is averaged with the first round, and changes little on clip art: +.003
@@ -24,6 +27,14 @@ ReadEmbeddings = Callable[[], Features]
 """Reads the embeddings of N photos under one backbone."""
 
 _TINY = np.finfo(np.float64).tiny
+_NEGLIGIBLE = 1e-12
+"""Smaller probabilities are treated as equal when the typical ones of a label are computed."""
+_PRIOR = 10.0
+"""Confident errors that are added to those of each two classes, so that few do not count."""
+_CERTAIN = 1 / 3
+"""Rank correlation from which all photos with a wrong label are treated as photos of another
+class. With 1/2, the average precision is .007 lower on CIFAR-10N random 1; with 1/4, it is up to
+.011 below the best of cleanlab's scores on Roman numerals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +44,8 @@ class LabelRanking:
     order: np.ndarray
     """Rows of the scored photos, surest suspect first: int64 (scored,)."""
     scores: np.ndarray
-    """``log p(best other class) - log p(given class)``, float64 (N,); NaN if not scored. Above 0
-    another class is more probable than the given one."""
+    """Corrected ``log p(best other class) - log p(given class)``, float64 (N,); NaN if not scored.
+    As many are above 0 as there are photos whose label is not the most probable class."""
     suggestions: np.ndarray
     """The most probable other class, int64 (N,); -1 if not scored."""
     probabilities: np.ndarray
@@ -116,11 +127,11 @@ def rank(members: Sequence[OutOfFold], labels: np.ndarray) -> LabelRanking:
     suggestions = np.full(len(labels), -1)
     rows = np.flatnonzero(scored)
     known, given = probabilities[rows], labels[rows]
-    own = known[np.arange(len(rows)), given]
-    others = known.copy()
-    others[np.arange(len(rows)), given] = -1.0
-    suggestions[rows] = others.argmax(1)
-    scores[rows] = np.log(np.maximum(others.max(1), _TINY)) - np.log(np.maximum(own, _TINY))
+    own, best, suggestions[rows] = _own_and_other(known, given)
+    corrected = np.log(np.maximum(known, _TINY)) + corrections(known, given)[given]
+    own_score, other_score, _ = _own_and_other(corrected, given)
+    scores[rows] = other_score - own_score
+    scores[rows] -= _below_largest(scores[rows], int((best > own).sum()))
     order = rows[np.argsort(-scores[rows], kind="stable")]
     confident = np.zeros(len(labels), bool)
     confident[rows] = confident_errors(known, given)
@@ -139,3 +150,76 @@ def confident_errors(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarra
     average[photos == 0] = np.inf
     best = probabilities.argmax(1)
     return np.asarray((best != labels) & (probabilities.max(1) >= average[best]))
+
+
+def corrections(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the terms that are added to log-probabilities: float64 (labels, classes).
+
+    A photo with a wrong label is of another class, or it is unclear: of no class, or of several.
+
+    - Another class: a probe confuses two classes in both directions, but people often confuse them
+      in one. The term is half the logarithm of the ratio of confident errors in the two directions.
+    - Unclear: the probability of another class is evidence only if it is unusual for photos with
+      this label. The term is minus half the logarithm of the typical probability, which is the
+      geometric mean.
+
+    :func:`other_class_share` weights the two terms.
+
+    Parameters
+    ----------
+    probabilities : ndarray
+        Class probabilities of n photos: float64 (n, classes).
+    labels : ndarray
+        Class numbers: int64 (n,).
+    """
+    classes = probabilities.shape[1]
+    logs = np.log(np.maximum(probabilities, _NEGLIGIBLE))
+    typical = np.full((classes, classes), -np.log(classes))
+    for number in range(classes):
+        of_label = logs[labels == number]
+        typical[number] = (typical[number] + of_label.sum(0)) / (1 + len(of_label))
+    wrong = confident_errors(probabilities, labels)
+    errors = np.full((classes, classes), _PRIOR)
+    np.add.at(errors, (labels[wrong], probabilities[wrong].argmax(1)), 1)
+    share = other_class_share(probabilities, labels)
+    return np.asarray((share * np.log(errors / errors.T) - (1 - share) * typical) / 2)
+
+
+def other_class_share(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the weight of photos of another class among those with a wrong label, from 0 to 1.
+
+    If photos are of another class, a less probable label leaves a larger share of the remaining
+    probability to one class. If photos are unclear, it does not. The weight is proportional to this
+    rank correlation among the photos with the least probable labels. Their number is the number of
+    photos whose label is not the most probable class.
+
+    ``probabilities`` is (n, classes), ``labels`` (n,).
+    """
+    from scipy.stats import rankdata
+
+    own, other, _ = _own_and_other(probabilities, labels)
+    doubtful = np.argsort(own, kind="stable")[: (other > own).sum()]
+    concentration = other[doubtful] / (1 - own[doubtful])
+    if len(doubtful) < 2 or np.ptp(own[doubtful]) == 0 or probabilities.shape[1] == 2:
+        return 1.0
+    ranks = rankdata(own[doubtful]), rankdata(-concentration)
+    correlation = np.corrcoef(*ranks)[0, 1] if np.ptp(concentration) else 0.0
+    return float(np.clip(correlation / _CERTAIN, 0.0, 1.0))
+
+
+def _own_and_other(
+    values: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the values of the labels, the largest ones of other classes, and these classes: (n,).
+
+    ``values`` is (n, classes), ``labels`` (n,).
+    """
+    rows, others = np.arange(len(labels)), values.copy()
+    others[rows, labels] = -np.inf
+    best = others.argmax(1)
+    return values[rows, labels], values[rows, best], best
+
+
+def _below_largest(scores: np.ndarray, count: int) -> float:
+    """Return the largest score after the ``count`` largest; 0 if there are no others."""
+    return float(np.sort(scores)[-count - 1]) if count < len(scores) else 0.0

@@ -9,7 +9,13 @@ from embedkit.classify.heads.linear import Features
 from embedkit.errors import BadInput
 from embedkit.review import cross_validation
 from embedkit.review.cross_validation import OutOfFold, out_of_fold, refit_without
-from embedkit.review.label_errors import LabelRanking, ReadEmbeddings, rank, two_rounds
+from embedkit.review.label_errors import (
+    LabelRanking,
+    ReadEmbeddings,
+    other_class_share,
+    rank,
+    two_rounds,
+)
 
 DIM = 16
 
@@ -203,18 +209,41 @@ def test_probabilities_are_calibrated() -> None:
     assert abs(found.probabilities.max(1).mean() - right.mean()) < 0.05
 
 
-def test_scores_are_the_log_ratio_of_the_mean_probabilities() -> None:
-    labels = np.array([0, 1])
-    ranking = rank(
-        [
-            member([[0.5, 0.4, 0.1], [0.2, 0.2, 0.6]]),
-            member([[0.3, 0.6, 0.1], [0.4, 0.4, 0.2]]),
-        ],
-        labels,
-    )
-    assert np.allclose(ranking.scores, np.log([0.5 / 0.4, 0.4 / 0.3]))
-    assert ranking.suggestions.tolist() == [1, 2]
+def test_scores_of_two_classes_are_the_log_ratio_of_the_mean_probabilities() -> None:
+    members = [member([[0.5, 0.5], [0.6, 0.4]]), member([[0.3, 0.7], [0.8, 0.2]])]
+    ranking = rank(members, np.array([0, 1]))
+    assert np.allclose(ranking.scores, np.log([0.6 / 0.4, 0.7 / 0.3]))
+    assert ranking.suggestions.tolist() == [1, 0]
     assert ranking.order.tolist() == [1, 0]
+
+
+def test_a_label_that_is_confused_in_one_direction_is_more_suspicious() -> None:
+    right = [[0.9, 0.05, 0.05]] * 20 + [[0.05, 0.9, 0.05]] * 20 + [[0.05, 0.05, 0.9]] * 20
+    wrong = [[own, 0.95 - 2 * own, 0.05 + own] for own in np.linspace(0.01, 0.02, 30)]
+    doubtful = [[0.4, 0.5, 0.1], [0.1, 0.5, 0.4]]
+    labels = np.repeat([0, 1, 2, 0, 0, 2], [20, 20, 20, 30, 1, 1])
+    probabilities = np.array([*right, *wrong, *doubtful])
+    assert other_class_share(probabilities, labels) == 1
+    one_way, other = rank([member(probabilities.tolist())], labels).scores[-2:]
+    assert np.isclose(one_way - other, np.log(40 / 10) / 2)
+
+
+def test_another_class_that_is_unusual_for_the_label_is_more_suspicious() -> None:
+    right = [[0.7, 0.28, 0.02]] * 20 + [[0.28, 0.7, 0.02]] * 20 + [[0.02, 0.02, 0.96]] * 20
+    unclear, usual, unusual = [0.2, 0.4, 0.4], [0.3, 0.5, 0.2], [0.3, 0.2, 0.5]
+    labels = np.repeat([0, 1, 2, 0], [20, 20, 20, 3])
+    probabilities = np.array([*right, unclear, usual, unusual])
+    assert other_class_share(probabilities, labels) == 0
+    ranking = rank([member(probabilities.tolist())], labels)
+    assert ranking.scores[-1] > ranking.scores[-2]
+    assert ranking.suggestions[-2:].tolist() == [1, 2]
+
+
+def test_as_many_scores_are_above_0_as_labels_are_not_the_most_probable_class() -> None:
+    random = np.random.default_rng(0)
+    probabilities, labels = random.dirichlet([0.5] * 4, 200), random.integers(0, 4, 200)
+    scores = rank([member(probabilities.tolist())], labels).scores
+    assert (scores > 0).sum() == (probabilities.argmax(1) != labels).sum()
 
 
 def test_a_photo_that_one_member_does_not_score_is_not_ranked() -> None:
