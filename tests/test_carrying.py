@@ -17,7 +17,7 @@ from embedkit._internal.artifacts import sha256_of
 from embedkit.cleaning import carry_over
 from embedkit.cleaning.journal import Journal
 from embedkit.cleaning.plan import PlanRow, read_plan, write_plan
-from embedkit.results import ApplyReport, CarriedOver
+from embedkit.results import ApplyReport, CarriedOver, Progress
 
 Rows = Callable[[Path], dict[str, list[tuple[object, ...]]]]
 
@@ -104,6 +104,35 @@ def test_the_label_of_a_removed_copy_is_carried_over_to_the_kept_file(
     assert back.reverted == (carried,)
     assert catalog_rows(collection.workspace.folder) == before
     assert collection.workspace.undo().reverted == ()
+
+
+def test_facts_of_files_that_a_stopped_run_moved_are_carried_over(collection: Collection) -> None:
+    """The plan may never be applied again, for instance after another search."""
+    collection.label("path,label\nb.jpg,dog\ny.jpg,cat\n")
+    rows = [
+        collection.row(1, "keep", "a.jpg"),
+        collection.row(1, "remove", "b.jpg"),
+        collection.row(2, "keep", "x.jpg"),
+        collection.row(2, "remove", "y.jpg"),
+    ]
+    write_plan(collection.plan, rows)
+
+    def stop(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Workspace(collection.workspace.folder, stop).load_plan(collection.plan).apply()
+    assert not (collection.folder / "b.jpg").exists() and (collection.folder / "y.jpg").exists()
+    assert collection.facts("a.jpg") == ("dog", "csv", {})
+    assert collection.facts("x.jpg") == (None, None, {})
+    report = collection.workspace.load_plan(collection.plan).apply()
+    assert [one.path for one in report.carried_over] == [collection.path("x.jpg")]
+    back = collection.workspace.undo()
+    assert {one.path for one in back.reverted} == {
+        collection.path("a.jpg"),
+        collection.path("x.jpg"),
+    }
+    assert collection.facts("a.jpg") == (None, None, {})
 
 
 def test_a_label_is_carried_over_to_a_file_for_review_with_the_same_bytes(

@@ -30,8 +30,11 @@ from embedkit.cleaning.quarantine import (
     quarantine_lock,
 )
 from embedkit.cleaning.removals import Removal, removals
+from embedkit.errors import EmbedkitError
 from embedkit.results import (
     ApplyReport,
+    CarriedOver,
+    NotCarriedOver,
     NotMoved,
     PlanRow,
     Progress,
@@ -59,8 +62,8 @@ def apply(
     kept file is moved to quarantine and replaced by a link to that one. Applying the same plan
     again continues where it stopped.
 
-    In any case, ``catalog`` is updated with the files that are now missing. At the end, labels,
-    other columns and verdicts of removed files are carried over to the kept files. Raises
+    At the end, also after an error, labels, other columns and verdicts of removed files are carried
+    over to the kept files, and ``catalog`` is updated with the files that are now missing. Raises
     :class:`QuarantineBusy` while another such command runs, and :class:`StorageError` when the disk
     is full or read-only; files that were moved before stay moved.
     """
@@ -113,12 +116,17 @@ class _ApplyRun:
         total = sum(row.action == REMOVE for row in self._rows)
         where = "trash" if self._to_trash else "quarantine"
         done = 0
-        for _, members in groupby(numbered, key=lambda item: item[1].group):
-            group = list(members)
-            self._apply_group(group)
-            done += sum(row.action == REMOVE for _, row in group)
-            self._progress(Progress(f"moving to {where}", done, total))
-        carried, not_carried = carry_over(self._catalog, self._store.journal, self._removed_files)
+        try:
+            for _, members in groupby(numbered, key=lambda item: item[1].group):
+                group = list(members)
+                self._apply_group(group)
+                done += sum(row.action == REMOVE for _, row in group)
+                self._progress(Progress(f"moving to {where}", done, total))
+        except BaseException:
+            with suppress(EmbedkitError):  # the first error is raised
+                self._carry_over()  # the plan may never be applied again
+            raise
+        carried, not_carried = self._carry_over()
         if self._store.is_interrupted:  # this run, or an earlier one that was killed
             self._store.journal.write(APPLIED)
         return ApplyReport(
@@ -133,6 +141,9 @@ class _ApplyRun:
             carried_over=carried,
             not_carried_over=not_carried,
         )
+
+    def _carry_over(self) -> tuple[tuple[CarriedOver, ...], tuple[NotCarriedOver, ...]]:
+        return carry_over(self._catalog, self._store.journal, self._removed_files)
 
     def _apply_group(self, members: Numbered) -> None:
         for removal in removals(members):
