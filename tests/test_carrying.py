@@ -117,7 +117,7 @@ def test_facts_of_files_that_a_stopped_run_moved_are_carried_over(collection: Co
     ]
     write_plan(collection.plan, rows)
 
-    def stop(progress: Progress) -> None:
+    def stop(_: Progress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
