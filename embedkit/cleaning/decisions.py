@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import combinations, groupby
 from pathlib import Path
+from secrets import token_hex
 
 from embedkit._internal.artifacts import storage_errors
 from embedkit._internal.paths import to_stored
@@ -117,6 +118,8 @@ class Totals:
     """Files to move."""
     bytes: int = 0
     """Their total size."""
+    revision: str = field(default_factory=lambda: token_hex(8))
+    """Changes with every decision, and when files are moved or put back."""
 
 
 class PlanDecisions:
@@ -280,6 +283,7 @@ class PlanDecisions:
             if found == self._files:
                 return
             self._files = found
+            self._totals.revision = token_hex(8)
             for position, files in enumerate(self._groups):
                 self._count(position, -1)
                 paths = [file.row.path for file in files]
@@ -338,6 +342,7 @@ class PlanDecisions:
             self._decisions[position] = decision
             self._decided_at[position] = datetime.now(UTC).isoformat()
             self._count(position, 1)
+        self._totals.revision = token_hex(8)
         return undo
 
     def _write(self, decisions: Mapping[int, GroupDecision]) -> None:

@@ -31,11 +31,16 @@ class ReadOnly(BadInput):
     """The server was started with --read-only."""
 
 
+class PlanChanged(EmbedkitError):
+    """A request is based on decisions that have changed since."""
+
+
 _STATUSES: tuple[tuple[type[EmbedkitError], int], ...] = (
     (ReadOnly, 403),
     (NotInWorkspace, 404),
     (BadInput, 400),
     (EmptyWorkspace, 409),
+    (PlanChanged, 409),
     (QuarantineBusy, 409),
     (HeadBusy, 409),
     (MissingExtra, 422),
@@ -62,9 +67,9 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         "description": (
             "An error. 400 or 422: the request is wrong, or needs something that is not installed. "
             "401: the token is missing or wrong. 403: another origin or host, or a change with "
-            "--read-only. 404: unknown. 409: the workspace is empty, or another operation runs. "
-            "413: the request is too large. 503: try again after Retry-After seconds. 507: the "
-            "disk is full or read-only."
+            "--read-only. 404: unknown. 409: the workspace is empty, another operation runs, "
+            "or the decisions have changed. 413: the request is too large. 503: try again after "
+            "Retry-After seconds. 507: the disk is full or read-only."
         ),
         "content": {PROBLEM: {"schema": Problem.model_json_schema()}},
     }

@@ -51,6 +51,16 @@ def decide(client: TestClient, base: str, position: int, state: str, **actions: 
     return client.post(f"{base}/groups/{position}", json=request)
 
 
+def revision(client: TestClient) -> str:
+    """The revision of the decisions."""
+    found: str = client.get(f"{API}/duplicates").json()["totals"]["revision"]
+    return found
+
+
+def apply(client: TestClient, base: str) -> Any:
+    return client.post(f"{base}/apply", params={"revision": revision(client)})
+
+
 def verdicts(workspace: Workspace) -> set[tuple[str, frozenset[str]]]:
     return {
         (
@@ -154,12 +164,12 @@ def test_files_are_moved_as_decided_and_put_back(
     client = serve()
     base = searched(client)
     before = {path: path.read_bytes() for path in copies.rglob("*.jpg")}
-    assert client.post(f"{base}/apply").status_code == 400
+    assert apply(client, base).status_code == 400
     first = client.get(f"{base}/groups/0").json()
     red = list(names(first)).index("red/2.jpg")
     decide(client, base, 0, "accepted", **{f"_{red}": "remove", f"_{1 - red}": "keep"})
     assert client.post(f"{base}/accept").json()["accepted"] == 2
-    run = ended(client, client.post(f"{base}/apply").json())
+    run = ended(client, apply(client, base).json())
     assert run["state"] == "done" and run["result"]["skipped"] == []
     moved = {Path(path) for path in run["result"]["moved"]}
     assert moved == before.keys() - set(copies.rglob("*.jpg")) and len(moved) == 3
@@ -188,7 +198,7 @@ def test_an_undecided_conflict_and_a_group_nobody_accepted_are_not_moved(
     decide(client, base, 0, "accepted")
     totals = decide(client, base, position_of(client, base, "red/1.jpg"), "accepted").json()
     assert (totals["left"], totals["files"]) == (2, 1)
-    run = ended(client, client.post(f"{base}/apply").json())
+    run = ended(client, apply(client, base).json())
     assert [Path(path).name for path in run["result"]["moved"]] == ["1 copy.jpg"]
     assert (copies / "red/2.jpg").exists() and (copies / "blue/2 青い写真.jpg").exists()
     assert (copies / "red/0 small.jpg").exists()
@@ -272,7 +282,7 @@ def test_while_an_apply_waits_or_runs_decisions_are_refused(
     client.post(f"{base}/accept")
     begin = delay_searches(monkeypatch)
     client.post(f"{API}/duplicates", json={})  # gives the same groups the same key
-    apply = client.post(f"{base}/apply").json()
+    run = apply(client, base).json()
     for answer in (
         decide(client, base, 0, "open"),
         client.post(f"{base}/undo"),
@@ -280,7 +290,7 @@ def test_while_an_apply_waits_or_runs_decisions_are_refused(
     ):
         assert answer.status_code == 409 and "being moved" in answer.json()["detail"]
     begin.set()
-    assert len(ended(client, apply)["result"]["moved"]) == 2
+    assert len(ended(client, run)["result"]["moved"]) == 2
     totals = client.get(f"{API}/duplicates").json()["totals"]
     assert (totals["applied"], totals["files"]) == (2, 0)
     assert decide(client, base, 0, "accepted").status_code == 200
@@ -295,7 +305,7 @@ def test_an_apply_that_was_stopped_before_it_began_allows_decisions(
     client.post(f"{base}/accept")
     begin = delay_searches(monkeypatch)
     client.post(f"{API}/duplicates", json={})
-    run = client.post(f"{base}/apply").json()
+    run = apply(client, base).json()
     client.post(f"{API}/runs/{run['id']}/stop")
     assert client.post(f"{base}/undo").status_code == 200
     begin.set()
@@ -318,7 +328,7 @@ def test_files_that_moved_before_an_error_or_a_stop_are_known_and_put_back(
         move(*args)
 
     monkeypatch.setattr("embedkit.cleaning.apply.move", move_one)
-    run = ended(client, client.post(f"{base}/apply").json())
+    run = ended(client, apply(client, base).json())
     assert run["state"] == ("stopped" if isinstance(error, Stopped) else "failed")
     totals = client.get(f"{API}/duplicates").json()["totals"]
     assert (totals["applied"], totals["accepted"], totals["files"]) == (1, 2, 1)
@@ -342,7 +352,7 @@ def test_a_file_that_was_not_moved_with_its_group_can_be_decided_again(
     decide(client, base, position, "accepted")
     stored = second.read_bytes()
     second.write_bytes(b"changed")
-    run = ended(client, client.post(f"{base}/apply").json())
+    run = ended(client, apply(client, base).json())
     assert len(run["result"]["moved"]) == len(run["result"]["skipped"]) == 1
     group = client.get(f"{base}/groups/{position}").json()
     members = {Path(member["path"]).name: member for member in group["members"]}
@@ -373,9 +383,9 @@ def test_the_rest_of_a_group_is_moved_later_without_a_failure(
     client.post(f"{base}/accept")
     stored = second.read_bytes()
     second.write_bytes(b"changed")
-    ended(client, client.post(f"{base}/apply").json())
+    ended(client, apply(client, base).json())
     second.write_bytes(stored)
-    report = ended(client, client.post(f"{base}/apply").json())["result"]
+    report = ended(client, apply(client, base).json())["result"]
     assert report["moved"] == [str(second)]
     assert report["missing"] == report["skipped"] == []
     assert {one["files"] for one in client.get(f"{API}/quarantines").json()} == {1, 2}
@@ -387,16 +397,16 @@ def test_after_an_undo_by_another_process_groups_are_open_again(
     client = serve()
     base = searched(client)
     client.post(f"{base}/accept")
-    ended(client, client.post(f"{base}/apply").json())
+    ended(client, apply(client, base).json())
     workspace.undo()
     totals = client.get(f"{API}/duplicates").json()["totals"]
     assert (totals["applied"], totals["open"]) == (0, 3)
-    assert client.post(f"{base}/apply").status_code == 400
+    assert apply(client, base).status_code == 400
     again = serve()
     base = searched(again)
     assert again.get(f"{API}/duplicates").json()["totals"]["open"] == 3
     assert again.post(f"{base}/accept").json()["accepted"] == 2
-    run = ended(again, again.post(f"{base}/apply").json())
+    run = ended(again, apply(again, base).json())
     assert len(run["result"]["moved"]) == 2
     assert not (copies / "red/0 small.jpg").exists()
 
@@ -412,9 +422,83 @@ def test_groups_that_a_later_search_has_replaced_are_shown_but_not_decided(serve
         decide(client, before, 0, "accepted"),
         client.post(f"{before}/undo"),
         client.post(f"{before}/accept"),
-        client.post(f"{before}/apply"),
+        apply(client, before),
     ):
         assert answer.status_code == 404 and "a later search" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("change", ["decision", "undo", "accept", "search", "quarantine"])
+def test_requests_based_on_decisions_that_have_changed_are_refused(
+    workspace: Workspace, serve: Serve, copies: Path, change: str
+) -> None:
+    client = serve()
+    base = searched(client)
+    position = position_of(client, base, "red/1.jpg")
+    decide(client, base, position, "accepted")
+    if change == "quarantine":
+        ended(client, apply(client, base).json())
+    seen = {"revision": revision(client)}
+    if change == "decision":
+        decide(client, base, position, "accepted", _0="remove", _1="keep")  # the same numbers
+    elif change == "search":
+        assert searched(client) == base
+    elif change == "quarantine":
+        workspace.undo()
+    else:
+        client.post(f"{base}/{change}")
+    before = client.get(f"{API}/duplicates").json()
+    group = client.get(f"{base}/groups/{position}").json()
+    rejected = position_of(client, base, "red/0.jpg")
+    for path, content in (
+        (f"groups/{rejected}", {"state": "different"}),
+        ("accept", {}),
+        ("undo", {}),
+        ("apply", {}),
+    ):
+        answer = client.post(f"{base}/{path}", params=seen, json=content)
+        assert answer.status_code == 409, path
+        assert "another tab or program has changed the decisions" in answer.json()["detail"]
+    assert client.get(f"{API}/duplicates").json() == before
+    assert client.get(f"{base}/groups/{position}").json() == group
+    assert verdicts(workspace) == set()
+    assert (copies / "red/1 copy.jpg").exists()
+
+
+def test_each_answer_has_the_revision_for_the_next_request(serve: Serve, copies: Path) -> None:
+    client = serve()
+    base = searched(client)
+    position = position_of(client, base, "red/0.jpg")
+    seen = revision(client)
+    for path, content in (
+        (f"groups/{position}", {"state": "accepted"}),
+        ("undo", {}),
+        ("accept", {}),
+    ):
+        answer = client.post(f"{base}/{path}", params={"revision": seen}, json=content)
+        assert answer.status_code == 200, path
+        seen = (answer.json().get("totals") or answer.json())["revision"]
+    assert client.post(f"{base}/apply").status_code == 422
+    run = client.post(f"{base}/apply", params={"revision": seen}).json()
+    assert len(ended(client, run)["result"]["moved"]) == 2
+    assert not (copies / "red/0 small.jpg").exists()
+
+
+def test_an_apply_that_waited_moves_only_the_files_it_was_started_for(
+    workspace: Workspace, serve: Serve, copies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve()
+    base = searched(client)
+    client.post(f"{base}/accept")
+    ended(client, apply(client, base).json())
+    decide(client, base, 0, "accepted", _0="remove", _1="keep")
+    begin = delay_searches(monkeypatch)
+    client.post(f"{API}/duplicates", json={})
+    run = apply(client, base).json()
+    before = set(copies.rglob("*.jpg"))
+    workspace.undo()
+    begin.set()
+    run = ended(client, run)
+    assert before <= set(copies.rglob("*.jpg")) and run["state"] == "failed"
 
 
 @pytest.mark.usefixtures("copies")

@@ -10,11 +10,12 @@ from pydantic import BaseModel, Field
 
 from embedkit._internal.paths import shown
 from embedkit.cleaning.decisions import GroupDecision, PlanDecisions, PlannedGroup
-from embedkit.cleaning.plan import PlanRow, write_plan
+from embedkit.cleaning.plan import write_plan
 from embedkit.cleaning.quarantine import moved_files
 from embedkit.errors import BadInput, NotInWorkspace, QuarantineBusy
 from embedkit.reports.differences import ComparedFile, differences
 from embedkit.web.api.parameters import State, WritableState
+from embedkit.web.errors import PlanChanged
 from embedkit.web.runs import Run
 from embedkit.web.state import Server
 from embedkit.workspace import Workspace
@@ -23,6 +24,13 @@ router = APIRouter()
 PlanKey = Annotated[str, Path(pattern="^[0-9a-f]{12}$", description="Key of the search.")]
 QuarantineName = Annotated[str, Path(pattern="^[0-9a-f]{12}$", description="Its ``id``.")]
 Position = Annotated[int, Path(ge=0, lt=1 << 40, description="Position of the group, from 0.")]
+Revision = Annotated[
+    str | None,
+    Query(
+        description="The ``revision`` that the request is based on. If another tab or program has "
+        "changed the decisions since, the answer is 409. Default: no check."
+    ),
+]
 Action = Literal["keep", "remove", "review"]
 
 MAX_RANGE = 500
@@ -66,6 +74,9 @@ class TotalNumbers(BaseModel):
     left: int = Field(description="Files for review in accepted groups.")
     files: int = Field(description="Files to move.")
     bytes: int = Field(description="Their total size.")
+    revision: str = Field(
+        description="Changes with every decision, and when files are moved or put back."
+    )
 
 
 class Found(BaseModel):
@@ -207,41 +218,58 @@ def read_group(
 
 @router.post("/duplicates/{key}/groups/{position}", summary="Decide about a group")
 def decide_group(
-    server: WritableState, key: PlanKey, position: Position, request: DecisionRequest
+    server: WritableState,
+    key: PlanKey,
+    position: Position,
+    request: DecisionRequest,
+    revision: Revision = None,
 ) -> TotalNumbers:
     """Store a decision, with the verdicts on pairs that follow from it."""
-    with _decided(server, key) as plan:
+    with _decided(server, key, revision) as plan:
         plan.decide(position, GroupDecision(request.state, request.actions))
         return _totals(plan)
 
 
 @router.post("/duplicates/{key}/undo", summary="Undo the last decision")
-def undo_decision(server: WritableState, key: PlanKey) -> Undone:
+def undo_decision(server: WritableState, key: PlanKey, revision: Revision = None) -> Undone:
     """Undo the last decision of this server, with its verdicts."""
-    with _decided(server, key) as plan:
+    with _decided(server, key, revision) as plan:
         position = plan.undo()
         return Undone(group=position, totals=_totals(plan))
 
 
 @router.post("/duplicates/{key}/accept", summary="Accept all groups that need no review")
-def accept_sure(server: WritableState, key: PlanKey) -> Accepted:
+def accept_sure(server: WritableState, key: PlanKey, revision: Revision = None) -> Accepted:
     """Accept the proposals for the open groups without files for review."""
-    with _decided(server, key) as plan:
+    with _decided(server, key, revision) as plan:
         return Accepted(accepted=plan.accept_sure(), totals=_totals(plan))
 
 
 @router.post("/duplicates/{key}/apply", status_code=202, summary="Move files to quarantine")
-def start_apply(server: WritableState, key: PlanKey) -> Run:
+def start_apply(
+    server: WritableState,
+    key: PlanKey,
+    revision: Annotated[
+        str,
+        Query(
+            description="The ``revision`` of the totals with the files to move. If the decisions "
+            "have changed since, the answer is 409."
+        ),
+    ],
+) -> Run:
     """Start moving the files that the accepted groups remove, and return the run.
 
     The plan is written to the workspace, then read and checked as by ``embedkit apply``. Decisions
     are refused until the run has ended.
     """
-    _rows_to_apply(_latest(server, key))
 
     def apply(workspace: Workspace) -> dict[str, Any]:
         with server.plans.deciding:
-            rows = _rows_to_apply(_latest(server, key))  # a search may have replaced the plan
+            plan = _latest(server, key)  # a search may have replaced it
+            plan.refresh()
+            rows = plan.rows_to_apply()
+        if rows != confirmed:
+            raise _changed()
         moved = moved_files(server.quarantines).missing
         target = workspace.folder / PLAN_NAME
         write_plan(target, rows)
@@ -252,7 +280,11 @@ def start_apply(server: WritableState, key: PlanKey) -> Run:
         missing = tuple(path for path in report.missing if path not in moved)
         return _report(asdict(replace(report, missing=missing)))
 
-    return server.start(_APPLY, "Move duplicates to quarantine", apply)
+    _latest(server, key).refresh()
+    with _decided(server, key, revision) as plan:
+        if not (confirmed := plan.rows_to_apply()):
+            raise BadInput("no accepted group has a file to move")
+        return server.start(_APPLY, "Move duplicates to quarantine", apply)
 
 
 @router.get("/quarantines", summary="The plans that were applied")
@@ -278,12 +310,26 @@ def start_restore(
 
 
 @contextmanager
-def _decided(server: Server, key: str) -> Iterator[PlanDecisions]:
-    """Yield a plan to decide about; raise :class:`QuarantineBusy` while files are moved."""
+def _decided(server: Server, key: str, revision: str | None) -> Iterator[PlanDecisions]:
+    """Yield a plan to decide about.
+
+    Raises :class:`QuarantineBusy` while files are moved, and :class:`PlanChanged` if the plan has
+    another revision; None stands for any.
+    """
     with server.plans.deciding:
         if server.runs.is_active(_MOVES):
             raise QuarantineBusy("files are being moved; decide when that has ended")
-        yield _latest(server, key)
+        plan = _latest(server, key)
+        if revision not in (None, plan.totals().revision):
+            raise _changed()
+        yield plan
+
+
+def _changed() -> PlanChanged:
+    return PlanChanged(
+        "another tab or program has changed the decisions, so nothing was done; "
+        "check the groups and decide again"
+    )
 
 
 def _latest(server: Server, key: str) -> PlanDecisions:
@@ -295,13 +341,6 @@ def _latest(server: Server, key: str) -> PlanDecisions:
     if plan is not server.plans.latest:
         raise NotInWorkspace("a later search has replaced these groups; reload the page")
     return plan
-
-
-def _rows_to_apply(plan: PlanDecisions) -> list[PlanRow]:
-    plan.refresh()
-    if not (rows := plan.rows_to_apply()):
-        raise BadInput("no accepted group has a file to move")
-    return rows
 
 
 def _totals(plan: PlanDecisions) -> TotalNumbers:

@@ -1,12 +1,13 @@
 // The page of duplicates: one group at a time, decided by at most two keys.
 
-import { Component, createRef, Dialog, Help, complain, counted, html, isTyping, nameOf, say, start } from "./ui.js";
+import { Component, createRef, Dialog, Help, announce, complain, counted, html, isTyping, nameOf, say, start } from "./ui.js";
 import { Compare, MODES, large, small } from "./compare.js";
-import { Badge, Facts } from "./filefacts.js";
+import { Badge, Facts, WORDS } from "./filefacts.js";
 import { Grid } from "./grid.js";
-import { GroupSource, tagOf } from "./groups.js";
-import { Confirm, Report, Restore, sizeText } from "./quarantine.js";
+import { GroupSource, tagOf, wordsOf } from "./groups.js";
+import { Confirm, Report, Restore, resultOf } from "./quarantine.js";
 import { RunProgress } from "./runs.js";
+import { Start, Totals } from "./totals.js";
 import { get, post } from "./api.js";
 
 const KEYS = [
@@ -56,11 +57,12 @@ class Duplicates extends Component {
   }
 
   // Show the groups of the last search, from the first open one.
-  async open() {
+  async open(note) {
     const found = await get("/duplicates");
     const source = found.totals?.groups ? new GroupSource(found) : null;
     await new Promise((done) => this.setState({ found, source, totals: found.totals, group: null }, done));
-    if (source) await this.show(found.first_open);
+    if (source) await this.show(found.first_open, note);
+    else if (note) announce("No duplicates found.");
   }
 
   // Take over what another process or page has changed while this page was in the background.
@@ -69,13 +71,14 @@ class Duplicates extends Component {
     if (document.hidden || this.isLooking || !before || server.is_empty || this.state.run) return;
     this.isLooking = true;
     try {
-      await this.state.source?.queue;
+      const { source } = this.state;
       await this.readQuarantines();
-      const found = await get("/duplicates");
-      const { run, totals, position } = this.state;
-      if (run || this.state.found !== before) return;
+      const found = await (source ? source.read() : get("/duplicates"));
+      if (this.state.run || this.state.found !== before || this.isReading) return;
+      const isChanged = source && found.totals?.revision !== source.revision;
       if (found.key !== before.key) await this.open();
-      else if (JSON.stringify(found.totals) !== JSON.stringify(totals)) await this.refresh(position);
+      else if (isChanged) await this.refresh();
+      if (isChanged) say("Another tab or program has changed the decisions. This is the present state.");
     } catch (error) {
       complain(error);
     } finally {
@@ -85,7 +88,7 @@ class Duplicates extends Component {
 
   search = async () => {
     try {
-      this.setState({ run: await post("/duplicates", {}), report: null });
+      this.setState({ run: await post("/duplicates", {}), report: null }, this.focus);
     } catch (error) {
       complain(error);
     }
@@ -95,36 +98,66 @@ class Duplicates extends Component {
     const isMove = run.kind !== "duplicates";
     this.setState({ run: null });
     if (run.state === "failed") say(run.error, true);
-    if (isMove && run.state === "done") this.setState({ report: run, dialog: "report" });
+    if (isMove && run.state === "done") {
+      announce(`${resultOf(run)}.`);
+      this.setState({ report: run, dialog: "report" });
+    }
     if (isMove && run.state === "stopped") say("Stopped. Files that were moved before stay moved.");
     if (isMove) this.readQuarantines().catch(complain);
-    const { source, position } = this.state;
-    const load = isMove && source ? this.refresh(position) : this.open();
-    load.catch(complain);
+    const load = isMove && this.state.source ? this.refresh() : this.open(run.state === "done" ? "The search has ended." : "");
+    load.then(this.focus).catch(complain);
   };
 
-  // Read the states of all groups again.
+  // Give the focus to the title of the page, after the element that had it is gone.
+  focus = () => {
+    if (document.activeElement === document.body) document.getElementById("place")?.focus({ preventScroll: true });
+  };
+
+  // Read the decisions again; meanwhile, nothing is decided.
   async refresh(position) {
-    await this.state.source.queue;
-    this.state.source.reset();
-    const { totals } = await get("/duplicates");
-    this.setState({ totals });
-    await this.show(position);
+    const { source } = this.state;
+    this.isReading = true;
+    try {
+      const { key, totals } = await source.read();
+      if (key !== source.key) return await this.open();
+      source.revision = totals.revision;
+      this.changed(totals);
+      await this.show(position ?? this.wanted);
+    } finally {
+      this.isReading = false;
+    }
   }
 
-  async show(position) {
+  // Load the groups again, after many have changed.
+  changed(totals) {
+    this.state.source.reset();
+    this.setState({ totals });
+    this.grid.current?.reload();
+  }
+
+  // The server has refused a request about the group at a position, perhaps because of a change in another tab.
+  refused = (error, position) => {
+    complain(error);
+    if (!this.isReading) this.refresh(position).catch(complain);
+  };
+
+  // Show a group; if the page shows another one or has a note about the last decision, both are read out.
+  async show(position, note = "") {
     const { source } = this.state;
     if (!source || position < 0 || position >= source.count) return;
+    const call = this.latest = Symbol();
+    const isOther = position !== this.state.group?.position;
     this.wanted = position;
     this.setState({ position });
     const group = await source.group(position);
-    if (this.wanted !== position) return;
+    if (this.latest !== call) return;
     const kept = group.members.findIndex((member) => member.action === "keep");
     const left = Math.max(0, kept);
     const asked = group.members.findIndex((member, place) => place !== kept && member.action === "review");
     const right = asked >= 0 && asked !== left ? asked : left === 0 ? Math.min(1, group.members.length - 1) : 0;
     this.setState({ group, other: right, current: kept < 0 ? left : right, isSwapped: false });
     this.grid.current?.goTo(position, false);
+    if (isOther || note) announce([note, `${wordsOf(group, source.count)}.`].filter(Boolean).join(" "));
     this.prefetch(position);
   }
 
@@ -140,13 +173,13 @@ class Duplicates extends Component {
     }
   }
 
-  go = (position) => this.show(position).catch(complain);
+  go = (position, note) => this.show(position, note).catch(complain);
 
   // -- decisions -------------------------------------------------------------------------------
 
   get canDecide() {
     const { server, group, run } = this.state;
-    if (!group) return false;
+    if (!group || this.isReading) return false;
     if (server.read_only) say("The server was started with --read-only.", true);
     else if (group.applied) say("Files of this group were moved. Put them back first.", true);
     else if (run) say("Wait until the files are moved.", true);
@@ -160,11 +193,7 @@ class Duplicates extends Component {
     group.state = state;
     source.change(group);
     this.redraw();
-    source.decide(group).then((totals) => this.setState({ totals }), (error) => {
-      complain(error);
-      source.forget(group.position);
-      this.go(group.position);
-    });
+    source.decide(group).then((totals) => this.setState({ totals }), (error) => this.refused(error, group.position));
   }
 
   redraw() {
@@ -190,7 +219,11 @@ class Duplicates extends Component {
       say("One file has to stay: keep another one first.", true);
       return false;
     }
-    this.store(members.some((member) => member.action === "review") ? "open" : "accepted");
+    const isDecided = members.every((member) => member.action !== "review");
+    this.store(isDecided ? "accepted" : "open");
+    const words = changes.length > 2 ? [`Keep only ${nameOf(members[changes.find(([, action]) => action === "keep")[0]].path)}`]
+      : changes.map(([place, action]) => `${WORDS[action]} ${nameOf(members[place].path)}`);
+    announce(`${words.join(", ")}.${isDecided ? " The group is decided." : ""}`);
     return true;
   }
 
@@ -225,65 +258,58 @@ class Duplicates extends Component {
     if (this.state.group?.applied) return this.next();
     if (!this.canDecide) return;
     if (this.state.group.state !== "accepted") this.store("accepted");
-    this.next();
+    this.next("Accepted.");
   };
 
   reject = () => {
     if (!this.canDecide) return;
-    const { group, source } = this.state;
+    const { group } = this.state;
     if (new Set(group.members.map((member) => member.sha256)).size < 2) {
       return say("These files have the same bytes; they cannot be different photos.", true);
     }
     for (const member of group.members) member.action = "keep";
-    group.state = "different";
-    source.change(group);
-    source.send(`/groups/${group.position}`, { state: "different", actions: {} }).then(
-      (totals) => this.setState({ totals }),
-      (error) => { complain(error); source.forget(group.position); this.go(group.position); });
-    this.redraw();
-    this.next();
+    this.store("different");
+    this.next("Not duplicates.");
   };
 
-  next() {
+  next(note) {
     const { source, group } = this.state;
     const next = source.nextOpen(group.position);
-    if (next !== null) this.go(next);
-    else this.end();
+    if (next !== null) this.go(next, note);
+    else this.end(note);
   }
 
   // After the last group: the first one that was passed over, if there is one.
-  async end() {
-    const { source } = this.state;
-    await source.queue;
-    const { totals, first_open: first } = await get("/duplicates").catch(complain) ?? {};
-    if (!totals) return;
-    if (totals.open) this.go(first);
+  async end(note) {
+    const { totals, first_open: first } = await this.state.source.read().catch(complain) ?? {};
+    if (!totals || this.isReading) return;
+    if (totals.open) this.go(first, note);
     else say("All groups are decided.");
   }
 
   undo = async () => {
     const { source } = this.state;
-    if (!source || this.state.server.read_only) return;
+    if (!source || this.isReading || this.state.server.read_only) return;
     try {
       const { group, totals } = await source.send("/undo", {});
       if (group === null) return say("Nothing to undo.");
-      source.reset();
-      this.setState({ totals });
+      this.changed(totals);
       await this.show(group);
-      say("Undone.");
+      say(`Undone: group ${(group + 1).toLocaleString("en")}.`);
     } catch (error) {
-      complain(error);
+      this.refused(error);
     }
   };
 
   acceptSure = async () => {
     const { source } = this.state;
     try {
-      const { accepted } = await source.send("/accept", {});
-      await this.refresh(this.state.position);
+      const { accepted, totals } = await source.send("/accept", {});
+      this.changed(totals);
+      await this.show(this.wanted);
       say(`${counted(accepted, "group")} accepted. u undoes it.`);
     } catch (error) {
-      complain(error);
+      this.refused(error);
     }
   };
 
@@ -291,16 +317,16 @@ class Duplicates extends Component {
     const { source } = this.state;
     this.setState({ dialog: null });
     try {
-      this.setState({ run: await source.send("/apply", {}) });
+      this.setState({ run: await source.send("/apply", {}) }, this.focus);
     } catch (error) {
-      complain(error);
+      this.refused(error);
     }
   };
 
   restore = async (id) => {
     this.setState({ dialog: null });
     try {
-      this.setState({ run: await post(`/quarantines/${id}/undo`, {}) });
+      this.setState({ run: await post(`/quarantines/${id}/undo`, {}) }, this.focus);
     } catch (error) {
       complain(error);
     }
@@ -371,7 +397,7 @@ class Duplicates extends Component {
     if (!server || !found) return html`<p class="notice">Loading…</p>`;
     if (server.is_empty) return html`<div class="empty"><h2 class="title">No photos yet</h2>
       <p>Add a folder of photos, then reload this page.</p><p><kbd>embedkit add photos</kbd></p></div>`;
-    const close = () => this.setState({ dialog: null });
+    const close = () => this.setState({ dialog: null }, this.focus);
     const openRestore = () => this.setState({ dialog: "restore" });
     const dialogs = html`
       ${dialog === "help" && html`<${Help} keys=${KEYS} onClose=${close} />`}
@@ -383,7 +409,7 @@ class Duplicates extends Component {
         <${Grid} source=${source} cellSize=${84} label="Groups" tagOf=${tagOf} onError=${complain}
           onClick=${(index) => { close(); this.go(index); }} /><button class="button" onClick=${close}>Close</button><//>`}
       ${dialog === "large" && html`<${Large} file=${group.members[state.current]} onClose=${close} />`}`;
-    if (run) return html`<div class="empty"><h2 class="title">${run.title}</h2>
+    if (run) return html`<div class="empty"><h2 class="title" id="place" tabindex="-1">${run.title}</h2>
       <${RunProgress} key=${run.id} id=${run.id} onDone=${this.finished} onError=${complain} /></div>`;
     if (!source) return html`<${Start} found=${found} server=${server} canRestore=${quarantines.length > 0}
       onSearch=${this.search} onRestore=${openRestore} />${dialogs}`;
@@ -411,7 +437,7 @@ class Duplicates extends Component {
       <header class="summary">
         <button class="button icon" aria-label="Previous group" disabled=${position === 0} onClick=${() => this.go(position - 1)}>↑</button>
         <button class="button icon" aria-label="Next group" disabled=${position >= source.count - 1} onClick=${() => this.go(position + 1)}>↓</button>
-        <strong class="place">Group ${(group.position + 1).toLocaleString("en")} of ${source.count.toLocaleString("en")}</strong>
+        <strong class="place" id="place" tabindex="-1">Group ${(group.position + 1).toLocaleString("en")} of ${source.count.toLocaleString("en")}</strong>
         <button class="button narrow" onClick=${() => this.setState({ dialog: "groups" })}>All groups</button>
         ${group.conflict && html`<span class="mark review">labels differ</span>`}
         ${(group.applied || group.state !== "open") && html`<span class="mark done">${group.applied ? "Moved" : states[group.state]}</span>`}
@@ -451,31 +477,6 @@ class Duplicates extends Component {
       </ul>`;
   }
 }
-
-const Totals = ({ totals, canRestore, isReadOnly, onSure, onApply, onRestore, onSearch, onHelp }) => html`
-  <footer class="totals">
-    <p><b>${(totals.groups - totals.open).toLocaleString("en")}</b> of ${counted(totals.groups, "group")} decided
-      · <b>${counted(totals.files, "file")}</b> to move (${sizeText(totals.bytes)})
-      ${totals.left > 0 && ` · ${counted(totals.left, "file")} left for review`}</p>
-    <progress aria-label="Groups decided" max=${totals.groups} value=${totals.groups - totals.open}></progress>
-    <div class="actions">
-      ${totals.sure > 0 && !isReadOnly && html`<button class="button" title="Accept the groups that need no review" onClick=${onSure}>Accept ${totals.sure.toLocaleString("en")} sure</button>`}
-      ${canRestore && !isReadOnly && html`<button class="button" onClick=${onRestore}>Put files back…</button>`}
-      ${!isReadOnly && html`<button class="button" onClick=${onSearch}>Search again</button>`}
-      <button class="button icon" aria-label="Keys" onClick=${onHelp}>?</button>
-      <button class=${totals.open ? "button" : "button primary"} disabled=${!totals.files} onClick=${onApply}>Move files… <kbd aria-hidden="true">a</kbd></button>
-    </div>
-  </footer>`;
-
-const Start = ({ found, server, canRestore, onSearch, onRestore }) => html`<div class="empty">
-  <h2 class="title">${found.key === null ? "Find duplicates" : "No duplicates"}</h2>
-  <p>${found.key === null
-    ? "embedkit compares all photos of the workspace, and proposes which file of each group to keep. Nothing is moved before you say so."
-    : "No two files show the same picture."}</p>
-  <p class="actions">${!server.read_only && html`<button class="button primary" onClick=${onSearch}>
-    ${found.key === null ? "Search all photos" : "Search again"}</button>`}
-  ${server.read_only && "The server was started with --read-only, so it cannot search."}
-  ${canRestore && !server.read_only && html`<button class="button" onClick=${onRestore}>Put files back…</button>`}</p></div>`;
 
 const Large = ({ file, onClose }) => html`
   <${Dialog} className="viewer" title=${nameOf(file.path)} onClose=${onClose}>

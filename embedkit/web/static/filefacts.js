@@ -2,7 +2,7 @@
 
 import { html, nameOf } from "./ui.js";
 
-const WORDS = { keep: "Keep", remove: "Remove", review: "Review" };
+export const WORDS = { keep: "Keep", remove: "Remove", review: "Review" };
 const SIGNS = { keep: "✓", remove: "✕", review: "?" };
 
 export function Badge({ file: { action, moved }, short }) {

@@ -164,7 +164,8 @@ function Cell({ index, count, size, left, top, photo, picture, tag, isActive, is
 }
 
 // Properties: source, cellSize, label (name of the list), tagOf(photo, index), onActive(index, photo),
-// onOpen(index, photo), onSelect(selection), onError(error). Methods: goTo(index), select(indices), chosen().
+// onOpen(index, photo), onSelect(selection), onError(error). Methods: goTo(index), reload(), select(indices),
+// chosen().
 export class Grid extends Component {
   scroller = createRef();
   layer = createRef();
@@ -292,6 +293,12 @@ export class Grid extends Component {
       if (photo && this.reported !== photo) this.#report();
     });
   };
+
+  // Load again after a change of the source.
+  reload() {
+    this.forceUpdate();
+    this.#load(this.state.top);
+  }
 
   // Positions in view, and those within some heights of the view.
   #range(top, margin) {

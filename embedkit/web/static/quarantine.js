@@ -22,14 +22,18 @@ export const Confirm = ({ totals, onApply, onClose }) => html`
       <button class="button primary" autofocus onClick=${onApply}>Move ${counted(totals.files, "file")}</button></p>
   <//>`;
 
+// What a run has done, in words.
+export const resultOf = ({ kind, result }) =>
+  kind === "apply" ? `${counted(result.moved.length, "file")} moved to quarantine` : `${counted(result.restored.length, "file")} put back`;
+
 // The result of moving files.
 export function Report({ run, canUndo, onUndo, onClose }) {
   const { moved = [], restored = [], skipped, missing = [], bytes, not_carried_over: lost = [] } = run.result;
   const isMove = run.kind === "apply";
   const done = isMove ? moved : restored;
   const failures = [...skipped, ...missing.map((path) => ({ path, reason: "it is missing" }))];
-  return html`<${Dialog} title="Result" onClose=${onClose}>
-    <h2>${counted(done.length, "file")} ${isMove ? "moved to quarantine" : "put back"} (${sizeText(bytes)})</h2>
+  return html`<${Dialog} title=${resultOf(run)} onClose=${onClose}>
+    <h2>${resultOf(run)} (${sizeText(bytes)})</h2>
     ${failures.length > 0 && html`<p class="bad">${counted(failures.length, "file")} ${isMove ? "not moved" : "not put back"}:</p>
       <ul class="failures" tabindex="0" aria-label="Files that stayed">${failures.slice(0, 200).map(({ path, reason }) => html`<li><b>${path}</b>: ${reason}</li>`)}</ul>`}
     ${lost.length > 0 && html`<p>Not carried over, because of a contradiction:</p>
