@@ -119,7 +119,7 @@ def opened(browser: Any, running: Callable[..., Address]) -> Iterator[Open]:
     yield opened
     for context in contexts:
         context.close()
-    expected = ("a status of 401", "GL Driver Message (OpenGL, Performance")
+    expected = ("a status of 401", "a status of 409", "GL Driver Message (OpenGL, Performance")
     assert [text for text in complaints if not any(part in text for part in expected)] == []
 
 

@@ -147,6 +147,135 @@ def test_a_quarantine_that_another_process_undoes_is_gone_when_the_page_is_seen_
     assert (copies / "red/1 copy.jpg").exists()
 
 
+def second_tab(page: Any, number: int) -> Any:
+    """Another tab of the browser, at a group."""
+    other = page.context.new_page()
+    other.goto(page.url)
+    at_group(other, 1)
+    for place in range(2, number + 1):
+        press(other, "ArrowDown")
+        at_group(other, place)
+    other.wait_for_selector(".compare img[data-loaded=true] >> nth=1")
+    return other
+
+
+def wait_for_status(page: Any, text: str) -> None:
+    """Wait for a text that is read out."""
+    page.wait_for_selector(f"#status:has-text('{text}')", state="attached")
+
+
+CHANGED = "another tab or program has changed the decisions"
+
+
+def test_two_tabs_do_not_overwrite_each_others_decisions(opened: Open, copies: Path) -> None:
+    page = opened("/duplicates")
+    search(page)
+    other = second_tab(page, 1)
+    press(page, "1")
+    page.wait_for_selector("text=1 of 3 groups decided")
+    first = actions(page)
+    press(other, "2")
+    other.wait_for_selector(f".toast >> text={CHANGED}")
+    assert actions(other) == first
+    press(other, "2")  # decides again
+    other.wait_for_selector(".strip .member:has(.is-keep) >> text=2")
+    removed = {"remove": [name for name, action in first.items() if action == "Keep"]}["remove"]
+    other.wait_for_selector(f"figcaption:has-text('{removed[0]}') .is-remove")
+    wait_for_status(other, "The group is decided")
+    second = actions(other)
+    assert second != first
+    press(page, "a")
+    page.click("dialog .primary")
+    page.wait_for_selector(f".toast >> text={CHANGED}")
+    assert actions(page) == second
+    assert (copies / "red/2.jpg").exists() and (copies / "blue/2 青い写真.jpg").exists()
+    press(page, "n")
+    at_group(page, 2)
+    press(other, "u")
+    other.wait_for_selector(f".toast >> text={CHANGED}")
+    other.wait_for_selector(".mark >> text=Not duplicates")
+    press(page, "Enter")
+    at_group(page, 3)
+    other.click("text=Accept 2 sure")
+    other.wait_for_selector(f".toast >> text={CHANGED}")
+    other.wait_for_selector("text=Accept 1 sure")
+    press(page, "a")
+    page.click("dialog .primary")
+    page.wait_for_selector("dialog >> text=1 file moved to quarantine")
+
+
+@pytest.mark.usefixtures("copies")
+def test_a_decision_of_another_tab_with_the_same_numbers_is_shown_on_focus(opened: Open) -> None:
+    page = opened("/duplicates")
+    search(page)
+    press(page, "ArrowDown")
+    at_group(page, 2)
+    press(page, "1")
+    page.wait_for_selector("text=1 of 3 groups decided")
+    first, totals = actions(page), page.inner_text(".totals p")
+    other = second_tab(page, 2)
+    assert actions(other) == first
+    for keys in ("2", "u", "2"):
+        press(other, keys)
+        wait_for_status(other, "Undone: group 2" if keys == "u" else "Keep")
+    page.evaluate("() => window.dispatchEvent(new Event('focus'))")
+    page.wait_for_selector(".toast >> text=Another tab or program has changed the decisions")
+    assert actions(page) == actions(other) != first
+    assert page.inner_text(".totals p").split("(")[0] == totals.split("(")[0]
+
+
+@pytest.mark.usefixtures("copies")
+def test_the_list_of_groups_shows_decisions_and_is_never_blank(opened: Open) -> None:
+    page = opened("/duplicates")
+    search(page)
+    page.wait_for_selector(".groups [data-index='0'] .tag >> text=conflict")
+    press(page, "1")
+    page.wait_for_selector(".groups [data-index='0'] .tag >> text=✓ decided")
+    press(page, "u")
+    page.wait_for_selector(".groups [data-index='0'] .tag >> text=conflict")
+    assert page.locator(".groups [aria-label=loading]").count() == 0
+    page.click("text=Accept 2 sure")
+    page.wait_for_selector(".groups [data-index='2'] .tag >> text=✓ decided")
+    press(page, "u")
+    page.wait_for_selector(".groups [data-index='2'] .tag >> text=✓ decided", state="detached")
+    assert page.locator(".groups [aria-label=loading]").count() == 0
+
+
+@pytest.mark.usefixtures("copies")
+def test_decisions_moves_and_searches_are_read_out_and_keep_the_focus(opened: Open) -> None:
+    page = opened("/duplicates")
+
+    def wait_for_focus(selector: str) -> None:
+        page.wait_for_selector(f"{selector}:focus")
+
+    page.click("main .button.primary")
+    wait_for_status(page, "The search has ended. Group 1 of 3, 2 files, labels differ.")
+    wait_for_focus(".place")
+    name, another = actions(page)
+    press(page, "1")
+    wait_for_status(page, f"Keep {name}, Remove {another}. The group is decided.")
+    press(page, "l")
+    wait_for_status(page, f"Review {name}.")
+    press(page, "ArrowRight")
+    wait_for_status(page, f"{another}: Remove.")
+    press(page, "n")
+    wait_for_status(page, "Not duplicates. Group 2 of 3, 2 files.")
+    press(page, "Enter")
+    wait_for_status(page, "Accepted. Group 3 of 3, 2 files.")
+    press(page, "ArrowUp")
+    wait_for_status(page, "Group 2 of 3, 2 files, decided.")
+    press(page, "a")
+    page.click("dialog .primary")
+    page.wait_for_selector("dialog[aria-label='1 file moved to quarantine']")
+    wait_for_status(page, "1 file moved to quarantine.")
+    page.click("dialog .primary")
+    wait_for_focus(".place")
+    page.click("text=Search again")
+    wait_for_status(page, "The search has ended.")
+    wait_for_focus("#place")
+    assert violations(page) == []
+
+
 def test_a_file_that_has_changed_stays_and_the_result_says_why(opened: Open, copies: Path) -> None:
     page = opened("/duplicates")
     search(page)

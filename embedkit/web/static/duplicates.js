@@ -137,8 +137,7 @@ class Duplicates extends Component {
 
   // The server has refused a request about the group at a position, perhaps because of a change in another tab.
   refused = (error, position) => {
-    complain(error);
-    if (!this.isReading) this.refresh(position).catch(complain);
+    if (!this.isReading) this.refresh(position).then(() => complain(error)).catch(complain);
   };
 
   // Show a group; if the page shows another one or has a note about the last decision, both are read out.
@@ -353,7 +352,9 @@ class Duplicates extends Component {
   step(by) {
     const { group, current } = this.state;
     const places = group.members.length;
-    this.select((current + by + places) % places);
+    const next = (current + by + places) % places;
+    this.select(next);
+    announce(`${nameOf(group.members[next].path)}: ${WORDS[group.members[next].action]}.`);
   }
 
   compare(mode) {
