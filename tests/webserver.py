@@ -119,8 +119,28 @@ def opened(browser: Any, running: Callable[..., Address]) -> Iterator[Open]:
     yield opened
     for context in contexts:
         context.close()
-    expected = ("a status of 401", "GL Driver Message (OpenGL, Performance")
+    expected = ("a status of 400", "a status of 401", "GL Driver Message (OpenGL, Performance")
     assert [text for text in complaints if not any(part in text for part in expected)] == []
+
+
+def record_status(page: Any) -> None:
+    """Record from now on what the status of a page says to screen readers."""
+    page.evaluate(
+        """() => {
+            globalThis.spoken = [];
+            const status = document.getElementById("status");
+            new MutationObserver((changes) => {
+                for (const { addedNodes } of changes)
+                    for (const node of addedNodes) globalThis.spoken.push(node.textContent);
+            }).observe(status, { childList: true });
+        }"""
+    )
+
+
+def spoken(page: Any) -> list[str]:
+    """What the status has said since :func:`record_status`."""
+    found: list[str] = page.evaluate("globalThis.spoken")
+    return found
 
 
 def violations(page: Any) -> list[str]:

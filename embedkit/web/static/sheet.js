@@ -1,6 +1,6 @@
 // A grid of photos with decisions by key: labels, off-topic, undo.
 
-import { Component, createRef, Viewer, complain, counted, html, isTyping, say } from "./ui.js";
+import { Component, createRef, Viewer, complain, counted, html, isFocusLost, isTyping, say } from "./ui.js";
 import { Grid } from "./grid.js";
 import { GridDecisions, LabelChooser, READ_ONLY, quickLabels } from "./decisions.js";
 
@@ -30,7 +30,10 @@ export class Sheet extends Component {
     },
   });
 
-  componentDidMount() { document.addEventListener("keydown", this.pressed); }
+  componentDidMount() {
+    document.addEventListener("keydown", this.pressed);
+    if (isFocusLost()) this.grid.current?.goTo(0);
+  }
 
   componentWillUnmount() { document.removeEventListener("keydown", this.pressed); }
 
