@@ -103,7 +103,9 @@ def test_the_focus_follows_to_the_photos_the_progress_and_the_matrix(
     page.evaluate(
         """() => {
             globalThis.focused = [];
-            document.addEventListener("focusin", ({ target }) => globalThis.focused.push(target.className));
+            document.addEventListener("focusin", ({ target }) => {
+                globalThis.focused.push(target.className);
+            });
         }"""
     )
     page.click("text=Confusions of the test set")

@@ -104,14 +104,14 @@ def test_an_error_keeps_the_photo_that_was_uploaded_and_its_matches(
 def test_matches_of_another_query_are_gone_while_a_search_runs(opened: Open, query: Path) -> None:
     page = opened("/search")
     upload(page, query)
-    top = page.locator(".columns").bounding_box()["y"]
     waiting: list[Any] = []
-    page.route("**/api/v1/search", waiting.append)
+    page.route("**/api/v1/search", lambda route: waiting.append(route))
     page.fill("#text", "a red photo")
     page.press("#text", "Enter")
     page.wait_for_selector(".columns:focus")
     page.wait_for_selector(".columns >> text=Searching…")
     assert page.locator(".cell").count() == 0
+    top = page.locator(".columns").bounding_box()["y"]
     height = page.locator(".columns .summary").bounding_box()["height"]
     waiting[0].continue_()
     page.wait_for_selector(".cell[title='3.jpg']:focus")
