@@ -52,7 +52,7 @@ def test_words_are_not_offered_if_no_backbone_embeds_text(opened: Open, query: P
 
 @pytest.mark.usefixtures("filled")
 def test_an_error_takes_the_place_of_the_matches(opened: Open) -> None:
-    page = opened("/search?text=red")
+    page = opened("/search?text=red", messages=["a status of 400"])
     page.wait_for_selector(".columns [role=alert] >> text=embeds images only")
     assert page.locator(".cell").count() == 0
     assert violations(page) == []
@@ -84,7 +84,7 @@ def test_words_are_asked_of_the_backbones_that_embed_text(opened: Open, query: P
 def test_an_error_keeps_the_photo_that_was_uploaded_and_its_matches(
     opened: Open, query: Path
 ) -> None:
-    page = opened("/search")
+    page = opened("/search", messages=["a status of 400"])
     upload(page, query)
     address = page.url
     page.fill("#text", "nothing")

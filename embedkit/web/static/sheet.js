@@ -74,7 +74,7 @@ export class Sheet extends Component {
             onSelect=${(selection) => this.setState({ selected: selection.size })}
             onOpen=${() => this.setState({ dialog: "large" })} />`
         : html`<div class="empty"><h2 class="title">No photo here</h2></div>`}
-      ${dialog === "large" && photo && html`<${Viewer} photo=${photo} onClose=${close}
+      ${dialog === "large" && photo && html`<${Viewer} photo=${photo} onClose=${() => this.setState({ dialog: null }, () => this.grid.current?.goTo(index))}
         onMove=${(step) => this.grid.current.goTo(index + step, false)} />`}
       ${dialog === "label" && html`<${LabelChooser} labels=${Object.keys(counts)} onClose=${close}
         onChoose=${(name, isNew) => { close(); this.decisions.relabel(name, isNew); }} />`}

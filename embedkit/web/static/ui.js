@@ -126,7 +126,7 @@ export const Help = ({ keys, onClose }) => html`
 export const Viewer = ({ photo, onClose, onMove }) => html`
   <${Dialog} className="viewer" title=${nameOf(photo.path)} onClose=${onClose}>
     <img src=${`/api/v1/photos/${photo.sha256}/picture`} alt=${nameOf(photo.path)} />
-    <p class="caption">${nameOf(photo.path)}${photo.labels?.length ? ` (${photo.labels.join(", ")})` : ""}</p>
+    <p class="caption" role="status">${nameOf(photo.path)}${photo.labels?.length ? ` (${photo.labels.join(", ")})` : ""}</p>
     <button class="button close" onClick=${onClose} onKeyDown=${(event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (step) onMove(step);
