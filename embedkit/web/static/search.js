@@ -257,7 +257,8 @@ class Search extends Component {
     const { asked, results, isComparing, isVerifying } = this.state;
     const found = result.problem ? "No result" : result.matches ? foundOf(result) : "Searching…";
     return html`<section class="stage" aria-label=${result.backbone} key=${result.backbone}>
-      <div class="summary"><strong>${results.length > 1 && result.matches ? result.backbone : found}</strong>
+      <div class="summary"><strong>${results.length > 1 ? result.backbone : found}</strong>
+        ${results.length > 1 && !result.matches && html`<span>${found}</span>`}
         ${!asked.text && html`<button class="button" aria-pressed=${isComparing} title="A click on a match compares it with the query"
           onClick=${() => this.setState({ isComparing: !isComparing })}>Compare by click</button>`}
         ${!asked.text && !result.isVerified && html`<button class="button" disabled=${!result.matches}
