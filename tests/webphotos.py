@@ -1,15 +1,18 @@
 """Workspaces for tests of the app: copies of photos, a wrong label, three classes with heads."""
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from classes import NEW, draw, heads_folder, write_classes  # noqa: F401  (fixture)
-from conftest import draw_photo
+from conftest import ToyBackbone, Toys, draw_photo
 from PIL import Image
 from scenery import saved, scene
 
-from embedkit import Workspace
+from embedkit import BadInput, Workspace
 
 
 @pytest.fixture
@@ -21,6 +24,30 @@ def copies(workspace: Workspace, photos: Path) -> Path:
     draw_photo(2).save(photos / "blue/2 青い写真.jpg", quality=40)
     workspace.add([photos], labels_from_folders=True)
     return photos
+
+
+class WordToy(ToyBackbone):
+    """A toy that embeds every text as a red photo, but for the word ``nothing``."""
+
+    def __init__(self, name: str, passes: list[int], weights: str) -> None:
+        super().__init__(name, passes, weights)
+        self.spec = replace(self.spec, architecture="open_clip/toy")
+        self.resolved = replace(self.resolved, spec=self.spec)
+
+    def embed_text(self, texts: Sequence[str]) -> np.ndarray:
+        if "nothing" in texts:
+            raise BadInput("the word nothing has no meaning")
+        return self.embed([draw_photo(3) for _ in texts])
+
+
+@pytest.fixture
+def wordy(workspace: Workspace, photos: Path, toys: Toys) -> Workspace:
+    """A workspace with a backbone for photos and one for photos and words."""
+    toys.kind = lambda name, *more: (WordToy if name == "clip-vit-b-32" else ToyBackbone)(
+        name, *more
+    )
+    workspace.add(photos, backbones=["resnet50", "clip-vit-b-32"])
+    return workspace
 
 
 @pytest.fixture

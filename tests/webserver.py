@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +94,18 @@ Open = Callable[..., Any]
 
 @pytest.fixture
 def opened(browser: Any, running: Callable[..., Address]) -> Iterator[Open]:
-    """Open a page of the app; check at the end that it had no error and used no other server."""
+    """Open a page of the app; check at the end that it had no error and used no other server.
+
+    ``messages`` are parts of messages in the browser's console that are no errors.
+    """
     complaints: list[str] = []
+    expected = ["a status of 401", "GL Driver Message (OpenGL, Performance"]
     contexts = []
 
-    def opened(path: str = "/", *, read_only: bool = False, **options: Any) -> Any:
+    def opened(
+        path: str = "/", *, read_only: bool = False, messages: Sequence[str] = (), **options: Any
+    ) -> Any:
+        expected.extend(messages)
         address = running(read_only=read_only)
         options = {"viewport": {"width": 1280, "height": 820}, "accept_downloads": True, **options}
         context = browser.new_context(**options)
@@ -119,8 +126,27 @@ def opened(browser: Any, running: Callable[..., Address]) -> Iterator[Open]:
     yield opened
     for context in contexts:
         context.close()
-    expected = ("a status of 401", "a status of 409", "GL Driver Message (OpenGL, Performance")
     assert [text for text in complaints if not any(part in text for part in expected)] == []
+
+
+def record_status(page: Any) -> None:
+    """Record from now on what the status of a page says to screen readers."""
+    page.evaluate(
+        """() => {
+            globalThis.spoken = [];
+            const status = document.getElementById("status");
+            new MutationObserver((changes) => {
+                for (const { addedNodes } of changes)
+                    for (const node of addedNodes) globalThis.spoken.push(node.textContent);
+            }).observe(status, { childList: true });
+        }"""
+    )
+
+
+def spoken(page: Any) -> list[str]:
+    """What the status has said since :func:`record_status`."""
+    found: list[str] = page.evaluate("globalThis.spoken")
+    return found
 
 
 def violations(page: Any) -> list[str]:

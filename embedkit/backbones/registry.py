@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from embedkit._internal.paths import absolute
 from embedkit.errors import BadInput, UnknownBackbone
+from embedkit.results import EmbeddingSpec
 
 if TYPE_CHECKING:
     from embedkit.backbones.registered import RegisteredModel
@@ -307,6 +308,11 @@ def _with_paths(text: str, change: Callable[[str], str]) -> str:
     if name.weights is not None:
         query = query.replace(f"weights={name.weights}", f"weights={change(name.weights)}")
     return base + mark + query
+
+
+def embeds_text(spec: EmbeddingSpec) -> bool:
+    """Return whether the backbone of a spec embeds text too, without loading its network."""
+    return spec.architecture.startswith("open_clip/")
 
 
 def is_registered_name(text: str) -> bool:

@@ -171,4 +171,7 @@ class Runs:
         else:
             values = {"state": "done", "result": result}
         with self._lock:
+            if values["state"] == "done":
+                last = self._runs[run_id].progress
+                values["progress"] = Progress("finished", last.total, last.total, last.rate, 0.0)
             self._set(run_id, **values)

@@ -18,6 +18,7 @@ from conftest import draw_photo
 from PIL import Image
 from scenery import scene
 from starlette.testclient import TestClient
+from webphotos import wordy  # noqa: F401
 from webserver import Serve, filled, serve  # noqa: F401
 
 from embedkit import Workspace
@@ -475,6 +476,13 @@ def test_a_cache_that_another_process_has_locked_is_not_removed(
     cache = ThumbnailCache(tmp_path / "cache")
     assert cache.get(["00" * 32], SMALL) == {"00" * 32: b"x"}
     cache.close()
+
+
+@pytest.mark.usefixtures("wordy")
+def test_the_server_names_the_backbones_that_embed_text(serve: Serve) -> None:
+    server = serve().get("/api/v1/server").json()
+    assert server["backbones"] == ["resnet50", "clip-vit-b-32"]
+    assert server["text_backbones"] == ["clip-vit-b-32"]
 
 
 # -- the state of the server -------------------------------------------------------------------

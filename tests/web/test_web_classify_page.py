@@ -8,7 +8,7 @@ import pytest
 from classes import NEW, draw, heads_folder  # noqa: F401
 from PIL import Image
 from webphotos import workspace_with_heads  # noqa: F401
-from webserver import Open, opened, running, violations  # noqa: F401
+from webserver import Open, opened, record_status, running, spoken, violations  # noqa: F401
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of
@@ -88,6 +88,36 @@ def test_a_file_that_is_no_photo_says_so(opened: Open, new: list[Path], tmp_path
     page.set_input_files("#choose", [tmp_path / "bad.png", new[0]])
     assert answers(page, 1) == ["blue"]
     assert "image" in page.inner_text(".classification .bad")
+    page.wait_for_selector("text=1 photo, 1 file could not be classified")
+
+
+def test_the_focus_follows_to_the_photos_the_progress_and_the_matrix(
+    opened: Open, new: list[Path]
+) -> None:
+    page = opened("/classify")
+    with page.expect_file_chooser() as chooser:
+        page.click(".drop >> text=Choose photos")
+    chooser.value.set_files(new[0])
+    page.wait_for_selector(".classified:focus")
+    record_status(page)
+    page.evaluate(
+        """() => {
+            globalThis.focused = [];
+            document.addEventListener("focusin", ({ target }) => {
+                globalThis.focused.push(target.className);
+            });
+        }"""
+    )
+    page.click("text=Confusions of the test set")
+    page.wait_for_selector(".matrix:focus")
+    assert "progress" in page.evaluate("globalThis.focused")
+    assert [text.partition(": ")[2] for text in spoken(page)] == ["started", "finished"]
+    page.click(".matrix button >> nth=0")
+    page.wait_for_selector(".cell[data-index='0']:focus")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".matrix:focus")
+    page.click("text=← Photos")
+    page.wait_for_selector(".classified:focus")
 
 
 def test_a_photo_of_the_workspace_is_classified_from_the_page_of_photos(

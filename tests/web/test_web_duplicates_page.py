@@ -168,7 +168,7 @@ CHANGED = "another tab or program has changed the decisions"
 
 
 def test_two_tabs_do_not_overwrite_each_others_decisions(opened: Open, copies: Path) -> None:
-    page = opened("/duplicates")
+    page = opened("/duplicates", messages=["a status of 409"])
     search(page)
     other = second_tab(page, 1)
     press(page, "1")

@@ -3,7 +3,15 @@
 from pathlib import Path
 
 import pytest
-from webserver import Open, filled, opened, running, violations  # noqa: F401
+from webserver import (  # noqa: F401
+    Open,
+    filled,
+    opened,
+    record_status,
+    running,
+    spoken,
+    violations,
+)
 
 from embedkit import Workspace
 
@@ -18,8 +26,12 @@ def test_a_folder_is_added_with_progress_and_its_failures(
     page.wait_for_selector("text=Add your photos")
     page.fill("input[name=folder]", str(photos))
     page.check("input[name=labels]")
+    record_status(page)
     page.click("button >> text=Add")
     page.wait_for_selector("text=12 photos: 12 new")
+    page.wait_for_selector(".outcome:focus")
+    title = f"Add {photos}"
+    assert spoken(page) == [f"{title}: started", f"{title}: finished"]
     page.wait_for_selector("text=1 file could not be used")
     page.wait_for_selector("section[aria-label='What went wrong'] >> text=<b>broken.jpg")
     page.wait_for_selector("a >> text=Duplicates")

@@ -98,6 +98,70 @@ def test_a_selection_is_relabelled_by_a_key_and_undone(filled: Workspace, opened
     assert labels_of(filled) == {"2.jpg": ("off-topic", None)}
 
 
+@pytest.mark.usefixtures("filled")
+def test_a_range_starts_where_the_last_move_without_shift_ended(opened: Open) -> None:
+    page = opened()
+    shown(page)
+    page.click(".cell[data-index='0']")
+    for key in ("ArrowRight", "Shift+ArrowRight", "End", "Shift+ArrowLeft", "Shift+ArrowLeft"):
+        page.keyboard.press(key)
+    page.wait_for_selector(".summary >> text=3 selected")
+    page.wait_for_selector("#status >> text=3 photos selected", state="attached")
+    for key in ("Escape", "Shift+ArrowLeft"):
+        page.keyboard.press(key)
+    page.wait_for_selector(".summary >> text=2 selected")
+    page.click(".cell[data-index='2']", modifiers=["Shift"])
+    page.wait_for_selector(".summary >> text=8 selected")
+
+
+def test_after_enlarging_the_photo_in_view_has_the_focus(filled: Workspace, opened: Open) -> None:
+    page = opened()
+    shown(page)
+    page.click(".cell[data-index='0']")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog.viewer img")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("dialog.viewer [role=status] >> text=6.jpg")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".cell[data-index='2']:focus")
+    page.keyboard.press("x")
+    page.wait_for_selector("text=1 photo marked off-topic")
+    assert labels_of(filled) == {"6.jpg": ("off-topic", None)}
+
+
+def test_undo_shows_what_another_program_stored_before_and_the_counts_follow(
+    filled: Workspace, opened: Open, photos: Path
+) -> None:
+    page = opened()
+    page.wait_for_selector(".rail button >> nth=2")
+    shown(page)
+    page.click(".cell[data-index='0']")
+    filled.verdicts.set("relabel=緑", photos / "blue/10.jpg", new_label=True)
+    page.keyboard.press("2")
+    page.wait_for_selector(".rail button[aria-pressed] >> text=/red\\s*7/")
+    page.keyboard.press("u")
+    page.wait_for_selector(".inspector dd >> text=緑")
+    page.wait_for_selector(".rail button[aria-pressed] >> text=/緑\\s*1/")
+    assert labels_of(filled) == {"10.jpg": ("relabel", "緑")}
+
+
+def test_a_removed_photo_of_a_selection_is_left_out_when_one_decides_again(
+    filled: Workspace, opened: Open, photos: Path
+) -> None:
+    page = opened(messages=["a status of 404"])
+    shown(page)
+    page.click(".cell[data-index='0']")
+    page.keyboard.press("Shift+ArrowRight")
+    filled.remove(photos / "blue/10.jpg")
+    page.keyboard.press("x")
+    page.wait_for_selector(".toast >> text=has been removed")
+    assert labels_of(filled) == {}
+    page.keyboard.press("x")
+    page.wait_for_selector("text=1 photo marked off-topic")
+    assert labels_of(filled) == {"11.jpg": ("off-topic", None)}
+
+
 def test_keys_move_before_any_click_and_a_key_that_is_held_decides_once(
     filled: Workspace, opened: Open
 ) -> None:

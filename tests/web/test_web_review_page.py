@@ -8,7 +8,7 @@ from classes import NEW, draw
 from conftest import draw_photo
 from PIL import ImageFilter
 from webphotos import mislabelled  # noqa: F401
-from webserver import Open, opened, running, violations  # noqa: F401
+from webserver import Open, opened, record_status, running, spoken, violations  # noqa: F401
 
 from embedkit import Workspace
 
@@ -76,6 +76,16 @@ def test_each_key_decides_and_leads_to_the_next_suspect(reviewed: Workspace, ope
     ]  # fmt: skip
     page.wait_for_selector(".summary strong:text-is('2')")
     decided(page, 5)
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_a_review_says_when_it_starts_and_ends_and_takes_the_focus_along(opened: Open) -> None:
+    page = opened("/review")
+    page.wait_for_selector("text=Start")
+    record_status(page)
+    begin(page)
+    page.wait_for_selector(".suspects:focus")
+    assert spoken(page) == ["Review: labels: started", "Review: labels: finished"]
 
 
 def test_a_decision_is_undone_and_replaced(reviewed: Workspace, opened: Open) -> None:

@@ -42,6 +42,23 @@ def test_photos_are_added_in_the_background_with_progress(
     assert workspace.info().images == 12
 
 
+def test_the_progress_of_a_finished_run_is_complete_and_that_of_a_failed_one_is_not() -> None:
+    runs = Runs()
+
+    def work(report: ProgressCallback) -> dict[str, Any]:
+        report(Progress("comparing", 3, 18, 1.5, 10.0))
+        return {}
+
+    def fail(report: ProgressCallback) -> dict[str, Any]:
+        report(Progress("comparing", 3, 18))
+        raise BadInput("no")
+
+    finished, failed = (events_of(runs, runs.start("a", "one", one))[-1] for one in (work, fail))
+    assert finished.progress == Progress("finished", 18, 18, 1.5, 0.0)
+    assert failed.progress == Progress("comparing", 3, 18)
+    runs.close()
+
+
 def test_a_failed_run_says_why(serve: Serve, tmp_path: Path) -> None:
     client = serve()
     run = client.post("/api/v1/add", json={"sources": [str(tmp_path / "nowhere")]}).json()

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from embedkit.backbones.registry import embeds_text
 from embedkit.version import __version__
 from embedkit.web.api.parameters import State
 
@@ -18,6 +19,8 @@ class ServerInfo(BaseModel):
     read_only: bool
     is_empty: bool
     backbones: list[str]
+    text_backbones: list[str]
+    """The backbones that embed text too."""
 
 
 @router.get("/workspace", summary="The content of the workspace")
@@ -43,4 +46,5 @@ def read_server(server: State) -> ServerInfo:
         read_only=server.read_only,
         is_empty=is_empty,
         backbones=[one.name for one in known],
+        text_backbones=[one.name for one in known if embeds_text(one.spec)],
     )

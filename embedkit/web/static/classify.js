@@ -1,6 +1,6 @@
 // The classify page: photos and what one head or several make of them; the confusions of the test set.
 
-import { Component, Dialog, Help, complain, counted, html, isTyping, nameOf, say, start } from "./ui.js";
+import { Component, Dialog, Help, complain, counted, html, isTyping, nameOf, refocus, say, start } from "./ui.js";
 import { ListSource } from "./grid.js";
 import { READ_ONLY } from "./decisions.js";
 import { Choose, choose, takeFiles } from "./intake.js";
@@ -57,12 +57,15 @@ class Classify extends Component {
 
   add(photos) {
     const added = photos.map((photo) => ({ ...photo, id: (this.last = (this.last ?? 0) + 1), results: {} }));
-    this.setState(({ photos: before }) => ({ photos: [...added, ...before], evaluation: null, source: null }), this.work);
+    this.setState(({ photos: before }) => ({ photos: [...added, ...before], evaluation: null, source: null }), () => {
+      refocus(".classified");
+      this.work();
+    });
   }
 
   clear = () => {
     for (const photo of this.state.photos) if (photo.file) URL.revokeObjectURL(photo.url);
-    this.setState({ photos: [] });
+    this.setState({ photos: [] }, () => refocus(".drop"));
   };
 
   toggle(name) {
@@ -128,7 +131,7 @@ class Classify extends Component {
 
   evaluated = ({ state, error, result }) => {
     if (error) say(error, true);
-    this.setState({ run: null, evaluation: state === "done" ? result : null, cell: null, source: null });
+    this.setState({ run: null, evaluation: state === "done" ? result : null, cell: null, source: null }, () => refocus(".matrix"));
   };
 
   // Show the test photos of a cell of the confusion matrix, the surest predictions first.
@@ -147,13 +150,22 @@ class Classify extends Component {
     }
   }
 
+  // Go back from a cell of the matrix to the matrix.
+  leave = () => this.setState({ source: null, cell: null }, () => refocus(".matrix"));
+
+  // Go back from the matrix to the photos.
+  back = () => this.setState({ evaluation: null }, () => {
+    refocus(".classified, .drop");
+    this.work();
+  });
+
   // -- keys --------------------------------------------------------------------------------------
 
   pressed = (event) => {
     const { dialog, large, source } = this.state;
     if (isTyping(event) || dialog || large) return;
     if (event.key === "?") this.setState({ dialog: "help" });
-    else if (event.key === "Escape" && source) this.setState({ source: null, cell: null });
+    else if (event.key === "Escape" && source) this.leave();
     else if (event.key === "o") choose();
     else if (event.key === "Delete" && !source) this.clear();
     else return;
@@ -170,6 +182,7 @@ class Classify extends Component {
       <p>Then reload this page.</p></div>`;
     const close = () => this.setState({ dialog: null, large: null });
     const chooser = html`<${Choose} words="Choose photos" multiple onTake=${this.take} />`;
+    const unread = photos.filter((photo) => chosen.every((head) => photo.results[head]?.problem)).length;
     const waiting = photos.filter((photo) => chosen.some((head) => !photo.results[head] || photo.results[head].isWaiting)).length;
     return html`<section class="stage" aria-label="Classify">
       <div class="summary">
@@ -178,19 +191,19 @@ class Classify extends Component {
           <button class="button" aria-pressed=${chosen.includes(head.name)} disabled=${head.problem !== null}
             title=${head.problem ?? `${head.kind} on ${head.backbones.join(", ")}; accuracy ${percent(head.accuracy)} on the validation set`}
             onClick=${() => this.toggle(head.name)}>${head.name}</button>`)}</div>
-        ${photos.length > 0 && !evaluation && html`<span role="status">${waiting ? `${counted(waiting, "photo")} to go…` : counted(photos.length, "photo")}</span>`}
+        ${photos.length > 0 && !evaluation && html`<span role="status">${waiting ? `${counted(waiting, "photo")} to go…` : `${counted(photos.length - unread, "photo")}${unread ? `, ${counted(unread, "file")} could not be classified` : ""}`}</span>`}
         <span class="together">
           ${!run && !evaluation && html`<button class="button" onClick=${this.evaluate}>Confusions of the test set</button>`}
-          ${evaluation && !source && html`<button class="button" onClick=${() => this.setState({ evaluation: null }, this.work)}>← Photos</button>`}
+          ${evaluation && !source && html`<button class="button" onClick=${this.back}>← Photos</button>`}
           ${photos.length > 0 && !evaluation && html`<button class="button" onClick=${this.clear}>Clear</button>`}
           <button class="button icon" aria-label="Keys" onClick=${() => this.setState({ dialog: "help" })}>?</button></span>
       </div>
       ${run ? html`<div class="empty"><h2 class="title">Evaluating on the test set</h2>
           <${RunProgress} key=${run} id=${run} onDone=${this.evaluated} onError=${complain} /></div>`
         : source ? this.renderCell() : evaluation ? this.renderEvaluation()
-        : photos.length ? html`<ul class="classified">${photos.map((photo) => html`<${Classified} key=${photo.id} photo=${photo} heads=${chosen}
+        : photos.length ? html`<ul class="classified" tabindex="-1" aria-label="Photos">${photos.map((photo) => html`<${Classified} key=${photo.id} photo=${photo} heads=${chosen}
             onLarge=${(one) => this.setState({ large: one })} />`)}</ul>`
-        : html`<div class="drop"><h2 class="title">Which class is it?</h2>
+        : html`<div class="drop" tabindex="-1"><h2 class="title">Which class is it?</h2>
           <p>Drop photos here, paste one, or choose some. They are not stored.</p><p>${chooser}</p>
           <p>A photo of the workspace: select it on the page Photos and press <kbd>c</kbd>.</p></div>`}
       ${dialog === "help" && html`<${Help} keys=${source ? [...SHEET_KEYS, ["Esc", "Back to the matrix"]] : KEYS} onClose=${close} />`}
@@ -206,7 +219,7 @@ class Classify extends Component {
     return html`<${Sheet} source=${source} counts=${counts} isReadOnly=${server.read_only} isPaused=${dialog !== null}
       title=${`${cell.truth}, predicted as ${cell.predicted} by ${cell.head}`}
       tagOf=${(photo) => photo.mark ?? `${photo.labels.join(", ")} · ${percent(cell.probabilities.get(photo.sha256))}`}>
-      <button class="button" onClick=${() => this.setState({ source: null, cell: null })}>← Matrix</button>
+      <button class="button" onClick=${this.leave}>← Matrix</button>
       <span>labelled <span class="chip given">${cell.truth}</span> predicted <span class="chip suggested">${cell.predicted}</span> by ${cell.head}</span>
     <//>`;
   }

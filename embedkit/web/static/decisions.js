@@ -4,14 +4,15 @@ import { Component, Dialog, complain, counted, html, say } from "./ui.js";
 import { post } from "./api.js";
 
 // Stores verdicts, one after the other. `onChange(photos, change)` shows their effect, at once.
-// `tell` says what was stored.
+// `tell` says what was stored. `onStored(photos, isUndone)` follows.
 export class Decisions {
   #past = [];
   #last = Promise.resolve();
 
-  constructor({ onChange, tell = say }) {
+  constructor({ onChange, tell = say, onStored = () => {} }) {
     this.onChange = onChange;
     this.tell = tell;
+    this.onStored = onStored;
   }
 
   // `verdict` is stored, and the verdicts in `clear` are removed; the photos get the values of `change`.
@@ -32,6 +33,7 @@ export class Decisions {
         throw error;
       }
       this.tell(`${counted(photos.length, "photo")} ${words}. u undoes it.`);
+      await this.onStored(photos, false);
     });
   }
 
@@ -47,6 +49,7 @@ export class Decisions {
       this.#past.pop();
       this.#restore(last.photos, last.before);
       this.tell("Undone.");
+      await this.onStored(last.photos, true);
       return last.photos;
     });
   }
@@ -69,19 +72,38 @@ export class Decisions {
 
 // Decisions about the selected photos of a grid, or the active one. `isReadOnly()` says why not.
 export class GridDecisions extends Decisions {
-  constructor({ grid, isReadOnly, onChange }) {
-    super({ onChange });
+  constructor({ grid, isReadOnly, onChange, onStored = () => {} }) {
+    super({
+      onChange,
+      onStored: async (photos, isUndone) => {
+        if (isUndone) await this.reread(photos); // the state before may not be that of the page
+        await onStored();
+      },
+    });
     this.grid = grid;
     this.isReadOnly = isReadOnly;
   }
 
+  async reread(photos) {
+    await this.grid.current?.props.source.reread(photos);
+    this.onChange([], {});
+  }
+
   async apply(verdict, change, words) {
     if (this.isReadOnly()) return say(READ_ONLY, true);
+    let photos;
     try {
-      await this.decide(await this.grid.current.chosen(), verdict, change, words);
+      photos = await this.grid.current.chosen();
+      await this.decide(photos, verdict, change, words);
     } catch (error) {
-      complain(error);
+      await this.failed(error, photos);
     }
+  }
+
+  async failed(error, photos) {
+    if (!photos || error.status !== 404) return complain(error);
+    await this.reread(photos).catch(complain);
+    say("A chosen photo has been removed from the workspace, so nothing was stored. Decide again about the others.", true);
   }
 
   relabel(label, isNew = false) {
@@ -91,13 +113,14 @@ export class GridDecisions extends Decisions {
   // Mark photos as off-topic, or take the mark from them if all have it.
   async mark() {
     if (this.isReadOnly()) return say(READ_ONLY, true);
+    let photos;
     try {
-      const photos = await this.grid.current.chosen();
+      photos = await this.grid.current.chosen();
       const areMarked = photos.length > 0 && photos.every((photo) => photo.mark === "off-topic");
       if (areMarked) await this.decide(photos, { clear: ["off-topic"] }, { mark: null }, "not off-topic any more");
       else await this.decide(photos, { verdict: "off-topic" }, { mark: "off-topic" }, "marked off-topic");
     } catch (error) {
-      complain(error);
+      await this.failed(error, photos);
     }
   }
 

@@ -4,7 +4,7 @@
 // the scroller has at most MAX_HEIGHT, and large moves of the scroll bar are scaled. Small moves,
 // by wheel or touch, are not.
 
-import { html, Component, createRef, nameOf } from "./ui.js";
+import { html, Component, announce, counted, createRef, nameOf } from "./ui.js";
 import { address, get } from "./api.js";
 
 const MAX_HEIGHT = 8_000_000;
@@ -73,6 +73,16 @@ export class ListSource {
       const path = `/lists/${this.key}?first=${number * RANGE}&count=${RANGE}`;
       const { photos } = await get(path);
       this.ranges.set(number, { abort: new AbortController(), photos });
+    }
+  }
+
+  // Read photos again that another page or program may have changed; null for one that has gone.
+  async reread(photos) {
+    const wanted = new Set(photos);
+    for (const [number, range] of this.ranges) {
+      if (!range.photos?.some((photo) => wanted.has(photo))) continue;
+      const now = (await get(`/lists/${this.key}?first=${number * RANGE}&count=${RANGE}`)).photos;
+      range.photos = range.photos.map((photo, place) => photo && now[place] && Object.assign(photo, now[place]));
     }
   }
 
@@ -311,6 +321,7 @@ export class Grid extends Component {
 
   goTo(index, focus = true) {
     const active = Math.max(0, Math.min(index, this.props.source.count - 1));
+    this.anchor = active;
     this.wantsFocus = focus;
     this.setState({ active }, () => {
       const row = Math.floor(active / this.columns) * this.pitch + 12;
@@ -331,6 +342,7 @@ export class Grid extends Component {
   select(indices) {
     const selection = new Set(indices);
     this.setState({ selection });
+    announce(selection.size ? `${counted(selection.size, "photo")} selected.` : "Nothing selected.");
     this.props.onSelect?.(selection);
   }
 
@@ -352,21 +364,25 @@ export class Grid extends Component {
     this.select(selection);
   }
 
+  // Select from the place of the last move or click without Shift, and go there.
   #selectTo(index) {
-    const [first, last] = [Math.min(this.anchor, index), Math.max(this.anchor, index)];
+    const { anchor } = this;
+    const [first, last] = [Math.min(anchor, index), Math.max(anchor, index)];
     this.select(Array.from({ length: last - first + 1 }, (_, place) => first + place));
+    this.goTo(index);
+    this.anchor = anchor;
   }
 
   #clicked = (event) => {
     const cell = event.target.closest("[data-index]");
     if (!cell) return;
     const index = Number(cell.dataset.index);
-    if (event.shiftKey) this.#selectTo(index);
-    else if (event.ctrlKey || event.metaKey || this.state.selection.size) this.toggle(index);
-    else {
-      this.anchor = index;
-      this.props.onClick?.(index, this.props.source.photo(index));
+    if (event.shiftKey) {
+      this.#selectTo(index);
+      return;
     }
+    if (event.ctrlKey || event.metaKey || this.state.selection.size) this.toggle(index);
+    else this.props.onClick?.(index, this.props.source.photo(index));
     this.goTo(index);
   };
 
@@ -398,12 +414,13 @@ export class Grid extends Component {
     if (target !== undefined) {
       const index = Math.max(0, Math.min(target, this.props.source.count - 1));
       if (event.shiftKey) this.#selectTo(index);
-      else if (!this.state.selection.size) this.anchor = index;
-      this.goTo(index);
+      else this.goTo(index);
     } else if (event.key === " ") this.toggle(active);
     else if (event.key === "Enter") this.#open(active);
-    else if (event.key === "Escape" && this.state.selection.size) this.select([]);
-    else return;
+    else if (event.key === "Escape" && this.state.selection.size) {
+      this.anchor = active;
+      this.select([]);
+    } else return;
     event.preventDefault();
     event.stopPropagation();
   };

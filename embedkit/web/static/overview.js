@@ -1,6 +1,6 @@
 // The overview: what is here, what went wrong, and what is worth doing next.
 
-import { Component, complain, counted, html, nameOf, start } from "./ui.js";
+import { Component, complain, counted, html, nameOf, refocus, start } from "./ui.js";
 import { RunProgress, isFinished } from "./runs.js";
 import { get, post } from "./api.js";
 
@@ -36,7 +36,7 @@ class Overview extends Component {
   };
 
   done = (run) => {
-    this.setState({ run: null, last: run });
+    this.setState({ run: null, last: run }, () => refocus(".outcome"));
     this.look().catch(complain);
   };
 
@@ -49,7 +49,7 @@ class Overview extends Component {
         ${run ? html`<${RunProgress} id=${run} onDone=${this.done} onError=${complain} />`
           : server.read_only ? html`<p class="soft">This server changes nothing (--read-only).</p>`
           : html`<${AddForm} isFirst=${server.is_empty} onAdd=${this.add} />`}
-        ${last && html`<${Outcome} run=${last} />`}
+        ${last && html`<div class="outcome" tabindex="-1"><${Outcome} run=${last} /></div>`}
       </section>
       ${info && html`<section aria-label="Worth doing next"><h2 class="title">Worth doing next</h2>
         <ul class="steps">${nextSteps(info).map((step) => html`<li>

@@ -75,12 +75,10 @@ class Photos extends Component {
     isReadOnly: () => this.state.server.read_only,
     onChange: (photos, change) => {
       for (const photo of photos) Object.assign(photo, change);
-      for (const label of change.labels ?? []) {
-        if (!(label in this.state.labels)) this.setState({ labels: { ...this.state.labels, [label]: photos.length } });
-      }
       this.forceUpdate();
       this.grid.current?.forceUpdate();
     },
+    onStored: async () => this.setState({ labels: await get("/labels") }),
   });
 
   search(photo) {
@@ -164,7 +162,7 @@ class Photos extends Component {
       ${dialog === "details" && photo && html`<${Dialog} className="details" title="The photo" onClose=${close}>
         ${this.renderDetails()}<button class="button" onClick=${close}>Close</button><//>`}
       ${dialog === "help" && html`<${Help} keys=${KEYS} onClose=${close} />`}
-      ${dialog === "large" && photo && html`<${Viewer} photo=${photo} onClose=${close}
+      ${dialog === "large" && photo && html`<${Viewer} photo=${photo} onClose=${() => this.setState({ dialog: null }, () => this.grid.current?.goTo(index))}
         onMove=${(step) => this.grid.current.goTo(index + step, false)} />`}
       ${dialog === "label" && html`<${LabelChooser} labels=${Object.keys(counts)} onClose=${close}
         onChoose=${(name, isNew) => { close(); this.decisions.relabel(name, isNew); }} />`}`;

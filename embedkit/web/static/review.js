@@ -1,6 +1,6 @@
 // The review page: choose what to look for, decide about each suspect, or look at a class, odd photos first.
 
-import { Component, Dialog, Help, announce, complain, counted, html, isTyping, nameOf, say, start } from "./ui.js";
+import { Component, Dialog, Help, announce, complain, counted, html, isTyping, nameOf, refocus, say, start } from "./ui.js";
 import { ListSource } from "./grid.js";
 import { Decisions, LabelChooser, READ_ONLY, quickLabels } from "./decisions.js";
 import { RunProgress } from "./runs.js";
@@ -78,7 +78,8 @@ class Review extends Component {
     if (state !== "done") {
       if (error) say(error, true);
       history.replaceState(null, "", "/review");
-      return this.fromAddress().catch(complain);
+      await this.fromAddress().catch(complain);
+      return this.setState({}, () => refocus(".begin"));
     }
     const items = result.items.map((item, place) => ({ ...item, verdicts: result.verdicts[place], act: "", verdict: null }));
     const counts = await get("/labels").catch(() => this.state.counts);
@@ -88,7 +89,7 @@ class Review extends Component {
       if (asked) items.unshift({ ...asked, isAsked: true });
     }
     await this.sync(items).catch(complain); // before a key can decide about one of them
-    this.setState({ result, items, counts, current: Math.max(0, items.findIndex((item) => !item.act)) });
+    this.setState({ result, items, counts, current: Math.max(0, items.findIndex((item) => !item.act)) }, () => refocus(".suspects"));
     await this.show(new URLSearchParams(location.search).get("label"));
   };
 
@@ -286,7 +287,7 @@ class Review extends Component {
       event.preventDefault();
       this.begin({ what, k: k ? Number(k) : null, text: what === "off-topic" && topic.trim() ? topic.trim() : null });
     };
-    return html`<form class="begin" onSubmit=${begin}>
+    return html`<form class="begin" tabindex="-1" aria-label="New review" onSubmit=${begin}>
       <fieldset><legend class="title">Which photos are probably wrong?</legend>
         <div class="kinds">${KINDS.map((kind) => html`<label class="kind">
           <input type="radio" name="what" value=${kind.what} checked=${what === kind.what}
@@ -358,7 +359,7 @@ class Review extends Component {
 
   renderList() {
     const { items, current } = this.state;
-    return html`<ol class="suspects" aria-label="Suspects">${items.map((item, place) => {
+    return html`<ol class="suspects" tabindex="-1" aria-label="Suspects">${items.map((item, place) => {
       const name = item.isAsked ? "Helps most" : item.label ?? nameOf(item.path);
       const isNamed = item.suggestion !== null && item.suggestion !== "off-topic";
       const to = item.act ? `✓ ${this.wordsOf(item)}` : isNamed ? `→ ${item.suggestion}` : "";

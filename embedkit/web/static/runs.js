@@ -1,6 +1,6 @@
 // Long operations of the server: watching one, and showing its progress.
 
-import { Component, html } from "./ui.js";
+import { Component, announce, html, refocus } from "./ui.js";
 import { ApiError, address, post } from "./api.js";
 
 const FINISHED = ["done", "failed", "stopped"];
@@ -47,12 +47,17 @@ export function watch(id, onChange, onError) {
 
 export const isFinished = (run) => FINISHED.includes(run.state);
 
+const ENDS = { done: "finished", failed: "failed", stopped: "stopped" };
+
 // Properties: id, onDone(run), onError(error). Shows progress, and a button that stops the run.
 export class RunProgress extends Component {
   state = { run: null };
 
   componentDidMount() {
+    refocus(".progress");
     this.leave = watch(this.props.id, (run) => {
+      if (isFinished(run)) announce(`${run.title}: ${ENDS[run.state]}`);
+      else if (!this.state.run) announce(`${run.title}: started`);
       this.setState({ run });
       if (isFinished(run)) this.props.onDone(run);
     }, this.props.onError);
@@ -65,10 +70,10 @@ export class RunProgress extends Component {
   stop = () => post(`/runs/${this.props.id}/stop`, {}).catch(this.props.onError);
 
   render(_, { run }) {
-    if (!run) return html`<p class="soft">Starting…</p>`;
+    if (!run) return html`<div class="progress" tabindex="-1" role="group" aria-label="Progress"><p class="soft">Starting…</p></div>`;
     const { stage, done, total, seconds_left: left } = run.progress;
     const words = run.state === "stopping" ? "stopping" : stage;
-    return html`<div class="progress">
+    return html`<div class="progress" tabindex="-1" role="group" aria-label="Progress">
       <p>${words}${total > 0 && ` · ${done.toLocaleString("en")} of ${total.toLocaleString("en")}`}
         ${left > 1 && ` · about ${duration(left)} left`}</p>
       <progress aria-label=${run.title} max="1" value=${total > 0 ? done / total : undefined}></progress>

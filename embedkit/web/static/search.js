@@ -1,11 +1,12 @@
 // The search page: by an upload, by words, or by a photo of the workspace.
 
-import { Component, createRef, Help, Viewer, complain, counted, html, isTyping, nameOf, start } from "./ui.js";
+import { Component, createRef, Help, Viewer, announce, complain, counted, html, isTyping, refocus, start } from "./ui.js";
 import { Grid } from "./grid.js";
 import { Choose, choose, takeFiles } from "./intake.js";
 import { Pair } from "./pair.js";
-import { address, get, post } from "./api.js";
+import { ApiError, address, get, post } from "./api.js";
 
+const VERIFIED = 20; // matches that are compared with the query
 const KEYS = [
   ["← ↑ → ↓", "Move"],
   ["s", "Search from the photo"],
@@ -51,7 +52,11 @@ class MatchSource {
 
 class Search extends Component {
   grid = createRef();
-  state = { server: null, labels: [], asked: null, results: [], label: "", folder: "", photo: null, isSearching: false, isComparing: false };
+  columns = createRef();
+  state = {
+    server: null, labels: [], asked: null, words: "", results: [], label: "", folder: "", backbones: null,
+    photo: null, problem: null, isComparing: false,
+  };
 
   async componentDidMount() {
     document.addEventListener("keydown", this.pressed);
@@ -70,7 +75,11 @@ class Search extends Component {
     const wanted = new URLSearchParams(location.search);
     if (wanted.get("sha256")) this.ask({ sha256: wanted.get("sha256") });
     else if (wanted.get("text")) this.ask({ text: wanted.get("text") });
-    else this.setState({ asked: null, results: [] });
+    else {
+      this.number = (this.number ?? 0) + 1; // leave the search that runs
+      this.answered = null;
+      this.setState({ asked: null, words: "", results: [], photo: null, problem: null }, () => refocus(".drop"));
+    }
   }
 
   // Search for a photo of the workspace or for words, and remember it in the address.
@@ -80,29 +89,69 @@ class Search extends Component {
   }
 
   take = ([file]) => {
-    if (this.state.asked?.url) URL.revokeObjectURL(this.state.asked.url);
     history.pushState(null, "", "/search");
     this.ask({ file, url: URL.createObjectURL(file) });
   };
+
+  // The backbones that can answer a query.
+  able(asked) {
+    const { backbones, text_backbones } = this.state.server;
+    return asked.text && text_backbones.length ? text_backbones : backbones;
+  }
+
+  // Those of them that a person chose; at first, one.
+  chosen(asked, wanted = this.state.backbones) {
+    const able = this.able(asked);
+    const chosen = able.filter((name) => wanted?.includes(name));
+    return chosen.length ? chosen : [able[0] ?? null];
+  }
 
   // Ask every chosen backbone, one after the other.
   async ask(asked, change = {}) {
     const number = (this.number ?? 0) + 1;
     this.number = number;
     const { label, folder, backbones } = { ...this.state, ...change };
-    this.setState({ ...change, asked, isSearching: true, photo: null });
-    const results = [];
-    try {
-      for (const backbone of backbones ?? [this.state.server.backbones[0] ?? null]) {
+    const isNew = asked !== this.state.asked;
+    const results = this.chosen(asked, backbones).map((backbone) => ({ backbone }));
+    const words = asked.text ?? (isNew ? "" : this.state.words);
+    this.setState({ ...change, asked, words, photo: null, problem: null, results: [...results] }, () => {
+      if (isNew && navigator.userActivation?.hasBeenActive) this.columns.current.focus();
+    });
+    for (const [place, { backbone }] of results.entries()) {
+      try {
         const found = await post("/search", this.request(asked, { backbone, label, folder, k: 60 }));
-        if (number !== this.number) return;
-        results.push({ ...found, source: new MatchSource(found.matches) });
-        this.setState({ results: [...results] });
+        results[place] = { ...found, source: new MatchSource(found.matches) };
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.status === 401) return complain(error);
+        results[place] = { backbone, problem: error.message };
       }
-    } catch (error) {
-      if (number === this.number) complain(error);
+      if (number !== this.number) return;
+      this.setState({ results: [...results] }, this.enter);
     }
-    if (number === this.number) this.setState({ isSearching: false, results });
+    const isAnswered = results.some((one) => one.matches);
+    if (isNew && !isAnswered && this.answered) return this.restore(results[0].problem);
+    if (isAnswered) this.remember(asked, results);
+    const found = results.filter((one) => one.matches); // a problem is an alert
+    announce(found.map((one) => (results.length > 1 ? `${one.backbone}: ${foundOf(one)}` : foundOf(one))).join(", "));
+  }
+
+  // Move the focus from the list of results into the first grid.
+  enter = () => {
+    if (document.activeElement === this.columns.current) this.grid.current?.goTo(0);
+  };
+
+  remember(asked, results) {
+    const before = this.answered?.asked.url;
+    if (before && before !== asked.url) URL.revokeObjectURL(before);
+    this.answered = { asked, results, address: location.pathname + location.search };
+  }
+
+  // Return to the last query that was answered: an upload cannot be repeated from the address.
+  restore(problem) {
+    const { asked, results, address: last } = this.answered;
+    history.replaceState(null, "", last);
+    if (this.state.asked.url && this.state.asked.url !== asked.url) URL.revokeObjectURL(this.state.asked.url);
+    this.setState({ asked, results, problem }, this.enter);
   }
 
   request(asked, { backbone, label, folder, k, verify = 0 }) {
@@ -115,19 +164,31 @@ class Search extends Component {
   }
 
   // Compare the first matches with the query point by point.
-  async verify(number) {
-    const { asked, results, label, folder } = this.state;
-    this.setState({ isSearching: true });
+  async verify(place) {
+    const { asked, label, folder, results } = this.state;
+    const { backbone, matches } = results[place];
+    if (!matches || this.state.isVerifying) return;
+    const number = this.number;
+    this.setState({ isVerifying: true, problem: null });
+    announce("Verifying…");
     try {
-      const { backbone } = results[number];
-      const found = await post("/search", this.request(asked, { backbone, label, folder, k: 60, verify: 20 }));
-      const changed = [...results];
-      changed[number] = { ...found, source: new MatchSource(found.matches), isVerified: true };
-      this.setState({ results: changed });
+      const found = await post("/search", this.request(asked, { backbone, label, folder, k: 60, verify: VERIFIED }));
+      if (number === this.number) {
+        const changed = [...this.state.results];
+        changed[place] = { ...found, source: new MatchSource(found.matches), isVerified: true };
+        this.remember(asked, changed);
+        this.setState({ results: changed }, () => {
+          refocus(".columns");
+          this.enter();
+        });
+        const same = found.matches.filter((one) => one.verified).length;
+        announce(`${counted(same, "match shows", "matches show")} the same object`);
+      }
     } catch (error) {
-      complain(error);
+      if (!(error instanceof ApiError) || error.status === 401) complain(error);
+      else if (number === this.number) this.setState({ problem: error.message });
     }
-    this.setState({ isSearching: false });
+    this.setState({ isVerifying: false });
   }
 
   pressed = (event) => {
@@ -149,58 +210,71 @@ class Search extends Component {
     else this.go({ sha256: photo.sha256 });
   };
 
-  render(_, { server, labels, asked, results, label, folder, photo, isSearching, isComparing, dialog }) {
+  render(_, { server, labels, asked, words, results, label, folder, photo, problem, dialog }) {
     if (!server) return html`<p class="notice">Loading…</p>`;
     const chooser = html`<${Choose} words="Choose a photo" onTake=${this.take} />`;
-    const words = html`<form onSubmit=${(event) => {
+    const isTextual = server.text_backbones.length > 0;
+    const wording = isTextual && html`<form onSubmit=${(event) => {
       event.preventDefault();
-      const text = event.target.elements.text.value.trim();
-      if (text) this.go({ text });
-    }}><input class="field find" id="text" name="text" type="search" aria-label="Words"
-      placeholder="Words, if the backbone embeds text" key=${asked?.text} defaultValue=${asked?.text ?? ""} /></form>`;
+      if (words.trim()) this.go({ text: words.trim() });
+    }}><input class="field find" id="text" name="text" type="search" aria-label="Words" placeholder="Words"
+      value=${words} onInput=${(event) => this.setState({ words: event.target.value })} /></form>`;
     const close = () => this.setState({ dialog: null });
     const dialogs = html`
-      ${dialog === "help" && html`<${Help} keys=${KEYS} onClose=${close} />`}
+      ${dialog === "help" && html`<${Help} keys=${KEYS.filter(([key]) => isTextual || key !== "/")} onClose=${close} />`}
       ${dialog === "pair" && photo && html`<${Pair} asked=${asked} match=${photo} onClose=${close} />`}
       ${dialog === "large" && photo && html`<${Viewer} photo=${photo} onClose=${close} onMove=${() => {}} />`}`;
-    if (!asked) return html`<div class="drop"><h2 class="title">Find photos like this one</h2>
+    if (!asked) return html`<div class="drop" tabindex="-1"><h2 class="title">Find photos like this one</h2>
       <p>Drop a photo here, paste one, or choose one. It is not stored.</p>
-      <p>${chooser}</p>${words}${dialogs}</div>`;
+      <p>${chooser}</p>${wording}${dialogs}</div>`;
+    const able = this.able(asked);
+    const chosen = this.chosen(asked);
     return html`<section class="stage" aria-label="Search">
       <div class="query">
         ${!asked.text && html`<img class="asked" alt="The query" src=${asked.url ?? `/api/v1/photos/${asked.sha256}/picture?side=256`} />`}
         <div class="fields">
-          ${chooser}${words}
+          ${chooser}${wording}
           <select class="field" aria-label="Label" value=${label} onChange=${(event) => this.ask(asked, { label: event.target.value })}>
             <option value="">all labels</option>
             ${labels.map((name) => html`<option value=${name}>${name}</option>`)}
           </select>
           <form onSubmit=${(event) => { event.preventDefault(); this.ask(asked, { folder: event.target.elements.folder.value.trim() }); }}>
             <input class="field find" name="folder" aria-label="Folder" placeholder="Folder" defaultValue=${folder} /></form>
-          ${server.backbones.length > 1 && html`<select class="field" aria-label="Backbones"
+          ${able.length > 1 && html`<select class="field" aria-label="Backbones" value=${chosen.length > 1 ? "" : chosen[0]}
             onChange=${(event) => this.ask(asked, { backbones: event.target.value ? [event.target.value] : server.backbones })}>
-            ${server.backbones.map((name) => html`<option value=${name}>${name}</option>`)}
+            ${able.map((name) => html`<option value=${name}>${name}</option>`)}
             <option value="">side by side</option>
           </select>`}
         </div>
+        ${problem && html`<p class="bad" role="alert">${problem}</p>`}
       </div>
-      ${isSearching && html`<p class="summary" role="status">Searching…</p>`}
-      <div class="columns">
-        ${results.map((result, number) => html`<section class="stage" aria-label=${result.backbone} key=${result.backbone}>
-          <div class="summary"><strong>${results.length > 1 ? result.backbone : counted(result.matches.length, "match", "matches")}</strong>
-            ${!asked.text && html`<button class="button" aria-pressed=${isComparing} title="A click on a match compares it with the query"
-              onClick=${() => this.setState({ isComparing: !isComparing })}>Compare by click</button>`}
-            ${!asked.text && !result.isVerified && html`<button class="button" onClick=${() => this.verify(number)}>Verify</button>`}
-          </div>
-          <${Grid} ref=${number === 0 ? this.grid : null} source=${result.source} cellSize=${172} label=${`Matches of ${result.backbone}`}
-            tagOf=${tagOf} onError=${complain}
-            onActive=${(_at, one) => this.setState({ photo: one })}
-            onClick=${this.clicked}
-            onOpen=${() => this.setState({ dialog: "large" })} />
-        </section>`)}
+      <div class="columns" tabindex="-1" role="group" aria-label="Results" ref=${this.columns}>
+        ${results.map((result, place) => this.renderResult(result, place))}
       </div>${dialogs}</section>`;
   }
+
+  renderResult(result, place) {
+    const { asked, results, isComparing, isVerifying } = this.state;
+    const found = result.problem ? "No result" : result.matches ? foundOf(result) : "Searching…";
+    return html`<section class="stage" aria-label=${result.backbone} key=${result.backbone}>
+      <div class="summary"><strong>${results.length > 1 ? result.backbone : found}</strong>
+        ${results.length > 1 && !result.matches && html`<span>${found}</span>`}
+        ${!asked.text && html`<button class="button" aria-pressed=${isComparing} title="A click on a match compares it with the query"
+          onClick=${() => this.setState({ isComparing: !isComparing })}>Compare by click</button>`}
+        ${!asked.text && !result.isVerified && html`<button class="button" disabled=${!result.matches}
+          onClick=${() => this.verify(place)}>${isVerifying ? "Verifying…" : "Verify"}</button>`}
+      </div>
+      ${result.problem && html`<div class="empty"><p class="bad" role="alert">${result.problem}</p></div>`}
+      ${result.matches && html`<${Grid} ref=${place === 0 ? this.grid : null} source=${result.source} cellSize=${172}
+        label=${`Matches of ${result.backbone}`} tagOf=${tagOf} onError=${complain}
+        onActive=${(_at, one) => this.state.results.includes(result) && this.setState({ photo: one })}
+        onClick=${this.clicked}
+        onOpen=${() => this.setState({ dialog: "large" })} />`}
+    </section>`;
+  }
 }
+
+const foundOf = (result) => counted(result.matches.length, "match", "matches");
 
 const tagOf = (match) =>
   `${match.distance.toFixed(3)}${match.verified ? ", same" : ""}${match.label ? ` · ${match.label}` : ""}`;

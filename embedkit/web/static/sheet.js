@@ -1,6 +1,6 @@
 // A grid of photos with decisions by key: labels, off-topic, undo.
 
-import { Component, createRef, Viewer, complain, counted, html, isTyping, say } from "./ui.js";
+import { Component, createRef, Viewer, complain, counted, html, isFocusLost, isTyping, say } from "./ui.js";
 import { Grid } from "./grid.js";
 import { GridDecisions, LabelChooser, READ_ONLY, quickLabels } from "./decisions.js";
 
@@ -30,7 +30,10 @@ export class Sheet extends Component {
     },
   });
 
-  componentDidMount() { document.addEventListener("keydown", this.pressed); }
+  componentDidMount() {
+    document.addEventListener("keydown", this.pressed);
+    if (isFocusLost()) this.grid.current?.goTo(0);
+  }
 
   componentWillUnmount() { document.removeEventListener("keydown", this.pressed); }
 
@@ -71,7 +74,7 @@ export class Sheet extends Component {
             onSelect=${(selection) => this.setState({ selected: selection.size })}
             onOpen=${() => this.setState({ dialog: "large" })} />`
         : html`<div class="empty"><h2 class="title">No photo here</h2></div>`}
-      ${dialog === "large" && photo && html`<${Viewer} photo=${photo} onClose=${close}
+      ${dialog === "large" && photo && html`<${Viewer} photo=${photo} onClose=${() => this.setState({ dialog: null }, () => this.grid.current?.goTo(index))}
         onMove=${(step) => this.grid.current.goTo(index + step, false)} />`}
       ${dialog === "label" && html`<${LabelChooser} labels=${Object.keys(counts)} onClose=${close}
         onChoose=${(name, isNew) => { close(); this.decisions.relabel(name, isNew); }} />`}

@@ -7,7 +7,10 @@ import { ApiError, signIn } from "./api.js";
 export const html = htm.bind(h);
 export { Component, createRef, render };
 
-export const nameOf = (path) => path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1);
+const WINDOWS = /^[A-Za-z]:\\|^\\\\/; // elsewhere, a backslash escapes a character or is a part of the name
+
+export const nameOf = (path) =>
+  path.slice(Math.max(path.lastIndexOf("/"), WINDOWS.test(path) ? path.lastIndexOf("\\") : -1) + 1);
 export const counted = (count, noun, nouns = `${noun}s`) =>
   `${count.toLocaleString("en")} ${count === 1 ? noun : nouns}`;
 
@@ -22,6 +25,21 @@ let isRefused = false; // whether the server refused the secret in the link
 // Have a message read out, without showing it.
 export function announce(text) {
   document.getElementById("status").textContent = text;
+}
+
+// Whether a person's action removed the element with the focus.
+export const isFocusLost = () =>
+  document.activeElement === document.body && Boolean(navigator.userActivation?.hasBeenActive);
+
+// Focus the first element that a selector matches, or else the content of the page, if the focus is lost.
+export function refocus(selector) {
+  if (isFocusLost()) (document.querySelector(selector) ?? document.getElementById("main")).focus();
+}
+
+// Lead past the bar: to the active photo of the grid, if the page has one.
+function skip(event) {
+  event.preventDefault(); // a new fragment would be a new page for the browser's history
+  (document.querySelector(".cell[tabindex='0']") ?? document.getElementById("main")).focus();
 }
 
 // Show a message, and read it out.
@@ -48,6 +66,7 @@ export function complain(error) {
 // Exchange the token, and show the page.
 export async function start(element) {
   const main = document.getElementById("main");
+  document.querySelector(".skip").addEventListener("click", skip);
   try {
     await signIn().catch((error) => {
       isRefused = error.status === 401;
@@ -107,7 +126,7 @@ export const Help = ({ keys, onClose }) => html`
 export const Viewer = ({ photo, onClose, onMove }) => html`
   <${Dialog} className="viewer" title=${nameOf(photo.path)} onClose=${onClose}>
     <img src=${`/api/v1/photos/${photo.sha256}/picture`} alt=${nameOf(photo.path)} />
-    <p class="caption">${nameOf(photo.path)}${photo.labels?.length ? ` (${photo.labels.join(", ")})` : ""}</p>
+    <p class="caption" role="status">${nameOf(photo.path)}${photo.labels?.length ? ` (${photo.labels.join(", ")})` : ""}</p>
     <button class="button close" onClick=${onClose} onKeyDown=${(event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (step) onMove(step);
