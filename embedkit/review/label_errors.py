@@ -131,7 +131,7 @@ def rank(members: Sequence[OutOfFold], labels: np.ndarray) -> LabelRanking:
     corrected = np.log(np.maximum(known, _TINY)) + corrections(known, given)[given]
     own_score, other_score, _ = _own_and_other(corrected, given)
     scores[rows] = other_score - own_score
-    scores[rows] -= _below_largest(scores[rows], int((best > own).sum()))
+    scores[rows] -= _between(scores[rows], int((best > own).sum()))
     order = rows[np.argsort(-scores[rows], kind="stable")]
     confident = np.zeros(len(labels), bool)
     confident[rows] = confident_errors(known, given)
@@ -220,6 +220,14 @@ def _own_and_other(
     return values[rows, labels], values[rows, best], best
 
 
-def _below_largest(scores: np.ndarray, count: int) -> float:
-    """Return the largest score after the ``count`` largest; 0 if there are no others."""
-    return float(np.sort(scores)[-count - 1]) if count < len(scores) else 0.0
+def _between(scores: np.ndarray, count: int) -> float:
+    """Return the middle between the smallest of the ``count`` largest scores and the next one.
+
+    Without such two scores, it is the number nearest to 0 that has all scores on one side.
+    """
+    ranked = np.sort(scores)[::-1]
+    if count == 0:
+        return float(np.nextafter(max(ranked.max(initial=0.0), 0.0), np.inf))
+    if count == len(ranked):
+        return float(np.nextafter(min(ranked[-1], 0.0), -np.inf))
+    return float(ranked[count - 1 : count + 1].mean())
