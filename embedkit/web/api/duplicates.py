@@ -22,7 +22,7 @@ from embedkit.workspace import Workspace
 
 router = APIRouter()
 PlanKey = Annotated[str, Path(pattern="^[0-9a-f]{12}$", description="Key of the search.")]
-QuarantineName = Annotated[str, Path(pattern="^[0-9a-f]{12}$", description="Its ``id``.")]
+QuarantineName = Annotated[str, Path(pattern="^[0-9a-f]{12}$", description="Id of the quarantine.")]
 Position = Annotated[int, Path(ge=0, lt=1 << 40, description="Position of the group, from 0.")]
 Revision = Annotated[
     str | None,
@@ -294,9 +294,7 @@ def read_quarantines(server: State) -> list[dict[str, Any]]:
 
 
 @router.post("/quarantines/{name}/undo", status_code=202, summary="Put files back")
-def start_restore(
-    server: WritableState, name: Annotated[str, Path(pattern="^[0-9a-f]{12}$")]
-) -> Run:
+def start_restore(server: WritableState, name: QuarantineName) -> Run:
     """Start moving the files of an applied plan back, and return the run."""
 
     def restore(workspace: Workspace) -> dict[str, Any]:
