@@ -1,4 +1,6 @@
 import os
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +112,24 @@ def test_a_named_pipe_in_place_of_a_file_is_an_error_and_does_not_block(tmp_path
     os.mkfifo(tmp_path / "file")
     with pytest.raises(OSError, match="Not a regular file"):
         SealedFile(tmp_path / "file")
+
+
+def resident_kilobytes(file: Path) -> int:
+    """Return how much of a mapped file is in the memory of this process."""
+    maps = Path("/proc/self/smaps").read_text()
+    found = re.findall(rf"{re.escape(str(file))}\nSize:.*?\nRss: +([0-9]+) kB", maps, re.DOTALL)
+    assert found, "the file is not mapped"
+    return sum(map(int, found))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_released_pages_are_given_up_and_read_again(tmp_path: Path) -> None:
+    content = np.random.default_rng(0).bytes(64 * BLOCK)
+    with sealed(tmp_path / "file") as temporary:
+        temporary.write_bytes(content)
+    file = SealedFile(tmp_path / "file")
+    file.check()
+    assert resident_kilobytes(file.file) > len(content) // 2048
+    file.release_pages()
+    assert resident_kilobytes(file.file) == 0
+    assert file.array("u1", (len(content),)).tobytes() == content

@@ -53,17 +53,18 @@ class SealedFile:
 
     def __init__(self, file: Path, digest: str | None = None) -> None:
         self.file = file
-        self._content, self._sums, self.digest = self._opened()
+        self._map, self._content, self._sums, self.digest = self._opened()
         if digest is not None and digest != self.digest:
             raise DamagedFile(f"{file} is not the file that its manifest describes")
         self._unchecked = np.ones(len(self._sums), bool)
 
-    def _opened(self) -> tuple[np.ndarray, np.ndarray, str]:
+    def _opened(self) -> tuple[mmap.mmap, np.ndarray, np.ndarray, str]:
         size = regular_file_size(self.file)  # opening a named pipe would block
         with open(self.file, "rb") as stream:
             if size < _FOOTER.size:
                 raise DamagedFile(f"{self.file} is truncated")
-            whole = np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        whole = np.frombuffer(mapped, np.uint8)
         length, digest = _FOOTER.unpack(whole[-_FOOTER.size :].tobytes())
         blocks = -(-length // BLOCK)
         if size != length + 4 * blocks + _FOOTER.size:
@@ -71,10 +72,19 @@ class SealedFile:
         sums = np.frombuffer(whole[length : length + 4 * blocks].tobytes(), "<u4")
         if _digest(length, sums) != digest:
             raise DamagedFile(f"{self.file} has damaged checksums")
-        return whole[:length], sums, digest.hex()
+        return mapped, whole[:length], sums, digest.hex()
 
     def __len__(self) -> int:
         return len(self._content)
+
+    def release_pages(self) -> None:
+        """Let the process give up the pages of the file that it has read.
+
+        They remain in the page cache of the system, which maps them again when they are read.
+        Without this, a process that reads single rows of a large file holds all of it in memory.
+        """
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
 
     def array(self, dtype: str, shape: tuple[int, ...], start: int = 0) -> np.ndarray:
         """Return an array that starts at byte ``start``, mapped and not checked.

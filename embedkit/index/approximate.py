@@ -126,6 +126,7 @@ class _Lists:
                 position.offset, position.offset + position.capacity * _entry(self._ivf)
             )
             self._unchecked[number] = False
+        self._file.release_pages()  # FAISS has its own mapping of the file
 
 
 def _entry(ivf: Any) -> int:

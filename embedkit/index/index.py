@@ -200,6 +200,8 @@ class Index:
             ids[part], measured[part] = self._measured(
                 queries[part], np.stack(found[part]), recent[part], k
             )
+        if self._codes is not None:  # an exact search reads all rows each time
+            self._base.release_pages()
         return ids, measured
 
     def _measured(

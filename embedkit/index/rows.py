@@ -40,6 +40,11 @@ class Rows:
             self._file.check_rows(rows, self._vectors.itemsize * self._vectors.shape[1])
         return self._vectors
 
+    def release_pages(self) -> None:
+        """Give up the memory of the embeddings that were read, if they are mapped."""
+        if self._file is not None:
+            self._file.release_pages()
+
     def chunks(self, kept: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield chunks of the rows selected by a mask, bool (N,), or of all rows."""
         vectors = self.vectors
