@@ -1,0 +1,221 @@
+"""The Lance datasets of a store: their columns, and how rows are added.
+
+``files`` has a row for each path or URL, with its label, or with the reason why it cannot be used.
+``images`` has a row for each distinct image, by SHA-256, with its fingerprint. ``embeddings`` of a
+spec has a row for each embedded image. Row ids are stable: they stay when files of a dataset are
+merged, so that an index can name rows.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from embedkit.cluster.location import Location, missing_extra
+from embedkit.errors import StorageError
+from embedkit.results import EmbeddingSpec
+from embedkit.results.fingerprint import LUMA_SIDE
+
+try:
+    import lance
+    from lance.fragment import write_fragments
+except ModuleNotFoundError as error:
+    raise missing_extra("pylance") from error
+
+SHA256 = pa.field("sha256", pa.binary(32), nullable=False)
+ATTRIBUTES = pa.map_(pa.string(), pa.string())
+
+FILES = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),  # stored form of a path, or a URL
+        ("bytes", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("sha256", pa.binary(32)),  # null if the file could not be read
+        ("label", pa.string()),
+        ("attributes", ATTRIBUTES),  # other columns of the listing, such as groups
+        ("stage", pa.string()),  # the step that failed; null for a usable image
+        ("reason", pa.string()),
+        ("decoder", pa.string()),  # version of the decoder that failed
+    ]
+)
+IMAGES = pa.schema(
+    [
+        SHA256,
+        ("md5", pa.binary(16)),
+        ("bytes", pa.int64()),
+        ("phash", pa.uint64()),
+        ("luma", pa.binary(LUMA_SIDE**2)),
+        ("format", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("sharpness", pa.float32()),
+        ("brightness", pa.float32()),
+        ("contrast", pa.float32()),
+    ]
+)
+SPEC_KEY = b"embedkit.spec"
+"""Key of the spec, canonical JSON, in the metadata of the embeddings' schema."""
+_STORAGE_VERSION = "2.2"
+_FRAGMENT_ROWS = 1 << 20
+"""Rows of a file of a dataset after small ones have been merged."""
+_MANY_FRAGMENTS = 64
+"""Number of small files of a dataset from which they are merged."""
+
+
+def embeddings_schema(spec: EmbeddingSpec) -> pa.Schema:
+    """Return the columns of the embeddings of a spec."""
+    return pa.schema(
+        [
+            SHA256,
+            pa.field("vector", pa.list_(pa.float32(), spec.dim), nullable=False),
+            pa.field("norm", pa.float32(), nullable=False),
+        ],
+        metadata={SPEC_KEY: spec.canonical_json.encode()},
+    )
+
+
+class Dataset:
+    """One Lance dataset of a store.
+
+    Parameters
+    ----------
+    location : Location
+        Its folder.
+    schema : pyarrow.Schema
+        Its columns.
+    """
+
+    def __init__(self, location: Location, schema: pa.Schema) -> None:
+        self.location = location
+        self.schema = schema
+
+    @property
+    def _options(self) -> dict[str, str] | None:
+        return self.location.lance_options
+
+    def open(self, version: int | None = None) -> Any:
+        """Return the ``lance.LanceDataset``; None if it does not exist yet.
+
+        Raises :class:`StorageError`.
+        """
+        try:
+            return lance.dataset(
+                self.location.place, version=version, storage_options=self._options
+            )
+        except (ValueError, OSError) as error:
+            if "was not found" in str(error) or "Not found" in str(error):
+                return None
+            raise self._error(error) from error
+
+    def ensure(self) -> Any:
+        """Return the dataset; create an empty one if it does not exist."""
+        found = self.open()
+        if found is not None:
+            return found
+        try:
+            return lance.write_dataset(
+                self.schema.empty_table(),
+                self.location.place,
+                storage_options=self._options,
+                enable_stable_row_ids=True,
+                data_storage_version=_STORAGE_VERSION,
+            )
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def read(self, columns: Sequence[str], where: str | None = None, **options: Any) -> pa.Table:
+        """Return some columns of all rows, or of those that meet an SQL condition."""
+        found = self.open()
+        if found is None:
+            return pa.schema([self.schema.field(name) for name in columns]).empty_table()
+        try:
+            return found.to_table(columns=list(columns), filter=where, **options)
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def count(self, where: str | None = None) -> int:
+        """Return the number of rows, or of those that meet an SQL condition."""
+        found = self.open()
+        return 0 if found is None else int(found.count_rows(filter=where))
+
+    def write_fragments(self, rows: pa.Table) -> list[str]:
+        """Write rows to files that no version of the dataset contains yet; return their metadata.
+
+        :meth:`commit` adds them. Files that are never committed are removed by :meth:`tidy`.
+        """
+        if not rows.num_rows:
+            return []
+        try:
+            fragments = write_fragments(
+                rows,
+                self.location.place,
+                schema=self.schema,
+                storage_options=self._options,
+                data_storage_version=_STORAGE_VERSION,
+            )
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+        return [json.dumps(fragment.to_json()) for fragment in fragments]
+
+    def commit(self, fragments: Sequence[str]) -> None:
+        """Add the rows in written files, all or none. Raises :class:`StorageError`."""
+        if not fragments:
+            return
+        try:
+            dataset = self.ensure()
+            lance.LanceDataset.commit(
+                self.location.place,
+                lance.LanceOperation.Append(
+                    [lance.FragmentMetadata.from_json(text) for text in fragments]
+                ),
+                read_version=dataset.version,
+                storage_options=self._options,
+            )
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def append(self, rows: pa.Table) -> None:
+        """Add rows. Raises :class:`StorageError`."""
+        self.commit(self.write_fragments(rows))
+
+    def delete(self, where: str) -> None:
+        """Delete the rows that meet an SQL condition."""
+        dataset = self.open()
+        if dataset is not None:
+            try:
+                dataset.delete(where)
+            except (ValueError, OSError) as error:
+                raise self._error(error) from error
+
+    def tidy(self) -> None:
+        """Merge small files of the dataset, and remove those of no version."""
+        dataset = self.open()
+        if dataset is None:
+            return
+        try:
+            small = sum(
+                fragment.count_rows() < _FRAGMENT_ROWS for fragment in dataset.get_fragments()
+            )
+            if small >= _MANY_FRAGMENTS:
+                dataset.optimize.compact_files(target_rows_per_fragment=_FRAGMENT_ROWS)
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def _error(self, error: Exception) -> StorageError:
+        from embedkit._internal.text import one_line
+
+        return StorageError(
+            f"{self.location}: {one_line(error)}; check the address, the credentials and the "
+            "connection, then run the same command again"
+        )
+
+
+def text_literal(text: str) -> str:
+    """Return a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def bytes_literal(content: bytes) -> str:
+    """Return bytes as an SQL literal."""
+    return f"X'{content.hex()}'"
