@@ -62,7 +62,7 @@ COMMIT_MAX_SECONDS = 10.0
 FINGERPRINT, UP_TO_DATE, FIRST_EMBEDDING = 1, 2, 4
 """Bits in the mask of an image's results: see :class:`KnownImages`. The bit of an embedding is
 ``FIRST_EMBEDDING << number``, with the number of the network."""
-_ALL = -1
+ALL_RESULTS = -1
 """The mask of all results."""
 _MAX_PARTIAL = 1 - 1e-6
 """Maximum share of decoded pixels of a truncated image. A progressive JPEG may have all pixels and
@@ -147,7 +147,7 @@ def claims_of(known: KnownImages) -> Claims:
     claimed: set[bytes] = set()
 
     def claim(digests: Sequence[bytes]) -> list[int | None]:
-        masks = [_ALL if sha256 in claimed else known.mask(sha256) for sha256 in digests]
+        masks = [ALL_RESULTS if sha256 in claimed else known.mask(sha256) for sha256 in digests]
         claimed.update(digests)
         return masks
 

@@ -1,0 +1,152 @@
+"""The content of a store: its manifest and its datasets."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+
+import numpy as np
+import pyarrow as pa
+
+from embedkit.catalog import KnownImages
+from embedkit.cluster.lease import writing
+from embedkit.cluster.location import Location
+from embedkit.cluster.tables import FILES, IMAGES, Dataset, embeddings_schema
+from embedkit.errors import BadArtefact, BadInput, EmptyWorkspace, NotInWorkspace
+from embedkit.ingest.pipeline import FINGERPRINT, FIRST_EMBEDDING, UP_TO_DATE
+from embedkit.results import EmbeddingSpec, ResolvedName
+
+MANIFEST = "store.json"
+FORMAT = 1
+"""Version of the layout of a store."""
+
+
+class StoreContent:
+    """The manifest and the datasets of a store.
+
+    Nothing is read or created before it is needed.
+    """
+
+    def __init__(self, place: str, on_wait: Callable[[str], None]) -> None:
+        self.location = Location(place)
+        self._on_wait = on_wait
+        self.files = Dataset(self.location / "files.lance", FILES)
+        self.images = Dataset(self.location / "images.lance", IMAGES)
+
+    def embeddings(self, spec: EmbeddingSpec) -> Dataset:
+        """Return the dataset of the embeddings of a spec."""
+        place = self.location / f"embeddings-{spec.digest}.lance"
+        return Dataset(place, embeddings_schema(spec))
+
+    @contextmanager
+    def writing(self, task: str) -> Iterator[None]:
+        """Hold the right to write to the store: see :func:`embedkit.cluster.lease.writing`."""
+        with writing(self.location, task, self._on_wait):
+            yield
+
+    # -- the manifest ------------------------------------------------------------------------------
+
+    def backbones(self) -> tuple[ResolvedName, ...]:
+        """Return the backbones that photos were added with, in order; none for a new store.
+
+        Raises :class:`BadInput` when the place is not a store, and :class:`BadArtefact` when the
+        manifest is damaged or newer than this version of embedkit.
+        """
+        manifest = (self.location / MANIFEST).read_json()
+        if manifest is None:
+            if self._is_foreign():
+                raise BadInput(f"{self.location} is not a store, and not empty; give another place")
+            return ()
+        if manifest.get("format") != FORMAT:
+            raise BadArtefact(
+                f"{self.location} has format {manifest.get('format')!r}, and this embedkit knows "
+                f"{FORMAT}; run 'pip install --upgrade embedkit'"
+            )
+        try:
+            return tuple(
+                ResolvedName(
+                    item["name"], EmbeddingSpec.from_json(json.dumps(item["spec"])), "", 0, 0
+                )
+                for item in manifest["backbones"]
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadArtefact(f"{self.location / MANIFEST} is damaged: {error}") from error
+
+    def _is_foreign(self) -> bool:
+        """Return whether the place contains something else than a new store."""
+        with self.location.errors():
+            filesystem = self.location.filesystem
+            filesystem.invalidate_cache()
+            try:
+                found = filesystem.ls(self.location.path, detail=False)
+            except FileNotFoundError:
+                return False
+            names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in found}
+        return bool(names - {"lease.json", self.location.path.rsplit("/", 1)[-1]})
+
+    def register(self, backbones: Sequence[ResolvedName]) -> None:
+        """Add backbones to the manifest, and create what is missing of the store.
+
+        Raises :class:`BadInput` when the store has another spec of such a name.
+        """
+        known = {item.name: item for item in self.backbones()}
+        for item in backbones:
+            old = known.setdefault(item.name, item)
+            if old.spec != item.spec:
+                raise BadInput(
+                    f"{self.location} has {item.name} with other weights or preprocessing; use the "
+                    "same weights, or another store"
+                )
+        content = [{"name": item.name, "spec": asdict(item.spec)} for item in known.values()]
+        (self.location / MANIFEST).write_json({"format": FORMAT, "backbones": content})
+
+    def backbone(self, name: str | None) -> ResolvedName:
+        """Return a backbone of the store, by default the first one.
+
+        Raises :class:`EmptyWorkspace` for a store without embeddings and :class:`NotInWorkspace`
+        for an unknown name.
+        """
+        known = self.backbones()
+        if not known:
+            raise EmptyWorkspace(
+                f"{self.location} has no embeddings; run 'embedkit add PHOTOS --store "
+                f"{self.location} --on ray'"
+            )
+        if name is None:
+            return known[0]
+        for item in known:
+            if item.name == name:
+                return item
+        names = ", ".join(item.name for item in known)
+        raise NotInWorkspace(f"{name} is not in {self.location}, which has {names}")
+
+    # -- known results -----------------------------------------------------------------------------
+
+    def known_images(self, specs: Sequence[EmbeddingSpec]) -> KnownImages:
+        """Return the images of the store, and which results are stored for each."""
+        parts = [(self.images, FINGERPRINT | UP_TO_DATE)]
+        parts += [
+            (self.embeddings(spec), FIRST_EMBEDDING << number) for number, spec in enumerate(specs)
+        ]
+        words, bits = [np.empty((0, 4), np.uint64)], [np.empty(0, np.uint64)]
+        for dataset, bit in parts:
+            found = digest_words(dataset.read(["sha256"])["sha256"])
+            words.append(found)
+            bits.append(np.full(len(found), bit, np.uint64))
+        every, mask = np.concatenate(words), np.concatenate(bits)
+        order = np.lexsort(every.T[::-1])
+        every, mask = every[order], mask[order]
+        if not len(every):
+            return KnownImages(every, mask)
+        starts = np.flatnonzero(np.r_[True, (every[1:] != every[:-1]).any(axis=1)])
+        return KnownImages(every[starts], np.bitwise_or.reduceat(mask, starts))
+
+
+def digest_words(digests: pa.ChunkedArray) -> np.ndarray:
+    """Return SHA-256 digests, binary(32) without nulls, as big-endian words, uint64 (N, 4)."""
+    pieces = [np.empty((0, 4), np.uint64)]
+    for chunk in digests.chunks:
+        start = 32 * chunk.offset
+        content = np.frombuffer(chunk.buffers()[1], np.uint8)[start : start + 32 * len(chunk)]
+        pieces.append(content.view(">u8").astype(np.uint64).reshape(-1, 4))
+    return np.concatenate(pieces)
