@@ -175,6 +175,24 @@ class Dataset:
         except (ValueError, OSError) as error:
             raise self._error(error) from error
 
+    def replace(self, fragments: Sequence[str]) -> None:
+        """Replace all rows by those in written files: a reader sees the old or the new ones.
+
+        The schema becomes that of this object. Raises :class:`StorageError`.
+        """
+        try:
+            dataset = self.ensure()
+            lance.LanceDataset.commit(
+                self.location.place,
+                lance.LanceOperation.Overwrite(
+                    self.schema, [lance.FragmentMetadata.from_json(text) for text in fragments]
+                ),
+                read_version=dataset.version,
+                storage_options=self._options,
+            )
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
     def append(self, rows: pa.Table) -> None:
         """Add rows. Raises :class:`StorageError`."""
         self.commit(self.write_fragments(rows))

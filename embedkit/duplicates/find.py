@@ -12,7 +12,7 @@ import numpy as np
 
 from embedkit.catalog import Catalog, LiveFile
 from embedkit.duplicates.evidence import WEIGHTS, Evidence, Fingerprints
-from embedkit.duplicates.examiner import Examiner
+from embedkit.duplicates.examiner import Examiner, FileExaminer
 from embedkit.duplicates.groups import (
     GroupImage,
     Links,
@@ -84,7 +84,7 @@ def find_duplicates(
     repeated = [image_id for image_id in repeated if len(files.get(image_id, ())) > 1]
     images = images_by_id(table, files, images_to_keep(verdicts))
     different = {(one, other) for one, other, verdict in verdicts if other and verdict == DIFFERENT}
-    order = _best_first(images, links, examiner)
+    order = best_first(images, links, examiner)
     stars = build_stars(links, order, different, examiner.examinations)
     in_star = {image_id for centre, members in stars for image_id in (centre, *members)}
     stars += [(image_id, {}) for image_id in repeated if image_id not in in_star]
@@ -102,7 +102,9 @@ def files_on_disk(files: Mapping[int, list[LiveFile]]) -> dict[int, list[LiveFil
     return {image_id: of_image for image_id, of_image in existing.items() if of_image}
 
 
-def _best_first(images: Mapping[int, GroupImage], links: Links, examiner: Examiner) -> list[int]:
+def best_first(
+    images: Mapping[int, GroupImage], links: Links, examiner: FileExaminer
+) -> list[int]:
     """Return the images in the order in which they are preferred as representatives.
 
     Images to keep come first, then those with a camera's metadata: a plan mostly keeps these, and

@@ -5,6 +5,8 @@ of the lumas and that of their gradients. Gradients distinguish drawings on the 
 photos with the same sky.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from embedkit.duplicates.orientations import ORIENTATIONS, orient_all
@@ -17,13 +19,15 @@ MIN_SIMILARITY_FOR_CROPS = 0.1
 
 _SIDE = LUMA_SIDE // 2
 _BLOCK = 2048
+_TOLERANCE = 1e-4
+"""Upper bound of the rounding error of a similarity."""
 _CROP_SHARES = (0.96, 0.9, 0.85, 0.8)
 """Shares of width and height that the compared crops keep, at each of 3 x 3 positions."""
 _POSITIONS = (0.0, 0.5, 1.0)
 
 
 def similarity(
-    lumas: np.ndarray,
+    small: np.ndarray,
     first: np.ndarray,
     second: np.ndarray,
     orientation: np.ndarray,
@@ -31,14 +35,11 @@ def similarity(
 ) -> np.ndarray:
     """Return the similarity of pairs: float32 (P,), in [-1, 1].
 
-    ``lumas`` is uint8 (N, 1024); ``first`` and ``second`` are rows of it, (P,). The result is the
-    largest similarity of the pair as it is, of the first image in ``orientation`` (0 to 7), and,
-    where the mask ``may_be_crop`` is set, of each image with crops of the other.
+    ``small`` is float32 (N, 16, 16), from :func:`downsampled`; ``first`` and ``second`` are rows of
+    it, (P,). The result is the largest similarity of the pair as it is, of the first image in
+    ``orientation`` (0 to 7), and, where the mask ``may_be_crop`` is set, of each image with crops of
+    the other.
     """
-    small = np.concatenate(
-        [downsampled(lumas[start : start + _BLOCK]) for start in range(0, len(lumas), _BLOCK)]
-        or [np.empty((0, _SIDE, _SIDE), np.float32)]
-    )
     best = np.empty(len(first), np.float32)
     for start in range(0, len(first), _BLOCK):
         part = slice(start, start + _BLOCK)
@@ -62,9 +63,52 @@ def similarity(
 
 
 def downsampled(lumas: np.ndarray) -> np.ndarray:
-    """Return lumas (n, 1024) as images of half the side: float32 (n, 16, 16)."""
-    blocks = lumas.reshape(-1, _SIDE, 2, _SIDE, 2).astype(np.float32)
-    return np.asarray(blocks.mean(axis=(2, 4)))
+    """Return lumas, uint8 (n, 1024), as images of half the side: float32 (n, 16, 16)."""
+    small = np.empty((len(lumas), _SIDE, _SIDE), np.float32)
+    for start in range(0, len(lumas), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        blocks = lumas[part].reshape(-1, _SIDE, 2, _SIDE, 2).astype(np.float32)
+        small[part] = blocks.mean(axis=(2, 4))
+    return small
+
+
+@dataclass(frozen=True, eq=False)
+class Outlines:
+    """Images at 8 x 8 pixels, from which an upper bound of similarities follows."""
+
+    images: np.ndarray
+    """float32 (N, 8, 8): projections of the centred images of length 1."""
+    rest: np.ndarray
+    """float32 (N,): length of what the projection leaves out, 0 to 1."""
+
+    @classmethod
+    def of(cls, small: np.ndarray) -> "Outlines":
+        """Return the outlines of images (N, 16, 16)."""
+        half = _SIDE // 2
+        centred = small - small.mean(axis=(1, 2), keepdims=True)
+        lengths = np.sqrt(np.einsum("nij,nij->n", centred, centred))
+        blocks = centred.reshape(-1, half, 2, half, 2).sum(axis=(2, 4)) / 2
+        images = blocks / np.maximum(lengths, 1e-6)[:, None, None]
+        rest = np.sqrt(np.maximum(0, 1 - np.einsum("nij,nij->n", images, images)))
+        return cls(images, rest)
+
+    def bound(self, first: np.ndarray, second: np.ndarray, orientation: np.ndarray) -> np.ndarray:
+        """Return an upper bound of the similarity of pairs of rows without crops: float32 (P,).
+
+        The luma is half of the similarity, and the gradients correlate by at most 1.
+        """
+        rest = self.rest[first] * self.rest[second]
+        best = np.empty(len(first), np.float32)
+        for start in range(0, len(first), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            one, other = self.images[first[part]], self.images[second[part]]
+            best[part] = np.einsum("nij,nij->n", one, other)
+            for number in range(1, ORIENTATIONS):
+                chosen = np.flatnonzero(orientation[part] == number)
+                oriented = orient_all(one[chosen], number)
+                found = np.einsum("nij,nij->n", oriented, other[chosen])
+                best[start + chosen] = np.maximum(best[start + chosen], found)
+        return np.asarray((best + rest + 1) / 2 + _TOLERANCE, np.float32)
 
 
 def descriptors(images: np.ndarray) -> np.ndarray:
