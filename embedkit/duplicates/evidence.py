@@ -185,11 +185,15 @@ def score_separated(
     rows: tuple[np.ndarray, np.ndarray],
     apart: Separation,
     median_distance: float,
+    needed: np.ndarray | None = None,
 ) -> Evidence:
-    """Return the evidence for pairs of rows from :func:`separate`."""
+    """Return the evidence for pairs of rows from :func:`separate`.
+
+    Similarities and scores of pairs below the similarity ``needed`` may be too low.
+    """
     first, second = rows
     may_be_crop = crop_allowed(apart.distance, median_distance)
-    similar = similarity(features.small, first, second, apart.orientation, may_be_crop)
+    similar = similarity(features.small, first, second, apart.orientation, may_be_crop, needed)
     differing = apart.hamming / (64 * features.hashes.shape[2])
     return Evidence(
         first,

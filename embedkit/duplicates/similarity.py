@@ -32,6 +32,7 @@ def similarity(
     second: np.ndarray,
     orientation: np.ndarray,
     may_be_crop: np.ndarray,
+    needed: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the similarity of pairs: float32 (P,), in [-1, 1].
 
@@ -43,22 +44,30 @@ def similarity(
     best = np.empty(len(first), np.float32)
     for start in range(0, len(first), _BLOCK):
         part = slice(start, start + _BLOCK)
-        targets = descriptors(small[second[part]])
-        best[part] = _products(descriptors(small[first[part]]), targets)
+        rows, places = np.unique(np.concatenate([first[part], second[part]]), return_inverse=True)
+        images = small[rows]
+        described = descriptors(images)
+        one, other = np.split(places, 2)
+        best[part] = _products(described[one], described[other])
         for number in range(1, ORIENTATIONS):
             chosen = np.flatnonzero(orientation[part] == number)
-            one = orient_all(small[first[part][chosen]], number)
-            found = _products(descriptors(one), targets[chosen])
+            oriented = descriptors(orient_all(images[one[chosen]], number))
+            found = _products(oriented, described[other[chosen]])
             best[start + chosen] = np.maximum(best[start + chosen], found)
         unsure = (
             (best[part] < MAX_SIMILARITY_FOR_CROPS)
             & (best[part] > MIN_SIMILARITY_FOR_CROPS)
             & may_be_crop[part]
         )
-        chosen = start + np.flatnonzero(unsure)
-        one, other = small[first[chosen]], small[second[chosen]]
-        cropped = np.maximum(_crop_similarity(one, other), _crop_similarity(other, one))
-        best[chosen] = np.maximum(best[chosen], cropped)
+        chosen = np.flatnonzero(unsure)
+        of_block = best[part][chosen]
+        if needed is not None:
+            of_block = np.maximum(of_block, needed[part][chosen])
+        for source, target in ((one, other), (other, one)):
+            found = _crop_similarity(
+                images, described, source[chosen], target[chosen], of_block
+            )
+            best[start + chosen] = np.maximum(best[start + chosen], found)
     return best
 
 
@@ -116,18 +125,23 @@ def descriptors(images: np.ndarray) -> np.ndarray:
 
     The inner product of two descriptors is the similarity. Flat images have descriptors of 0.
     """
+    luma = images.reshape(*images.shape[:-2], images.shape[-2] * images.shape[-1])
+    return np.concatenate([_normalised(luma), _gradients(images)], axis=-1)
+
+
+def _gradients(images: np.ndarray) -> np.ndarray:
+    """Return the gradients of images (..., H, W), centred and scaled to 1 / sqrt(2)."""
     across = np.diff(images, axis=-1)[..., :-1, :]
     down = np.diff(images, axis=-2)[..., :-1]
-    luma, across, down = (
-        part.reshape(*part.shape[:-2], part.shape[-2] * part.shape[-1])
-        for part in (images, across, down)
-    )
-    parts = []
-    for values in (luma, np.concatenate([across, down], axis=-1)):
-        centred = values - values.mean(axis=-1, keepdims=True)
-        lengths = np.linalg.norm(centred, axis=-1, keepdims=True)
-        parts.append(centred / np.maximum(lengths, 1e-6) * np.float32(np.sqrt(0.5)))
-    return np.concatenate(parts, axis=-1)
+    parts = [part.reshape(*part.shape[:-2], part.shape[-2] * part.shape[-1]) for part in (across, down)]
+    return _normalised(np.concatenate(parts, axis=-1))
+
+
+def _normalised(values: np.ndarray) -> np.ndarray:
+    """Return values (..., n) centred and scaled to 1 / sqrt(2)."""
+    centred = values - values.mean(axis=-1, keepdims=True)
+    lengths = np.linalg.norm(centred, axis=-1, keepdims=True)
+    return np.asarray(centred / np.maximum(lengths, 1e-6) * np.float32(np.sqrt(0.5)))
 
 
 def _products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -148,14 +162,30 @@ def _crop_matrices(share: float) -> np.ndarray:
     return windows
 
 
-def _crop_similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the largest similarity of ``other`` to a crop of ``one``: float32 (n,)."""
-    targets = descriptors(other)
-    best = np.full(len(one), -1.0, np.float32)
-    for share in _CROP_SHARES:
+def _crop_similarity(
+    images: np.ndarray,
+    described: np.ndarray,
+    source: np.ndarray,
+    target: np.ndarray,
+    limit: np.ndarray,
+) -> np.ndarray:
+    """Return the largest similarity of a target to a crop of its source: float32 (n,).
+
+    ``source`` and ``target`` are rows of images (u, 16, 16), and ``described`` are the descriptors
+    of these. Gradients are compared only where the luma shows that a crop may exceed the ``limit``.
+    """
+    best = np.full(len(source), -1.0, np.float32)
+    rows, places = np.unique(source, return_inverse=True)
+    lumas, gradients = np.split(described[target], [_SIDE**2], axis=1)
+    for share in _CROP_SHARES if len(source) else ():
         windows = _crop_matrices(share)
-        rows = np.einsum("kij,njl->nkil", windows, one, optimize=True)
-        crops = np.einsum("nkil,mpl->nkmip", rows, windows, optimize=True)
-        found = descriptors(crops.reshape(len(one), len(_POSITIONS) ** 2, _SIDE, _SIDE))
-        best = np.maximum(best, np.einsum("nkp,np->nk", found, targets).max(axis=1))
+        across = np.einsum("kij,njl->nkil", windows, images[rows], optimize=True)
+        crops = np.einsum("nkil,mpl->nkmip", across, windows, optimize=True)
+        crops = crops.reshape(len(rows), len(_POSITIONS) ** 2, _SIDE, _SIDE)
+        flat = _normalised(crops.reshape(*crops.shape[:2], _SIDE**2))
+        products = np.matmul(flat[places], lumas[:, :, None])[:, :, 0]
+        pair, crop = np.nonzero(products + 0.5 > np.maximum(limit, best)[:, None])
+        similar = products[pair, crop]
+        similar += _products(_gradients(crops[places[pair], crop]), gradients[pair])
+        np.maximum.at(best, pair, similar)
     return best

@@ -61,7 +61,7 @@ def locate(
         )
         scanner = run.opened("files").scanner(columns=["sha256", "path", "label"], filter=USABLE)
         connection.register("files", scanner.to_reader())
-        reader = connection.execute(
+        reader = connection.sql(
             """SELECT number, sha256, width, height, bytes, path, label, part
                FROM files JOIN placed USING (sha256) ORDER BY part, number, path"""
         ).to_arrow_reader(IMAGES_PER_SET)

@@ -71,7 +71,6 @@ def database() -> Iterator[Any]:
         connection = duckdb.connect(f"{folder}/order.duckdb")
         connection.execute(f"SET memory_limit = '{_MEMORY}'")
         connection.execute(f"SET temp_directory = '{folder}/spill'")
-        connection.execute("SET preserve_insertion_order = false")
         try:
             yield connection
         finally:
@@ -111,12 +110,12 @@ def number_images(run: Run, workers: int, sample: int) -> Numbering:
                       sha256, width, height, bytes, files, _rowaddr
                FROM every JOIN known USING (sha256)"""
         )
-        (count,) = connection.execute("SELECT count(*) FROM numbered").fetchone()
+        ((count,),) = connection.execute("SELECT count(*) FROM numbered").fetchall()
         numbered = run.exchange.write(
             "numbered", NUMBERED, _tables(connection, "SELECT * EXCLUDE _rowaddr FROM numbered "
                                                       "ORDER BY number", NUMBERED)
         )
-        table = connection.execute(
+        table = connection.sql(
             """SELECT e._rowaddr AS address, coalesce(number, -1) AS number
                FROM every e LEFT JOIN numbered n USING (_rowaddr) ORDER BY address"""
         ).to_arrow_table()
@@ -139,7 +138,7 @@ def number_images(run: Run, workers: int, sample: int) -> Numbering:
             "vectors",
             vectors.scanner(columns=["sha256"], with_row_address=True, with_row_id=True).to_reader(),
         )
-        table = connection.execute(
+        table = connection.sql(
             """SELECT v._rowaddr AS address, v._rowid AS id, coalesce(number, -1) AS number
                FROM vectors v LEFT JOIN numbered n USING (sha256) ORDER BY address"""
         ).to_arrow_table()
@@ -199,5 +198,5 @@ def _blocks(addresses: np.ndarray, size: int) -> tuple[list[Block], list[tuple[i
 
 
 def _tables(connection: Any, query: str, schema: pa.Schema) -> Iterator[pa.Table]:
-    for batch in connection.execute(query).to_arrow_reader(_ROWS):
+    for batch in connection.sql(query).to_arrow_reader(_ROWS):
         yield pa.Table.from_batches([batch]).cast(schema)

@@ -198,19 +198,22 @@ class _Scorer:
         median = self._scoring.median
         apart = separate(self._features, rows, limits.hamming)
         decode = self._may_be_identical(rows, apart.hamming)
-        possible = decode.copy()
+        exact = decode.copy()
         if PERCEPTUAL in kinds:
-            possible |= apart.hamming <= limits.hamming
+            exact |= apart.hamming <= limits.hamming
         if SEMANTIC in kinds:
-            possible |= apart.distance <= limits.distance
+            exact |= apart.distance <= limits.distance
+        needed = np.full(len(exact), 2, np.float32)
         if COMBINED in kinds:
             needed = min_similarity(apart.hamming / 64, apart.distance, median, limits.score)
-            crops = crop_allowed(apart.distance, median)
-            needed[crops] = np.minimum(needed[crops], MIN_SIMILARITY_FOR_CROPS)
-            possible |= self._outlines.bound(*rows, apart.orientation) >= needed
-        chosen = np.flatnonzero(possible)
+        needed[exact] = -1
+        # A crop may be more similar than the whole images.
+        crops = crop_allowed(apart.distance, median)
+        least = np.where(crops, np.minimum(needed, MIN_SIMILARITY_FOR_CROPS), needed)
+        bound = self._outlines.bound(*rows, apart.orientation)
+        chosen = np.flatnonzero((needed <= 1) & (bound >= least))
         rows = rows[0][chosen], rows[1][chosen]
-        evidence = score_separated(self._features, rows, apart[chosen], median)
+        evidence = score_separated(self._features, rows, apart[chosen], median, needed[chosen])
         matches = matches_kinds(evidence, kinds, limits)
         kept = np.flatnonzero(matches | decode[chosen])
         return evidence[kept], matches[kept], decode[chosen][kept]

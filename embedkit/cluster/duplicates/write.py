@@ -38,7 +38,7 @@ def write_groups(run: Run, dataset: Dataset, names: list[str]) -> tuple[list[str
                SELECT part, "group" AS old, row_number() OVER (ORDER BY group_score DESC, path) AS new
                FROM members WHERE place = 0"""
         )
-        reader = connection.execute(
+        reader = connection.sql(
             """SELECT m.* EXCLUDE (part) REPLACE (new AS "group")
                FROM members m JOIN numbered n ON m.part = n.part AND m."group" = old
                ORDER BY new, place"""
