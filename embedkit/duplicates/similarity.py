@@ -6,6 +6,7 @@ photos with the same sky.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -94,11 +95,16 @@ class Outlines:
     def of(cls, small: np.ndarray) -> "Outlines":
         """Return the outlines of images (N, 16, 16)."""
         half = _SIDE // 2
-        centred = small - small.mean(axis=(1, 2), keepdims=True)
-        lengths = np.sqrt(np.einsum("nij,nij->n", centred, centred))
-        blocks = centred.reshape(-1, half, 2, half, 2).sum(axis=(2, 4)) / 2
-        images = blocks / np.maximum(lengths, 1e-6)[:, None, None]
-        rest = np.sqrt(np.maximum(0, 1 - np.einsum("nij,nij->n", images, images)))
+        images = np.empty((len(small), half, half), np.float32)
+        rest = np.empty(len(small), np.float32)
+        for start in range(0, len(small), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            flat = small[part].reshape(-1, _SIDE**2)
+            flat = flat - flat.mean(axis=1, keepdims=True)
+            lengths = np.sqrt(np.einsum("ni,ni->n", flat, flat))
+            blocks = (flat @ _block_matrix()) / np.maximum(lengths, 1e-6)[:, None]
+            images[part] = blocks.reshape(-1, half, half)
+            rest[part] = np.sqrt(np.maximum(0, 1 - np.einsum("ni,ni->n", blocks, blocks)))
         return cls(images, rest)
 
     def bound(self, first: np.ndarray, second: np.ndarray, orientation: np.ndarray) -> np.ndarray:
@@ -142,6 +148,16 @@ def _normalised(values: np.ndarray) -> np.ndarray:
     centred = values - values.mean(axis=-1, keepdims=True)
     lengths = np.linalg.norm(centred, axis=-1, keepdims=True)
     return np.asarray(centred / np.maximum(lengths, 1e-6) * np.float32(np.sqrt(0.5)))
+
+
+@cache
+def _block_matrix() -> np.ndarray:
+    """Return the matrix (256, 64) that projects 16 x 16 pixels on blocks of four."""
+    places = np.arange(_SIDE**2).reshape(_SIDE, _SIDE)
+    blocks = np.zeros((_SIDE**2, (_SIDE // 2) ** 2), np.float32)
+    number = (places // _SIDE // 2) * (_SIDE // 2) + places % _SIDE // 2
+    blocks[places.ravel(), number.ravel()] = 0.5
+    return blocks
 
 
 def _products(one: np.ndarray, other: np.ndarray) -> np.ndarray:

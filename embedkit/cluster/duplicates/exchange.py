@@ -66,12 +66,15 @@ class Exchange:
 
 
 def divided(table: pa.Table, part: np.ndarray, parts: int) -> Iterator[pa.Table]:
-    """Yield the rows of each part, given the part of each row."""
+    """Yield the rows of each part, given the part of each row; one part is in memory at a time."""
+    for rows in rows_by_part(part, parts):
+        yield table.take(pa.array(rows))
+
+
+def rows_by_part(part: np.ndarray, parts: int) -> list[np.ndarray]:
+    """Return the rows of each part, in their order."""
     order = np.argsort(part, kind="stable")
-    ordered = table.take(pa.array(order))
-    ends = np.searchsorted(part[order], np.arange(parts), side="right")
-    for start, end in zip([0, *ends[:-1]], ends, strict=True):
-        yield ordered.slice(start, end - start)
+    return np.split(order, np.searchsorted(part[order], np.arange(1, parts)))
 
 
 def fixed(rows: np.ndarray) -> pa.FixedSizeBinaryArray:

@@ -220,14 +220,14 @@ class _Search:
         )
         run.exchange.remove([*candidates, *hashed])
         scored = [name for name, _ in compared]
-        sent = [name for _, name in compared if name is not None]
-        if sent:
+        sent = [[names[place] for _, names in compared if names] for place in range(2)]
+        if sent[0]:
             scored += tasks.run(
                 "scoring pairs",
                 compare_received,
-                [(run, part, images, vectors, sent, scoring) for part in range(parts)],
+                [(run, part, images, vectors, *sent, scoring) for part in range(parts)],
             )
-        run.exchange.remove([*images, *vectors, *sent])
+        run.exchange.remove([*images, *vectors, *sent[0], *sent[1]])
         identical = self._identical(numbering, scored, looks, parts)
         (merged,) = tasks.run("merging pairs", merge, [(run, scored, identical)])
         ((located, sets),) = tasks.run(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from embedkit.cluster.duplicates.exchange import divided, fixed, numbers, unfixed
+from embedkit.cluster.duplicates.exchange import fixed, numbers, rows_by_part, unfixed
 from embedkit.cluster.duplicates.place import FEATURES, vectors_schema
 from embedkit.cluster.duplicates.cells import VISITED
 from embedkit.cluster.duplicates.run import Run
@@ -47,8 +47,11 @@ SCORED = pa.schema(
     ]
 )
 """Pairs and their evidence, the smaller number first."""
+PAIRED = pa.schema([("first", pa.int64()), ("second", pa.int64())])
 _PAIRS = 1 << 17
 """Pairs that are scored at a time."""
+_RECEIVED = 1 << 16
+"""Images of other parts that are compared at a time."""
 _BLOCK = 2048
 """Images of a cell that are compared at a time."""
 _FORMAT = np.uint64(0xFFFF)
@@ -134,18 +137,18 @@ def compare_part(
     vectors: list[str],
     candidates: list[str],
     scoring: Scoring,
-) -> tuple[str, str | None]:
+) -> tuple[str, tuple[str, str] | None]:
     """Score the pairs of a part: those in its cells, and the candidates with both images here.
 
-    Returns the name of the file with the pairs, and of one with the first images of the other
-    candidates, for the parts of their second images.
+    Returns the name of the file with the pairs, and those of the files for the other candidates, by
+    the part of their second image: the first images, and the pairs.
     """
     here = read_part(run, part, images, vectors)
     scorer = _Scorer(here.features, here.kind, scoring)
     found = []
     if scoring.limits.distance >= 0 and len(here):
         for rows in _batched(_cell_pairs(here, own_cells, scoring)):
-            found.append(_numbered(scorer.score(rows), here.number, here.number))
+            found.append(_numbered(scorer.score(rows), here.number))
     sent = None
     if candidates:
         table = run.exchange.read(candidates, part)
@@ -154,7 +157,7 @@ def compare_part(
         rows = here.rows_of(first[both]), here.rows_of(second[both])
         for start in range(0, len(rows[0]), _PAIRS):
             some = (rows[0][start : start + _PAIRS], rows[1][start : start + _PAIRS])
-            found.append(_numbered(scorer.score(some), here.number, here.number))
+            found.append(_numbered(scorer.score(some), here.number))
         sent = _send(run, here, first[~both], second[~both], place[~both], scoring.parts)
     return run.exchange.write("scored", SCORED, [pa.concat_tables([_none(), *found])]), sent
 
@@ -165,20 +168,31 @@ def compare_received(
     images: list[str],
     vectors: list[str],
     received: list[str],
+    pairs: list[str],
     scoring: Scoring,
 ) -> str:
     """Score the candidates whose first image comes from another part."""
     here = read_part(run, part, images, vectors, only_home=True)
+    table = run.exchange.read(pairs, part)
+    first, second = numbers(table["first"]), here.rows_of(numbers(table["second"]))
+    order = np.argsort(first, kind="stable")
+    first, second = first[order], second[order]
     table = run.exchange.read(received, part)
+    number = numbers(table["number"])
+    order = np.argsort(number)
     found = [_none()]
-    for start in range(0, len(table), _PAIRS):
-        rows = table.slice(start, _PAIRS)
-        second = here.rows_of(numbers(rows["second"]))
-        features, kind = _joined(here, rows)
+    for start in range(0, len(order), _RECEIVED):
+        rows = order[start : start + _RECEIVED]
+        known = number[rows]
+        low, high = np.searchsorted(first, [known[0], known[-1] + 1])
+        others, places = np.unique(second[low:high], return_inverse=True)
+        features, kind = _joined(here, others, table.take(pa.array(rows)))
         scorer = _Scorer(features, kind, scoring)
-        ones = np.arange(len(rows)) + len(here)
-        number = np.r_[here.number, numbers(rows["number"])]
-        found.append(_numbered(scorer.score((ones, second)), number, number))
+        numbered = np.concatenate([here.number[others], known])
+        ones = np.searchsorted(known, first[low:high]) + len(others)
+        for at in range(0, len(ones), _PAIRS):
+            some = ones[at : at + _PAIRS], places[at : at + _PAIRS]
+            found.append(_numbered(scorer.score(some), numbered))
     return run.exchange.write("scored", SCORED, [pa.concat_tables(found)])
 
 
@@ -304,16 +318,13 @@ def _batched(pairs: Iterator[Rows]) -> Iterator[Rows]:
 def _unique(table: pa.Table, images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return each candidate once: first, second and the home of the second."""
     first, second, place = (numbers(table[name]) for name in ("first", "second", "second_home"))
-    order = np.lexsort((second, first))
-    first, second, place = first[order], second[order], place[order]
-    new = np.ones(len(first), bool)
-    new[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
-    return first[new], second[new], place[new]
+    key, at = np.unique(first * images + second, return_index=True)
+    return key // images, key % images, place[at]
 
 
 def _sent_schema(dim: int) -> pa.Schema:
     vector = vectors_schema(dim).field("vector")
-    return pa.schema([*FEATURES, ("second", pa.int64()), ("embedded", pa.bool_()), vector])
+    return pa.schema([*FEATURES, ("embedded", pa.bool_()), vector])
 
 
 def _send(
@@ -323,47 +334,54 @@ def _send(
     second: np.ndarray,
     place: np.ndarray,
     parts: int,
-) -> str:
-    rows = here.rows_of(first)
+) -> tuple[str, str]:
+    """Write the pairs for each part, sorted, and what their first images are compared by."""
+    by_part = rows_by_part(place, parts)
+    pairs = pa.table({"first": first, "second": second}, PAIRED)
+    of_pairs = run.exchange.write("paired", PAIRED, (pairs.take(pa.array(rows)) for rows in by_part))
+    schema = _sent_schema(here.features.embeddings.vectors.shape[1])
+    tables = (_sent(here, here.rows_of(np.unique(first[rows])), schema) for rows in by_part)
+    return run.exchange.write("sent", schema, tables), of_pairs
+
+
+def _sent(here: PartImages, rows: np.ndarray, schema: pa.Schema) -> pa.Table:
     features = here.features
     row_of = features.embeddings.rows[rows]
     vectors = np.zeros((len(rows), features.embeddings.vectors.shape[1]), np.float32)
     vectors[row_of >= 0] = features.embeddings.vectors[row_of[row_of >= 0]]
-    schema = _sent_schema(vectors.shape[1])
-    table = pa.table(
+    return pa.table(
         {
-            "number": first,
+            "number": here.number[rows],
             "contrast": features.contrast[rows],
             "kind": here.kind[rows],
             "hashes": fixed(features.hashes[rows, :, 0]),
             "small": fixed(here.small[rows]),
-            "second": second,
             "embedded": row_of >= 0,
             "vector": fixed(vectors),
         },
         schema,
     )
-    return run.exchange.write("sent", schema, divided(table, place, parts))
 
 
-def _joined(here: PartImages, rows: pa.Table) -> tuple[Features, np.ndarray]:
-    """Return the features and kinds of the images of a part, followed by received ones."""
-    own = here.features
+def _joined(here: PartImages, own: np.ndarray, rows: pa.Table) -> tuple[Features, np.ndarray]:
+    """Return features and kinds of some images of a part, followed by those of received ones."""
+    features = here.features
     embedded = numbers(rows["embedded"])
     vectors = unfixed(rows["vector"], np.float32)
-    known = own.embeddings.vectors
-    if known.shape[1] != vectors.shape[1]:  # no image of this part has an embedding
-        known = vectors[:0]
-    received = np.where(embedded, len(known) + np.arange(len(rows)), -1)
-    features = Features(
-        np.concatenate([own.hashes, unfixed(rows["hashes"], np.uint64)[:, :, None]]),
-        np.concatenate([own.contrast, numbers(rows["contrast"])]),
-        np.concatenate([own.small, _means(unfixed(rows["small"], np.uint16))]),
-        ImageEmbeddings(
-            np.concatenate([own.embeddings.rows, received]), np.concatenate([known, vectors])
-        ),
+    known = features.embeddings.vectors
+    row_of = features.embeddings.rows[own]
+    dim = known.shape[1] if len(known) else vectors.shape[1]
+    content = np.zeros((len(own) + len(rows), dim), np.float32)
+    content[np.flatnonzero(row_of >= 0)] = known[row_of[row_of >= 0]]
+    content[len(own) + np.flatnonzero(embedded)] = vectors[embedded]
+    is_embedded = np.concatenate([row_of >= 0, embedded])
+    joined = Features(
+        np.concatenate([features.hashes[own], unfixed(rows["hashes"], np.uint64)[:, :, None]]),
+        np.concatenate([features.contrast[own], numbers(rows["contrast"])]),
+        np.concatenate([features.small[own], _means(unfixed(rows["small"], np.uint16))]),
+        ImageEmbeddings(np.where(is_embedded, np.arange(len(content)), -1), content),
     )
-    return features, np.concatenate([here.kind, numbers(rows["kind"])])
+    return joined, np.concatenate([here.kind[own], numbers(rows["kind"])])
 
 
 def _means(small: np.ndarray) -> np.ndarray:
@@ -372,14 +390,12 @@ def _means(small: np.ndarray) -> np.ndarray:
     return (small.astype(np.float32) / 4).reshape(-1, side, side)
 
 
-def _numbered(
-    found: tuple[Evidence, np.ndarray, np.ndarray], first: np.ndarray, second: np.ndarray
-) -> pa.Table:
+def _numbered(found: tuple[Evidence, np.ndarray, np.ndarray], number: np.ndarray) -> pa.Table:
     evidence, matches, decode = found
     return pa.table(
         {
-            "first": first[evidence.first],
-            "second": second[evidence.second],
+            "first": number[evidence.first],
+            "second": number[evidence.second],
             **{name: getattr(evidence, name) for name in SCORED.names[2:7]},
             "matches": matches,
             "decode": decode,
