@@ -124,7 +124,7 @@ def test_a_second_backbone_and_fingerprints_alone_complete_each_other(
     assert (first.fingerprinted, first.embedded, first.reused) == (12, 0, 0)
     second = store.add(photos, backbones=tiny, workers=1)
     assert (second.fingerprinted, second.embedded) == (0, 12)
-        assert len(stored_vectors(tmp_path / "store", 0)) == 12
+    assert len(stored_vectors(tmp_path / "store", 0)) == 12
     assert StoreContent(str(tmp_path / "store")).images.count() == 12
 
 
