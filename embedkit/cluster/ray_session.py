@@ -49,6 +49,8 @@ def ray_session(on: str, workers: int | None = None) -> Iterator[Shares]:
     """
     if on != "ray" and not on.startswith("ray://"):
         raise BadInput(f"cannot run on {on!r}; give 'ray', or 'ray://HOST:PORT' for a cluster")
+    # Ray's own programs log to files; what they also print is about Ray's inner workings.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -94,7 +96,7 @@ def results_of(dataset: Any) -> Iterator[Any]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
         yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
     except ray.exceptions.RayError as error:
