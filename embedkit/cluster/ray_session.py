@@ -49,8 +49,6 @@ def ray_session(on: str, workers: int | None = None) -> Iterator[Shares]:
     """
     if on != "ray" and not on.startswith("ray://"):
         raise BadInput(f"cannot run on {on!r}; give 'ray', or 'ray://HOST:PORT' for a cluster")
-    # Ray's own programs log to files; what they also print is about Ray's inner workings.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray

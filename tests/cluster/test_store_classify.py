@@ -19,7 +19,7 @@ def test_the_predictions_are_those_of_a_workspace(tmp_path: Path, photos: Path, 
     workspace.heads.train("probe", "two", backbone=f"{tiny}&pool=max")
     workspace.heads.ensemble("both", ["one", "two"])
     store = Store(tmp_path / "store")
-    with pytest.raises(BadInput, match="embeddings of .* that the store does not have"):
+    with pytest.raises(BadInput, match="that the store does not have"):
         store.classify(tmp_path / "workspace/heads/both", workers=1)
     store.add(photos, backbones=[f"{tiny}&pool=max", tiny], workers=1)
 
