@@ -5,8 +5,7 @@
 Makes JPEGs of 1280 x 960 pixels from the photos in a folder. Each way embeds few and then many of
 them, with efficientnet_lite0 in float32, and the difference of the two runs is what it takes in the
 steady state: processor time for an image, and images per second. The plain recipe is that of Ray's
-documentation: ``read_images``, then ``map_batches`` with the network of timm, with the same number of
-workers and cores.
+documentation: ``read_images``, then ``map_batches`` with the network of timm, with as many workers.
 """
 
 import argparse
