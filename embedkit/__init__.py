@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
     from embedkit.backbones.registered import register_backbone
     from embedkit.classify.head import Head
+    from embedkit.cluster.facade import Store
     from embedkit.estimators import EmbeddingTransformer, ProbeClassifier
     from embedkit.recipe import Recipe
     from embedkit.results import (
@@ -109,6 +110,8 @@ if TYPE_CHECKING:
         SpecInfo,
         Split,
         StageTimes,
+        StoreInfo,
+        StorePredictions,
         Thresholds,
         TrashedFile,
         TruncatedFile,
@@ -207,7 +210,10 @@ __all__ = [
     "Split",
     "StageTimes",
     "StorageError",
+    "Store",
     "StoreBusy",
+    "StoreInfo",
+    "StorePredictions",
     "Thresholds",
     "TrashedFile",
     "TruncatedFile",
@@ -234,6 +240,7 @@ _MODULES = {
     "Plan": "embedkit.workspace",
     "ProbeClassifier": "embedkit.estimators",
     "Recipe": "embedkit.recipe",
+    "Store": "embedkit.cluster.facade",
     "Workspace": "embedkit.workspace",
     "load_backbone": "embedkit.backbones",
     "load_head": "embedkit.workspace",

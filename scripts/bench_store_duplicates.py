@@ -203,7 +203,7 @@ def write_store(place: Path, data: Synthetic) -> EmbeddingSpec:
     spec = EmbeddingSpec(
         "bench/none", "0" * 64, data.dim, 1, "squash", 1.0, "bilinear", NONE, NONE, "native"
     )
-    store = StoreContent(str(place), on_wait=print)
+    store = StoreContent(str(place))
     store.register([ResolvedName("bench", spec, "", 0, 0)])
     embeddings = store.embeddings(spec)
     fragments = defaultdict(list)
@@ -362,7 +362,7 @@ def main() -> None:
 
     data = Synthetic(arguments.images, arguments.dim)
     place = arguments.folder / f"store-{arguments.images}-{arguments.dim}"
-    store = StoreContent(str(place), on_wait=print)
+    store = StoreContent(str(place))
     started = time.monotonic()
     if not store.images.count():
         write_store(place, data)

@@ -40,7 +40,7 @@ class Run:
     @property
     def store(self) -> StoreContent:
         """The store."""
-        return StoreContent(self.place, on_wait=lambda _: None)
+        return StoreContent(self.place)
 
     def opened(self, name: str) -> Any:
         """Return a dataset: ``files``, ``images`` or ``embeddings``; None if it does not exist."""
