@@ -104,12 +104,12 @@ def results_of(dataset: Any) -> Iterator[Any]:
         if cause is not None:
             raise cause from None
         raise StorageError(
-            f"a worker failed: {_reason(error)}; what was committed is stored, and the same "
+            f"a worker failed: {reason_of(error)}; what was committed is stored, and the same "
             "command continues"
         ) from error
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Return the last error of a worker's traceback that is not an error of Ray itself."""
     found = re.findall(r"^(?!ray\.)[\w.]*(?:Error|Exception): .*", str(error), re.MULTILINE)
     return str(found[-1]) if found else one_line(error)

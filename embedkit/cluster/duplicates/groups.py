@@ -11,6 +11,7 @@ from embedkit._internal.paths import native_path, to_stored
 from embedkit.catalog import LiveFile
 from embedkit.cluster.duplicates.examiner import StoreExaminer, pixel_digests
 from embedkit.cluster.duplicates.exchange import fixed, numbers, unfixed
+from embedkit.cluster.duplicates.merge import PAIRS
 from embedkit.cluster.duplicates.run import Run
 from embedkit.cluster.duplicates.score import Scoring
 from embedkit.cluster.location import is_url
@@ -153,10 +154,7 @@ def _evidence(
     run: Run, part: int, pairs: str | None, located: pa.Table
 ) -> tuple[Evidence, pa.Table]:
     """Return the evidence for the pairs of a set, by number, and their rows by SHA-256."""
-    if pairs is None:
-        empty = np.empty(0)
-        return Evidence(*[empty] * 8), SCORED_PAIRS.empty_table()
-    table = run.exchange.read([pairs], part)
+    table = PAIRS.empty_table() if pairs is None else run.exchange.read([pairs], part)
     names = ("first", "second", "hamming", "orientation", "distance", "similarity")
     columns = [numbers(table[name]) for name in (*names, "pixels", "score")]
     evidence = Evidence(*columns)

@@ -108,7 +108,10 @@ def number_images(run: Run, workers: int, sample: int) -> Numbering:
                           ORDER BY width::BIGINT * height DESC, bytes DESC, first, sha256
                       ) - 1 AS number,
                       sha256, width, height, bytes, files, _rowaddr
-               FROM every JOIN known USING (sha256)"""
+               FROM (SELECT sha256, any_value(width) AS width, any_value(height) AS height,
+                            any_value(bytes) AS bytes, min(_rowaddr) AS _rowaddr
+                     FROM every GROUP BY sha256)
+               JOIN known USING (sha256)"""
         )
         ((count,),) = connection.execute("SELECT count(*) FROM numbered").fetchall()
         numbered = run.exchange.write(
@@ -143,6 +146,9 @@ def number_images(run: Run, workers: int, sample: int) -> Numbering:
                FROM vectors v LEFT JOIN numbered n USING (sha256) ORDER BY address"""
         ).to_arrow_table()
     addresses, ids, of_vector = (numbers(table[name]) for name in ("address", "id", "number"))
+    # A row that is there twice counts once.
+    of_vector = of_vector.copy()
+    of_vector[np.setdiff1d(np.arange(len(of_vector)), np.unique(of_vector, return_index=True)[1])] = -1
     vector_blocks, bounds = _blocks(addresses, size)
     image_block = np.where(of_vector >= 0, block_of[of_vector], -1).astype(np.int32)
     pieces = (

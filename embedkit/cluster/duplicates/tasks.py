@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from embedkit._internal.cores import limit_cores
-from embedkit._internal.text import one_line
+from embedkit.cluster.ray_session import reason_of
 from embedkit.errors import EmbedkitError, StorageError
 from embedkit.results import Progress, ProgressCallback
 
@@ -100,5 +100,5 @@ def _cause_of(error: Exception) -> EmbedkitError:
     if cause is not None:
         return cause
     return StorageError(
-        f"a task failed: {one_line(error)}; nothing was changed, so run the same command again"
+        f"a task failed: {reason_of(error)}; nothing was changed, so run the same command again"
     )
