@@ -90,7 +90,9 @@ class Synthetic:
         # As photos of a collection: the distance to other photos of a centre is .7 of the median.
         self.centres = random.standard_normal((max(16, images // 500), dim)).astype(np.float32)
         self.centres /= np.linalg.norm(self.centres, axis=1, keepdims=True)
-        frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(SIDE), np.fft.rfftfreq(SIDE), indexing="ij"))
+        frequency = np.hypot(
+            *np.meshgrid(np.fft.fftfreq(SIDE), np.fft.rfftfreq(SIDE), indexing="ij")
+        )
         self.spectrum = 1 / np.maximum(frequency, 1 / SIDE) ** 1.4
         self.of_original = random.permutation(self.originals)[: self.copies]
         self.kind = random.integers(0, len(KINDS), self.copies)
@@ -139,7 +141,7 @@ class Synthetic:
             moved[rows] = _at_distance(vectors[rows], np.minimum(distance, 0.98), random)
         return made, moved
 
-    def rows(self):  # noqa: ANN201
+    def rows(self):
         """Yield the first number, lumas and vectors of batches of all images."""
         by_original = np.argsort(self.of_original)
         done = 0
@@ -164,7 +166,9 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def _at_distance(vectors: np.ndarray, distance: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _at_distance(
+    vectors: np.ndarray, distance: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
     across = random.standard_normal(vectors.shape)
     across -= (across * vectors).sum(axis=1, keepdims=True) * vectors
     cosine = 1 - distance
@@ -219,7 +223,9 @@ def write_store(place: Path, data: Synthetic) -> EmbeddingSpec:
             "format": np.full(len(numbers), "JPEG"),
             "width": data.width[numbers].astype(np.int32),
             "height": data.height[numbers].astype(np.int32),
-            **{name: np.full(len(numbers), 0.5, np.float32) for name in ("sharpness", "brightness")},
+            **{
+                name: np.full(len(numbers), 0.5, np.float32) for name in ("sharpness", "brightness")
+            },
             "contrast": (flat.std(axis=1) / 255).astype(np.float32),
         }
         fragments["images"] += store.images.write_fragments(pa.table(rows, IMAGES))
@@ -253,7 +259,10 @@ def local_pairs(data: Synthetic) -> tuple[np.ndarray, np.ndarray]:
         luma[place[numbers]] = lumas.reshape(len(lumas), -1)
         vectors[place[numbers]] = moved
     hashes = np.concatenate(
-        [oriented_hashes(luma[start : start + BATCH])[:, 0, 0] for start in range(0, len(luma), BATCH)]
+        [
+            oriented_hashes(luma[start : start + BATCH])[:, 0, 0]
+            for start in range(0, len(luma), BATCH)
+        ]
     )
     fingerprints = Fingerprints(
         np.arange(data.images),
@@ -369,14 +378,14 @@ def main() -> None:
     spec = store.backbone(None).spec
     print(f"store of {arguments.images:,} images: {time.monotonic() - started:.0f} s")
     ray.init(
-        num_cpus=arguments.workers, include_dashboard=False, log_to_driver=False,
+        num_cpus=arguments.workers,
+        include_dashboard=False,
+        log_to_driver=False,
         configure_logging=False,
     )
     watch = Watch()
     started = time.monotonic()
-    found = find_duplicates(
-        store, spec, duplicate_options(()), Tasks(arguments.workers, 1, watch)
-    )
+    found = find_duplicates(store, spec, duplicate_options(()), Tasks(arguments.workers, 1, watch))
     seconds = time.monotonic() - started
     watch.end()
     ray.shutdown()
@@ -410,7 +419,9 @@ def report(data: Synthetic, pairs: tuple[np.ndarray, np.ndarray]) -> None:
         f"{len(planted)} pairs; recall {found.mean():.4f} of {data.copies} planted, precision "
         f"{planted.mean() if len(planted) else 1:.4f}"
     )
-    by_kind = [f"{kind.name} {found[data.kind == code].mean():.3f}" for code, kind in enumerate(KINDS)]
+    by_kind = [
+        f"{kind.name} {found[data.kind == code].mean():.3f}" for code, kind in enumerate(KINDS)
+    ]
     print("recall by kind:", ", ".join(by_kind))
 
 

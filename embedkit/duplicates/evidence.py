@@ -155,9 +155,7 @@ def score_pairs(
     return score_separated(features, rows, apart, median_distance)
 
 
-def separate(
-    features: Features, rows: tuple[np.ndarray, np.ndarray], max_bits: int
-) -> Separation:
+def separate(features: Features, rows: tuple[np.ndarray, np.ndarray], max_bits: int) -> Separation:
     """Return how far pairs of rows are apart; see :func:`score_pairs`."""
     first, second = rows
     hashes, embeddings = features.hashes, features.embeddings

@@ -102,9 +102,7 @@ def files_on_disk(files: Mapping[int, list[LiveFile]]) -> dict[int, list[LiveFil
     return {image_id: of_image for image_id, of_image in existing.items() if of_image}
 
 
-def best_first(
-    images: Mapping[int, GroupImage], links: Links, examiner: FileExaminer
-) -> list[int]:
+def best_first(images: Mapping[int, GroupImage], links: Links, examiner: FileExaminer) -> list[int]:
     """Return the images in the order in which they are preferred as representatives.
 
     Images to keep come first, then those with a camera's metadata: a plan mostly keeps these, and

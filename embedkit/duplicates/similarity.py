@@ -65,9 +65,7 @@ def similarity(
         if needed is not None:
             of_block = np.maximum(of_block, needed[part][chosen])
         for source, target in ((one, other), (other, one)):
-            found = _crop_similarity(
-                images, described, source[chosen], target[chosen], of_block
-            )
+            found = _crop_similarity(images, described, source[chosen], target[chosen], of_block)
             best[start + chosen] = np.maximum(best[start + chosen], found)
     return best
 
@@ -139,7 +137,9 @@ def _gradients(images: np.ndarray) -> np.ndarray:
     """Return the gradients of images (..., H, W), centred and scaled to 1 / sqrt(2)."""
     across = np.diff(images, axis=-1)[..., :-1, :]
     down = np.diff(images, axis=-2)[..., :-1]
-    parts = [part.reshape(*part.shape[:-2], part.shape[-2] * part.shape[-1]) for part in (across, down)]
+    parts = [
+        part.reshape(*part.shape[:-2], part.shape[-2] * part.shape[-1]) for part in (across, down)
+    ]
     return _normalised(np.concatenate(parts, axis=-1))
 
 

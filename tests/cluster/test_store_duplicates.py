@@ -1,10 +1,10 @@
 """Duplicates of a store: the pairs and groups of one machine, from tasks on two workers."""
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +16,7 @@ from embedkit import EmptyWorkspace, Store, Workspace
 from embedkit.cleaning.apply import apply
 from embedkit.cleaning.plan import read_plan, write_plan
 from embedkit.cleaning.planning import PlanOptions
-from embedkit.cluster.duplicates import find, hashes, merge, order
+from embedkit.cluster.duplicates import find, hashes
 from embedkit.cluster.duplicates.find import (
     FOLDER,
     PREFIX,
@@ -50,13 +50,13 @@ def script(name: str) -> ModuleType:
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Drawn photos with all kinds of altered copies, and files with the same bytes."""
     folder = tmp_path_factory.mktemp("planted")
-    for seed in range(30):
+    for seed in range(12):
         path = folder / "sources" / f"{seed}.png"
         path.parent.mkdir(exist_ok=True)
         draw_photo(seed).save(path)
-    script("plant_variants").plant(folder / "photos", 12, [str(folder / "sources")], 18, 0)
+    script("plant_variants").plant(folder / "photos", 4, [str(folder / "sources")], 8, 0)
     shutil.copy(folder / "photos/00000.original.jpg", folder / "photos/again.jpg")
-    shutil.copy(folder / "photos/00013.alone.jpg", folder / "photos/alone again.jpg")
+    shutil.copy(folder / "photos/00005.alone.jpg", folder / "photos/alone again.jpg")
     return folder / "photos"
 
 
@@ -89,6 +89,7 @@ def described(group: DuplicateGroup) -> tuple[object, ...]:
             member.sure,
             member.examination,
             member.same_pixels_as,
+            (member.width, member.height, member.bytes),
         )
         for member in group.members
     )
@@ -109,14 +110,14 @@ def test_photos_have_the_groups_and_the_plan_of_one_machine(
     assert [group.score for group in groups] == sorted(
         (group.score for group in groups), reverse=True
     )
-    assert found.groups == len(expected.groups) > 10
+    assert found.groups == len(expected.groups) > 4
     assert found.copies == sum(len(group.members) - 1 for group in expected.groups)
     assert found.images == expected.images and found.embedded == expected.embedded
     assert found.max_distance == pytest.approx(expected.max_distance, abs=1e-5)
-    assert found.examined > 100
+    assert found.examined > 40
 
     planned = list(plan_duplicates(store, PlanOptions(), no_progress))
-    local = workspace.clean_plan() if hasattr(workspace, "clean_plan") else workspace.clean()
+    local = workspace.clean(duplicates=expected).rows
     assert {(row.path, row.action, row.reason, row.copy_of) for row in planned} == {
         (row.path, row.action, row.reason, row.copy_of) for row in local
     }
@@ -124,13 +125,11 @@ def test_photos_have_the_groups_and_the_plan_of_one_machine(
     assert len(read_plan(tmp_path / "plan.csv")) == len(planned)
 
 
-def test_missing_files_stay_for_review(
-    planted: Path, tiny: str, tmp_path: Path
-) -> None:
+def test_missing_files_stay_for_review(planted: Path, tiny: str, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     for path in sorted(planted.iterdir()):
-        if path.name[:5] in ("00000", "00001", "00002"):
+        if path.name[:5] in ("00000", "00001") and path.name[6:10] in ("orig", "jpeg", "resi"):
             shutil.copy(path, photos)
     Store(tmp_path / "store").add(photos, backbones=tiny, workers=2)
     store = StoreContent(str(tmp_path / "store"))
@@ -153,19 +152,18 @@ def test_missing_files_stay_for_review(
     assert not any(Path(row.path).exists() for row in removed)
 
 
-def test_a_killed_search_leaves_the_last_result(
-    both: tuple[Workspace, StoreContent], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, original = both
-    shutil.copytree(original.location.place, tmp_path / "store")
+def test_a_killed_search_leaves_the_last_result(tmp_path: Path) -> None:
+    bench = script("bench_store_duplicates")
     place = tmp_path / "store"
+    bench.write_store(place, bench.Synthetic(500, 16))
     store = StoreContent(str(place))
     first = searched(store)
     before = list(stored_groups(store))
+    assert before
     code = f"""
 import os
 import ray
-from embedkit.cluster.duplicates import find
+from embedkit.cluster.duplicates.find import find_duplicates
 from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.store import StoreContent
 from embedkit.duplicates.pair_search import duplicate_options
@@ -175,16 +173,16 @@ def progress(state):
         os._exit(9)
 store = StoreContent({str(place)!r})
 spec = store.backbone(None).spec
-find.find_duplicates(store, spec, duplicate_options(("exact",)), Tasks(1, 1, progress))
+find_duplicates(store, spec, duplicate_options(("exact",)), Tasks(1, 1, progress))
 """
-    environment = {"PYTHONPATH": str(SCRIPTS.parent), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS.parent)}
     killed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
     assert killed.returncode == 9, killed.stderr.decode()
     assert stored_duplicates(store) == first
     assert list(stored_groups(store)) == before
     assert any(path.name.startswith(PREFIX) for path in (place / FOLDER).iterdir())
 
-    assert searched(store).groups == first.groups
+    assert searched(store) == first
     assert list((place / FOLDER).iterdir()) == []
 
 
@@ -192,21 +190,21 @@ def test_many_images_in_small_parts_have_the_pairs_of_one_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = script("bench_store_duplicates")
-    data = bench.Synthetic(20_000, 48)
+    data = bench.Synthetic(6_000, 48)
     bench.write_store(tmp_path / "store", data)
     store = StoreContent(str(tmp_path / "store"))
-    monkeypatch.setattr(find.coarse, "PART_BYTES", 2 << 20)  # about 10 parts
-    monkeypatch.setattr(hashes, "MIN_BLOCK", 8000)
+    monkeypatch.setattr(find.coarse, "PART_BYTES", 2 << 20)  # about 6 parts
+    monkeypatch.setattr(hashes, "MIN_BLOCK", 2000)
     found = searched(store)
     ours = bench.coded(bench.numbers_of_pairs(store, data))
     theirs = bench.coded(bench.local_pairs(data))
-    assert data.copies == 200
+    assert data.copies == 60
     planted = data.is_planted(ours >> 32, ours & 0xFFFFFFFF)
     assert planted.sum() >= 0.99 * data.copies
     assert planted.mean() >= 0.99
     assert np.setxor1d(ours, theirs).size <= 2
     assert found.recall > 0.8
-    assert found.groups >= 190
+    assert found.groups >= 55
     groups = list(stored_groups(store))
     assert len(groups) == found.groups
     assert not any(member.sure for group in groups for member in group.members[1:])

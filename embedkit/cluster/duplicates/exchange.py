@@ -32,7 +32,9 @@ class Exchange:
                 writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
         return name
 
-    def read(self, names: Sequence[str], part: int, columns: Sequence[str] | None = None) -> pa.Table:
+    def read(
+        self, names: Sequence[str], part: int, columns: Sequence[str] | None = None
+    ) -> pa.Table:
         """Return a part of the files with some names, of which there is at least one."""
         batches = []
         for name in names:

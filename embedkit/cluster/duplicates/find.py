@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-import pyarrow as pa
 
 from embedkit.cluster.duplicates import cells as coarse
 from embedkit.cluster.duplicates.groups import (
@@ -37,7 +36,7 @@ from embedkit.duplicates.pair_search import (
 )
 from embedkit.duplicates.semantic import DistanceDistribution, distances_of_sample, sampled_places
 from embedkit.errors import EmptyWorkspace
-from embedkit.results import DuplicateGroup, EmbeddingSpec, ProgressCallback
+from embedkit.results import DuplicateGroup, EmbeddingSpec
 
 FOLDER = "runs"
 PREFIX = "duplicates-"
@@ -283,7 +282,9 @@ class _Search:
                 coarse.make_cells,
                 [(numbering.sample, numbering.embedded, parts)],
             )
-            own_cells = [np.flatnonzero(cells.part == part).astype(np.int32) for part in range(parts)]
+            own_cells = [
+                np.flatnonzero(cells.part == part).astype(np.int32) for part in range(parts)
+            ]
             sample = numbering.sample[:_PROBED]
             probe = Probe(
                 numbering.sample_numbers[:_PROBED],
@@ -353,9 +354,7 @@ class _Search:
         """Store the result: first the pairs, then the groups, each at once."""
         run, tasks = self._run, self._tasks
         groups_of, pairs_of = groups_dataset(self._store), pairs_dataset(self._store)
-        written = tasks.run(
-            "writing pairs", write_pairs, [(run, pairs_of, pairs)]
-        )
+        written = tasks.run("writing pairs", write_pairs, [(run, pairs_of, pairs)])
         ((fragments, members),) = tasks.run(
             "writing groups", write_groups, [(run, groups_of, groups)]
         )

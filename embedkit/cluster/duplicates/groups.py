@@ -1,7 +1,7 @@
 """Groups of duplicates: the stars of connected images, after their files have been opened."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -95,31 +95,42 @@ def group_part(
     both files, the number of groups and the number of pairs whose files were opened.
     """
     table = run.exchange.read([located], part)
+    evidence, rows = _evidence(run, part, pairs, table)
     files = _files(table)
+    # Two files are compared in the order of their ids. One machine numbers images as it adds them,
+    # which is mostly in the order of their paths.
+    by_path = sorted(files, key=lambda number: files[number][0].path)
+    ids = {number: image_id for image_id, number in enumerate(by_path)}
+    files = {ids[number]: of_image for number, of_image in files.items()}
+    evidence = replace(
+        evidence,
+        first=np.array([ids[number] for number in evidence.first.tolist()], np.int64),
+        second=np.array([ids[number] for number in evidence.second.tolist()], np.int64),
+    )
     sizes = {
-        number: values
+        ids[number]: values
         for number, *values in zip(
             *(table[name].to_pylist() for name in ("number", "width", "height", "bytes")),
             strict=True,
         )
     }
+    # In the order of their numbers: the best images first.
     images = {
-        number: GroupImage([_native(file) for file in of_image], *sizes[number], False)
-        for number, of_image in files.items()
+        image_id: GroupImage([_native(file) for file in of_image], *sizes[image_id], False)
+        for image_id, of_image in files.items()
     }
     options = scoring.options
-    evidence, rows = _evidence(run, part, pairs, table)
     links = build_links(evidence, options.kinds, scoring.limits.duplicates, ())
     with StoreExaminer(files) as examiner:
         order = best_first(images, links, examiner)
         stars = build_stars(links, order, set(), examiner.examinations)
         examined = examiner.examined
-    in_star = {number for centre, members in stars for number in (centre, *members)}
+    in_star = {image_id for centre, members in stars for image_id in (centre, *members)}
     if EXACT in options.kinds:
         stars += [
-            (number, {})
-            for number, image in images.items()
-            if len(image.files) > 1 and number not in in_star
+            (image_id, {})
+            for image_id, image in images.items()
+            if len(image.files) > 1 and image_id not in in_star
         ]
     groups = build_groups(stars, images, pixel_identical_images(links))
     members = pa.Table.from_pylist(

@@ -24,9 +24,7 @@ TASKS_PER_WORKER = 4
 """Number of joins per worker, if the blocks have a reasonable size."""
 MIN_BLOCK = 1 << 21
 """Size below which blocks are not divided to keep more workers busy."""
-CANDIDATES = pa.schema(
-    [("first", pa.int64()), ("second", pa.int64()), ("second_home", pa.int16())]
-)
+CANDIDATES = pa.schema([("first", pa.int64()), ("second", pa.int64()), ("second_home", pa.int16())])
 """Candidate pairs, the smaller number first, in the part of the first image."""
 
 

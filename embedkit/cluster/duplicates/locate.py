@@ -24,9 +24,7 @@ LOCATED = pa.schema(
 """A row for each file of an image, in order of number and path."""
 
 
-def locate(
-    run: Run, numbered: str, members: str | np.ndarray, repeated: bool
-) -> tuple[str, int]:
+def locate(run: Run, numbered: str, members: str | np.ndarray, repeated: bool) -> tuple[str, int]:
     """Write the files of images; return the name of the file, and its number of parts.
 
     Parameters

@@ -115,8 +115,11 @@ def number_images(run: Run, workers: int, sample: int) -> Numbering:
         )
         ((count,),) = connection.execute("SELECT count(*) FROM numbered").fetchall()
         numbered = run.exchange.write(
-            "numbered", NUMBERED, _tables(connection, "SELECT * EXCLUDE _rowaddr FROM numbered "
-                                                      "ORDER BY number", NUMBERED)
+            "numbered",
+            NUMBERED,
+            _tables(
+                connection, "SELECT * EXCLUDE _rowaddr FROM numbered ORDER BY number", NUMBERED
+            ),
         )
         table = connection.sql(
             """SELECT e._rowaddr AS address, coalesce(number, -1) AS number
@@ -139,7 +142,9 @@ def number_images(run: Run, workers: int, sample: int) -> Numbering:
             )
         connection.register(
             "vectors",
-            vectors.scanner(columns=["sha256"], with_row_address=True, with_row_id=True).to_reader(),
+            vectors.scanner(
+                columns=["sha256"], with_row_address=True, with_row_id=True
+            ).to_reader(),
         )
         table = connection.sql(
             """SELECT v._rowaddr AS address, v._rowid AS id, coalesce(number, -1) AS number
@@ -148,7 +153,9 @@ def number_images(run: Run, workers: int, sample: int) -> Numbering:
     addresses, ids, of_vector = (numbers(table[name]) for name in ("address", "id", "number"))
     # A row that is there twice counts once.
     of_vector = of_vector.copy()
-    of_vector[np.setdiff1d(np.arange(len(of_vector)), np.unique(of_vector, return_index=True)[1])] = -1
+    of_vector[
+        np.setdiff1d(np.arange(len(of_vector)), np.unique(of_vector, return_index=True)[1])
+    ] = -1
     vector_blocks, bounds = _blocks(addresses, size)
     image_block = np.where(of_vector >= 0, block_of[of_vector], -1).astype(np.int32)
     pieces = (

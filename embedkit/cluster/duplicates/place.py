@@ -63,9 +63,7 @@ class Probe:
     distance: float
     """Maximum distance of the pairs."""
 
-    def count(
-        self, others: np.ndarray, vectors: np.ndarray, cells: np.ndarray
-    ) -> tuple[int, int]:
+    def count(self, others: np.ndarray, vectors: np.ndarray, cells: np.ndarray) -> tuple[int, int]:
         """Return the number of near pairs with other images, and how many the cells find."""
         query, row = np.nonzero(self.vectors @ vectors.T >= 1 - self.distance)
         different = self.numbers[query] != others[row]
@@ -101,9 +99,7 @@ def place_vectors(
     placed = run.exchange.write("places", PLACES, divided(table, image_block, image_blocks))
     row, part = _distinct(places)
     schema = vectors_schema(vectors.shape[1])
-    table = pa.table(
-        {"number": of_row, "cells": fixed(nearest), "vector": fixed(vectors)}, schema
-    )
+    table = pa.table({"number": of_row, "cells": fixed(nearest), "vector": fixed(vectors)}, schema)
     visits = table.take(pa.array(row))
     written = run.exchange.write("vectors", schema, divided(visits, part, parts))
     return written, placed, probe.count(of_row, vectors, nearest)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from embedkit.cluster.duplicates.cells import VISITED
 from embedkit.cluster.duplicates.exchange import fixed, numbers, rows_by_part, unfixed
 from embedkit.cluster.duplicates.place import FEATURES, vectors_schema
-from embedkit.cluster.duplicates.cells import VISITED
 from embedkit.cluster.duplicates.run import Run
 from embedkit.duplicates.evidence import (
     Evidence,
@@ -286,9 +286,7 @@ def _cell_pairs(here: PartImages, own_cells: np.ndarray, scoring: Scoring) -> It
             yield np.minimum(one, other), np.maximum(one, other)
 
 
-def _nearest(
-    products: np.ndarray, query: np.ndarray, found: np.ndarray, count: int
-) -> Rows:
+def _nearest(products: np.ndarray, query: np.ndarray, found: np.ndarray, count: int) -> Rows:
     """Return the pairs of each query with only the nearest of what was found, itself included."""
     order = np.lexsort((-products[query, found], query))
     query, found = query[order], found[order]
@@ -305,13 +303,15 @@ def _batched(pairs: Iterator[Rows]) -> Iterator[Rows]:
         waiting.append(rows)
         count += len(rows[0])
         if count >= _PAIRS:
-            yield np.concatenate([one for one, _ in waiting]), np.concatenate(
-                [other for _, other in waiting]
+            yield (
+                np.concatenate([one for one, _ in waiting]),
+                np.concatenate([other for _, other in waiting]),
             )
             waiting, count = [], 0
     if count:
-        yield np.concatenate([one for one, _ in waiting]), np.concatenate(
-            [other for _, other in waiting]
+        yield (
+            np.concatenate([one for one, _ in waiting]),
+            np.concatenate([other for _, other in waiting]),
         )
 
 
@@ -338,7 +338,9 @@ def _send(
     """Write the pairs for each part, sorted, and what their first images are compared by."""
     by_part = rows_by_part(place, parts)
     pairs = pa.table({"first": first, "second": second}, PAIRED)
-    of_pairs = run.exchange.write("paired", PAIRED, (pairs.take(pa.array(rows)) for rows in by_part))
+    of_pairs = run.exchange.write(
+        "paired", PAIRED, (pairs.take(pa.array(rows)) for rows in by_part)
+    )
     schema = _sent_schema(here.features.embeddings.vectors.shape[1])
     tables = (_sent(here, here.rows_of(np.unique(first[rows])), schema) for rows in by_part)
     return run.exchange.write("sent", schema, tables), of_pairs
@@ -406,5 +408,3 @@ def _numbered(found: tuple[Evidence, np.ndarray, np.ndarray], number: np.ndarray
 
 def _none() -> pa.Table:
     return SCORED.empty_table()
-
-
