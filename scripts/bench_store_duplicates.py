@@ -3,14 +3,16 @@
     python scripts/bench_store_duplicates.py FOLDER [--images 1000000] [--dim 128] [--workers 2]
         [--local] [--keep]
 
-Writes a store with IMAGES synthetic images to FOLDER: lumas with the spectrum of photos, and embeddings
-around centres. One image in a hundred is an altered copy of another one, of the kinds in KINDS. The
-noise of its luma and of its embedding is that of altered copies of real photos (plant_variants.py)
-under the default backbone. The files do not exist, so that all groups stay for review.
+Writes a store with IMAGES synthetic images to FOLDER: lumas with the spectrum of photos, and
+embeddings around centres. One image in a hundred is an altered copy of another one, of the kinds in
+KINDS. The noise of its luma and of its embedding is that of altered copies of real photos
+(plant_variants.py) under the default backbone. The files do not exist, so that all groups stay for
+review.
 
-Prints the seconds of each phase and the peak memory, the recall of the planted copies and the precision
-of the pairs, for all and for each kind. With --local, the search of one machine is given the same rows,
-and the table says how many pairs differ. The store is removed at the end unless --keep is given.
+Prints the seconds of each phase and the peak memory, the recall of the planted copies and the
+precision of the pairs, for all and for each kind. With --local, the search of one machine is given
+the same rows, and the last line says how many pairs differ. The store is removed at the end unless
+--keep is given.
 """
 
 import argparse

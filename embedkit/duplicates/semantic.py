@@ -74,7 +74,7 @@ def distances_of_sample(vectors: np.ndarray, count: int) -> DistanceDistribution
     ``count`` is the number of images in the collection.
     """
     products = vectors[:_SAMPLE] @ vectors.T
-    others = ~np.eye(*products.shape, dtype=bool)
+    others = np.arange(len(products))[:, None] != np.arange(len(vectors))
     distances = np.clip(1 - products[others], 0, 2)
     return DistanceDistribution(np.sort(distances), count)
 

@@ -39,8 +39,9 @@ def similarity(
 
     ``small`` is float32 (N, 16, 16), from :func:`downsampled`; ``first`` and ``second`` are rows of
     it, (P,). The result is the largest similarity of the pair as it is, of the first image in
-    ``orientation`` (0 to 7), and, where the mask ``may_be_crop`` is set, of each image with crops of
-    the other.
+    ``orientation`` (0 to 7), and, where the mask ``may_be_crop`` is set, of each image with crops
+    of the other. Where a crop cannot reach the similarity ``needed``, it is not compared, so that
+    the result may be too low, but only below this limit.
     """
     best = np.empty(len(first), np.float32)
     for start in range(0, len(first), _BLOCK):

@@ -62,7 +62,10 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def both(
-    tmp_path_factory: pytest.TempPathFactory, planted: Path, tiny: str, two_workers: None
+    tmp_path_factory: pytest.TempPathFactory,
+    planted: Path,
+    tiny: str,
+    two_workers: None,  # noqa: ARG001
 ) -> tuple[Workspace, StoreContent]:
     """A workspace and a store with the same photos."""
     folder = tmp_path_factory.mktemp("both")

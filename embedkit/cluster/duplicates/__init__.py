@@ -1,4 +1,4 @@
-"""Duplicates of a whole store: the search of one machine as shuffles between the tasks of a cluster.
+"""Duplicates of a store: the search of one machine as shuffles between the tasks of a cluster.
 
 ::
 

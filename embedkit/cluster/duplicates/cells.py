@@ -1,8 +1,8 @@
 """Coarse cells of embeddings, and their division into parts.
 
 Vectors are assigned to the nearest of some centroids, as in the inverted lists of an index. Near
-vectors mostly share a cell; so that copies at an edge are found too, each vector also visits the cells
-of the next nearest centroids. Neighbouring cells share a part.
+vectors mostly share a cell; so that copies at an edge are found too, each vector also visits the
+cells of the next nearest centroids. Neighbouring cells share a part.
 """
 
 from dataclasses import dataclass

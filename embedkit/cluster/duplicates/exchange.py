@@ -1,8 +1,8 @@
 """Exchanges: rows that tasks write for other tasks, in files divided into parts.
 
 A task writes one file with a batch for each part; a later task reads its part of the files of all
-tasks. A file is complete or has no name that any task knows: names are random, and are known from the
-results of the tasks that wrote them.
+tasks. A file is complete or has no name that any task knows: names are random, and are known from
+the results of the tasks that wrote them.
 """
 
 import secrets

@@ -34,7 +34,7 @@ from embedkit.duplicates.pair_search import (
     candidate_limits,
     expected_chance_pairs,
 )
-from embedkit.duplicates.semantic import DistanceDistribution, distances_of_sample, sampled_places
+from embedkit.duplicates.semantic import distances_of_sample, sampled_places
 from embedkit.errors import EmptyWorkspace
 from embedkit.results import DuplicateGroup, EmbeddingSpec
 
@@ -193,9 +193,7 @@ class _Search:
         dim = numbering.sample.shape[1]
         parts = coarse.part_count(numbering.count, _FINGERPRINT_BYTES + 4 * dim, tasks.workers)
         scoring = Scoring(options, limits, distribution.median, numbering.count, parts)
-        vectors, images, hashed, looks, own_cells, recall = self._place(
-            numbering, distribution, scoring
-        )
+        vectors, images, hashed, looks, own_cells, recall = self._place(numbering, scoring)
         candidates = [
             name
             for name, _ in tasks.run(
@@ -268,7 +266,7 @@ class _Search:
         return numbering
 
     def _place(
-        self, numbering: Numbering, distribution: DistanceDistribution, scoring: Scoring
+        self, numbering: Numbering, scoring: Scoring
     ) -> tuple[list[str], list[str], list[str], list[str], list[np.ndarray], float]:
         """Place all images; return the files of vectors, images, hashes and looks, and the rest."""
         run, tasks, parts = self._run, self._tasks, scoring.parts

@@ -115,10 +115,10 @@ def group_part(
         )
     }
     # In the order of their numbers: the best images first.
-    images = {
-        image_id: GroupImage([_native(file) for file in of_image], *sizes[image_id], False)
-        for image_id, of_image in files.items()
-    }
+    images = {}
+    for image_id, of_image in files.items():
+        width, height, size = sizes[image_id]
+        images[image_id] = GroupImage(list(map(_native, of_image)), width, height, size, False)
     options = scoring.options
     links = build_links(evidence, options.kinds, scoring.limits.duplicates, ())
     with StoreExaminer(files) as examiner:

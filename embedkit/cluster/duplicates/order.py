@@ -1,7 +1,7 @@
 """Numbering the images of a store, the best images first, as one machine orders them.
 
-Images with more pixels come first, then those with more bytes, then in order of path. DuckDB sorts and
-joins; it uses the disk when the memory is not enough.
+Images with more pixels come first, then those with more bytes, then in order of path. DuckDB sorts
+and joins; it uses the disk when the memory is not enough.
 """
 
 import tempfile
@@ -200,12 +200,14 @@ def _sampled(count: int, size: int) -> np.ndarray:
 def _blocks(addresses: np.ndarray, size: int) -> tuple[list[Block], list[tuple[int, int]]]:
     """Divide rows at sorted addresses into blocks of at most ``size``; return these and bounds."""
     fragments = addresses >> np.uint64(32)
-    starts = np.flatnonzero(np.r_[True, fragments[1:] != fragments[:-1]]) if len(addresses) else []
+    new = np.ones(len(addresses), bool)
+    new[1:] = fragments[1:] != fragments[:-1]
+    starts = np.flatnonzero(new).tolist()
     blocks, bounds = [], []
     for start, end in zip(starts, [*starts[1:], len(addresses)], strict=True):
-        for first in range(int(start), int(end), size):
-            last = min(first + size, int(end))
-            blocks.append(Block(int(fragments[start]), first - int(start), last - first))
+        for first in range(start, end, size):
+            last = min(first + size, end)
+            blocks.append(Block(int(fragments[start]), first - start, last - first))
             bounds.append((first, last))
     return blocks, bounds
 

@@ -172,8 +172,8 @@ def _distinct(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     new = places >= 0
     for column in range(1, places.shape[1]):
         new[:, column] &= (places[:, :column] != places[:, column : column + 1]).all(axis=1)
-    row, column = np.nonzero(new)
-    return row, places[row, column]
+    row, place = np.nonzero(new)
+    return row, places[row, place]
 
 
 def _kinds(rows: pa.Table) -> np.ndarray:
@@ -191,4 +191,4 @@ def _mixed(words: np.ndarray) -> np.ndarray:
     """Return a hash of each row of words (n, k): uint64 (n,)."""
     factors = np.random.default_rng(0).integers(1, 1 << 63, words.shape[1], np.uint64)
     product = (words * (factors << np.uint64(1) | np.uint64(1))).sum(axis=1, dtype=np.uint64)
-    return product ^ (product >> np.uint64(32))
+    return np.asarray(product ^ (product >> np.uint64(32)))

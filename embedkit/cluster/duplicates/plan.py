@@ -23,8 +23,8 @@ def plan_duplicates(
     """Yield the rows of a plan for the groups of the last search.
 
     The plan is that of one machine, for the files that this machine can reach by a path. Both files
-    of every removal are opened. Files that are missing here, and those at a URL, are not in the plan:
-    they stay for review. Raises :class:`EmptyWorkspace` if there was no search.
+    of every removal are opened. Files that are missing here, and those at a URL, are not in the
+    plan: they stay for review. Raises :class:`EmptyWorkspace` if there was no search.
     """
     found = stored_duplicates(store)
     if found is None:

@@ -147,8 +147,10 @@ def compare_part(
     scorer = _Scorer(here.features, here.kind, scoring)
     found = []
     if scoring.limits.distance >= 0 and len(here):
-        for rows in _batched(_cell_pairs(here, own_cells, scoring)):
-            found.append(_numbered(scorer.score(rows), here.number))
+        found += [
+            _numbered(scorer.score(rows), here.number)
+            for rows in _batched(_cell_pairs(here, own_cells, scoring))
+        ]
     sent = None
     if candidates:
         table = run.exchange.read(candidates, part)
@@ -250,8 +252,8 @@ class _Scorer:
 def _cell_pairs(here: PartImages, own_cells: np.ndarray, scoring: Scoring) -> Iterator[Rows]:
     """Yield the pairs of rows near each other, from each own cell, the smaller row first.
 
-    Images at home in a cell are compared with each other, and with those that visit it. A pair in two
-    cells is emitted by the cell with the smaller number.
+    Images at home in a cell are compared with each other, and with those that visit it. A pair in
+    two cells is emitted by the cell with the smaller number.
     """
     vectors, row_of = here.features.embeddings.vectors, here.features.embeddings.rows
     row, column = np.nonzero(np.isin(here.cells, own_cells))

@@ -36,9 +36,7 @@ class Tasks:
         self, phase: str, function: Callable[..., Result], arguments: Sequence[tuple[Any, ...]]
     ) -> list[Result]:
         """Return the results of a function for several arguments, in their order."""
-        results: dict[int, Result] = {}
-        for number, result in self.completed(phase, function, arguments):
-            results[number] = result
+        results = dict(self.completed(phase, function, arguments))
         return [results[number] for number in range(len(arguments))]
 
     def completed(

@@ -35,7 +35,8 @@ def write_groups(run: Run, dataset: Dataset, names: list[str]) -> tuple[list[str
             connection.unregister("rows")
         connection.execute(
             """CREATE TABLE numbered AS
-               SELECT part, "group" AS old, row_number() OVER (ORDER BY group_score DESC, path) AS new
+               SELECT part, "group" AS old,
+                      row_number() OVER (ORDER BY group_score DESC, path) AS new
                FROM members WHERE place = 0"""
         )
         reader = connection.sql(
