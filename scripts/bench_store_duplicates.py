@@ -323,10 +323,11 @@ def coded(pairs: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 
 
 class Watch:
-    """The peak memory of this process and its children, and the seconds of each phase."""
+    """Memory and processor time of this process and its children, and seconds of each phase."""
 
     def __init__(self) -> None:
         self.peak = 0
+        self.processors: dict[tuple[int, float], float] = {}
         self.phases: dict[str, float] = {}
         self._phase, self._since = "", time.monotonic()
         self._ended = threading.Event()
@@ -342,6 +343,9 @@ class Watch:
             for process in [me, *me.children(recursive=True)]:
                 try:
                     total += process.memory_full_info().uss
+                    times = process.cpu_times()
+                    started = process.pid, process.create_time()
+                    self.processors[started] = times.user + times.system
                 except psutil.Error:
                     continue
             self.peak = max(self.peak, total)
@@ -394,7 +398,10 @@ def main() -> None:
     print(found)
     for phase, spent in watch.phases.items():
         print(f"{spent:8.1f} s  {phase}")
-    print(f"{seconds:8.1f} s  in total; peak memory of all processes {watch.peak / 2**30:.1f} GiB")
+    print(
+        f"{seconds:8.1f} s  in total; {sum(watch.processors.values()):.0f} s of processor time; peak "
+        f"memory of all processes {watch.peak / 2**30:.1f} GiB"
+    )
     pairs = numbers_of_pairs(store, data)
     report(data, pairs)
     if arguments.local:

@@ -22,6 +22,7 @@ from embedkit.cleaning.planning import PlanOptions, plan_rows
 from embedkit.cli.app import embedkit
 from embedkit.duplicates import candidates, find, groups, pair_search, semantic
 from embedkit.duplicates.candidates import max_bits_within, pairs_by_hash
+from embedkit.duplicates.evidence import copy_probability, min_similarity
 from embedkit.duplicates.groups import Link, build_groups
 from embedkit.duplicates.orientations import ORIENTATIONS, orient_all, oriented_hashes
 from embedkit.duplicates.similarity import Outlines, downsampled, similarity
@@ -611,6 +612,15 @@ def test_similarity_tolerates_orientations_and_crops() -> None:
     assert found[0] == pytest.approx(1, abs=1e-5)
     assert found[1] > 0.99 > 0.6 > plain[1]
     assert found[2] > 0.95 > plain[2]
+
+
+def test_the_needed_similarity_gives_the_score() -> None:
+    differing, distance = np.array([0.0, 0.1, 0.3]), np.array([0.3, 0.2, np.nan], np.float32)
+    needed = min_similarity(differing, distance, 0.8, 0.5)
+    reached = copy_probability(differing, distance, needed + 2e-5, 0.8)
+    missed = copy_probability(differing, distance, needed - 1e-2, 0.8)
+    assert (missed < 0.5).all() and (reached >= 0.5).all()
+    assert min_similarity(np.array([1.0]), np.array([2.0]), 0.1, 0.999)[0] > 1
 
 
 def test_outlines_bound_similarities_from_above() -> None:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 
-from embedkit._internal.paths import shown
+from embedkit._internal.paths import shown, to_stored
 from embedkit.catalog import LiveFile, PendingFile
 from embedkit.cluster.files import StoreFiles
 from embedkit.duplicates.examination import LazyImage
@@ -49,15 +49,17 @@ class StoreExaminer(FileExaminer):
 
     @classmethod
     def of_members(cls, members: Iterable[GroupMember]) -> "StoreExaminer":
-        """Return an examiner of the files of groups, which are named by their SHA-256 (hex)."""
-        from embedkit._internal.paths import to_stored
+        """Return an examiner of the files of groups, which are named by their SHA-256 (hex).
 
+        Images are numbered in order of their paths, as in :func:`.groups.group_part`.
+        """
         files: dict[str, list[LiveFile]] = {}
         for member in members:
             stored = LiveFile(to_stored(member.path), member.label, member.sha256)
             files.setdefault(member.sha256, []).append(stored)
-        examiner = cls(dict(enumerate(files.values())))
-        examiner._ids = {digest: number for number, digest in enumerate(files)}
+        in_order = dict(sorted(files.items(), key=lambda item: min(f.path for f in item[1])))
+        examiner = cls(dict(enumerate(in_order.values())))
+        examiner._ids = {digest: number for number, digest in enumerate(in_order)}
         return examiner
 
     def _lazy_image(self, image_id: int) -> LazyImage:

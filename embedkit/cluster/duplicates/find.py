@@ -28,6 +28,7 @@ from embedkit.cluster.duplicates.write import write_groups, write_pairs
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import Dataset
 from embedkit.duplicates.pair_search import (
+    HASH_BITS,
     PIXELS,
     SEMANTIC,
     DuplicateOptions,
@@ -35,7 +36,7 @@ from embedkit.duplicates.pair_search import (
     expected_chance_pairs,
 )
 from embedkit.duplicates.semantic import distances_of_sample, sampled_places
-from embedkit.errors import EmptyWorkspace
+from embedkit.errors import BadInput, EmptyWorkspace
 from embedkit.results import DuplicateGroup, EmbeddingSpec
 
 FOLDER = "runs"
@@ -139,6 +140,7 @@ def remove_runs(store: StoreContent) -> None:
     """Remove what searches that were killed left behind."""
     runs = store.location / FOLDER
     with runs.errors():
+        runs.filesystem.invalidate_cache()
         try:
             found = runs.filesystem.ls(runs.path, detail=False)
         except FileNotFoundError:
@@ -158,6 +160,8 @@ class _Search:
         tasks: Tasks,
         folder: str,
     ) -> None:
+        if options.hash_bits != HASH_BITS[0]:
+            raise BadInput("a store compares hashes of 64 bits; leave out the number of bits")
         images = store.images.open()
         files = store.files.open()
         if images is None or files is None:
