@@ -398,10 +398,9 @@ def main() -> None:
     print(found)
     for phase, spent in watch.phases.items():
         print(f"{spent:8.1f} s  {phase}")
-    print(
-        f"{seconds:8.1f} s  in total; {sum(watch.processors.values()):.0f} s of processor time; peak "
-        f"memory of all processes {watch.peak / 2**30:.1f} GiB"
-    )
+    busy = sum(watch.processors.values())
+    print(f"{seconds:8.1f} s  in total; {busy:.0f} s of processor time in all processes")
+    print(f"{watch.peak / 2**30:8.1f} GiB  peak memory of all processes")
     pairs = numbers_of_pairs(store, data)
     report(data, pairs)
     if arguments.local:
