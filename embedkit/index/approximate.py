@@ -102,6 +102,7 @@ class MappedLists:
     """
 
     def __init__(self, index: Any, file: SealedFile) -> None:
+        self._index = index  # owns what the next line refers to
         self._ivf: Any = faiss.downcast_index(index)
         lists = _lists_on_disk(index)
         assert lists is not None
