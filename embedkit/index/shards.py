@@ -1,6 +1,6 @@
 """An IVF index in several files: one with the centroids, and shards with the inverted lists.
 
-A shard contains the codes of some vectors under ids of the caller's choice. A search finds the
+A shard contains the codes of some vectors, under ids of the caller's choice. A search finds the
 lists nearest to a query once, searches them in each shard, and merges what the shards propose. As
 in :mod:`embedkit.index.approximate`, FAISS only proposes candidates.
 """
@@ -13,9 +13,7 @@ import numpy as np
 
 from embedkit._internal.sealed import DamagedFile, SealedFile
 from embedkit.index.approximate import MappedLists, file_errors, head_of, write_index
-
-Proposals = tuple[np.ndarray, np.ndarray]
-"""FAISS's products, float32 (Q, n), and ids of vectors, int64 (Q, n), in any order; -1 for none."""
+from embedkit.index.exact import Proposals
 
 
 class Shard:
@@ -67,12 +65,3 @@ def write_lists(target: Path, index: Any) -> int:
     with file_errors(target):
         mapped = faiss.read_index(str(target), faiss.IO_FLAG_MMAP)
     return head_of(mapped, target.stat().st_size)
-
-
-def merged(proposals: list[Proposals], count: int) -> Proposals:
-    """Return the ``count`` best of several proposals for the same queries, best first."""
-    products = np.concatenate([found for found, _ in proposals], axis=1)
-    ids = np.concatenate([found for _, found in proposals], axis=1)
-    products = np.where(ids < 0, -np.inf, products).astype(np.float32)
-    best = np.lexsort((ids, -products), axis=1)[:, :count]
-    return np.take_along_axis(products, best, axis=1), np.take_along_axis(ids, best, axis=1)
