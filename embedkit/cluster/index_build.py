@@ -34,7 +34,7 @@ from embedkit.cluster.index_sample import (
     read_sample,
     write_sample,
 )
-from embedkit.cluster.location import missing_extra
+from embedkit.cluster.ray_session import error_of_worker
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.vectors import Vectors
 from embedkit.errors import BadArtefact, EmbedkitError
@@ -91,7 +91,7 @@ class IndexReport:
 def build_index(
     store: StoreContent, backbone: ResolvedName, progress: ProgressCallback = no_progress
 ) -> IndexReport:
-    """Bring the index of a backbone's embeddings up to date, with the workers of Ray.
+    """Bring the index of a backbone's embeddings up to date, within a session of Ray.
 
     Searches use the old index until the new one is complete. A build that was interrupted continues
     with the next call.
@@ -281,10 +281,8 @@ def _ranges(manifest: StoreManifest) -> Ranges:
 
 def _task(function: Any, cores: int) -> Any:
     """Return a function as a Ray task that uses some cores."""
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise missing_extra("ray") from error
+    import ray
+
     return ray.remote(num_cpus=cores)(function)
 
 
@@ -294,10 +292,8 @@ def _results(references: Any) -> Any:
 
     try:
         return ray.get(references)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, EmbedkitError):
-            raise error.cause from error
-        raise
+    except ray.exceptions.RayError as error:
+        raise error_of_worker(error) from error
 
 
 def _most_cores() -> int:
@@ -309,7 +305,7 @@ def _most_cores() -> int:
 
 
 def _opened(place: str, spec: EmbeddingSpec, version: int) -> tuple[Vectors, StoreIndexFiles]:
-    store = StoreContent(place, no_progress)
+    store = StoreContent(place)
     vectors = Vectors(store.embeddings(spec), version)
     return vectors, StoreIndexFiles(store.location, spec.digest)
 
@@ -355,7 +351,7 @@ def _train(
 
 
 def _is_intact(place: str, spec: EmbeddingSpec, file: FileRecord) -> bool:
-    return StoreIndexFiles(StoreContent(place, no_progress).location, spec.digest).is_intact(file)
+    return StoreIndexFiles(StoreContent(place).location, spec.digest).is_intact(file)
 
 
 def _encode(

@@ -95,7 +95,7 @@ class Sample:
                 for number, ids in enumerate(proposed)
                 if len(limits[number])
             )
-            return hits / max(1, sum(map(len, limits)))
+            return float(hits / max(1, sum(map(len, limits))))
 
         return smallest_effort(self.efforts, recall)
 
