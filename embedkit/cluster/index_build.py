@@ -16,7 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from embedkit._internal.sealed import DamagedFile
 from embedkit.cluster.index_files import (
@@ -38,9 +40,19 @@ from embedkit.cluster.ray_session import error_of_worker
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.vectors import Vectors
 from embedkit.errors import BadArtefact, EmbedkitError
-from embedkit.index.exact import NearestSoFar, Proposals
+from embedkit.index.approximate import (
+    MAX_LIST_SHARE,
+    TARGET_RECALL,
+    default_factory,
+    doubled_efforts,
+    nearest_lists,
+    sample_rows,
+    trained,
+)
+from embedkit.index.exact import NearestSoFar, Proposals, merged
 from embedkit.index.index import EXACT_UP_TO, FLAT, MERGE_SHARE, RETRAIN_FACTOR
 from embedkit.index.manifest import FileRecord
+from embedkit.index.shards import Shard, read_trained, write_lists, write_trained
 from embedkit.results import EmbeddingSpec, Progress, ProgressCallback, ResolvedName, no_progress
 
 SHARDS = 16
@@ -136,9 +148,10 @@ class _Build:
         manifest, sample = self._encoded(manifest, sample, pieces)
 
         self._progress(Progress("measuring the recall"))
-        effort, recall = sample.effort_and_recall(self._vectors)
+        sample, effort, recall = self._measured(manifest, sample)
         manifest = replace(
             manifest,
+            sample=self._saved(sample),
             version=self._vectors.version,
             fragments=tuple(self._vectors.fragments()),
             effort=effort,
@@ -160,8 +173,6 @@ class _Build:
 
     def _begun(self) -> tuple[StoreManifest, Sample] | None:
         """Return what an earlier build has left, finished or not; None if it cannot be used."""
-        import faiss
-
         for name in (UNFINISHED, "manifest.json"):
             try:
                 manifest = self._files.manifest(name)
@@ -177,10 +188,6 @@ class _Build:
 
     def _trained(self) -> tuple[StoreManifest, Sample]:
         """Train FAISS on a sample of the rows, as a task that uses all cores of a machine."""
-        import faiss
-
-        from embedkit.index.approximate import default_factory
-
         self._progress(Progress("training the index"))
         total = len(self._vectors)
         factory = default_factory(total)
@@ -269,7 +276,27 @@ class _Build:
                 left = (total - done) / rate if rate else None
                 self._progress(Progress(_STAGE, done, total, rate, left))
         shards = tuple(sorted(manifest.shards, key=lambda shard: shard.first))
-        return replace(manifest, sample=self._saved(sample), shards=shards), sample
+        return replace(manifest, shards=shards), sample
+
+    def _measured(self, manifest: StoreManifest, sample: Sample) -> tuple[Sample, int, float]:
+        """Return the effort of a search and its recall, and the sample with this effort.
+
+        If no effort of the sample reaches the target, the shards are asked again with larger ones.
+        """
+        lists = read_trained(self._files.open(manifest.centroids)).nlist
+        effort, recall = sample.effort_and_recall(self._vectors)
+        while recall < TARGET_RECALL and effort < lists:
+            effort = min(2 * effort, lists)
+            arguments = (self._store.location.place, self._spec, manifest.centroids)
+            found = _results(
+                [
+                    _task(_propose, 1).remote(*arguments, shard, sample.queries, effort)
+                    for shard in manifest.shards
+                ]
+            )
+            sample = sample.with_effort(effort, merged(found, CANDIDATES))
+            effort, recall = sample.effort_and_recall(self._vectors)
+        return sample, effort, recall
 
 
 def _ranges(manifest: StoreManifest) -> Ranges:
@@ -312,9 +339,7 @@ def _opened(place: str, spec: EmbeddingSpec, version: int) -> tuple[Vectors, Sto
 
 def _use_cores() -> None:
     """Use the cores that Ray has given to this task."""
-    import faiss
     import ray
-    from threadpoolctl import threadpool_limits
 
     cores = int(ray.get_runtime_context().get_assigned_resources()["CPU"])
     faiss.omp_set_num_threads(cores)
@@ -325,16 +350,6 @@ def _train(
     place: str, spec: EmbeddingSpec, version: int, factory: str
 ) -> tuple[FileRecord, Sample]:
     """Train FAISS; return the file with the centroids, and a sample without results."""
-    import faiss
-
-    from embedkit.index.approximate import (
-        MAX_LIST_SHARE,
-        doubled_efforts,
-        sample_rows,
-        trained,
-    )
-    from embedkit.index.shards import write_trained
-
     _use_cores()
     vectors, files = _opened(place, spec, version)
 
@@ -363,10 +378,6 @@ def _encode(
     piece: Piece,
 ) -> tuple[ShardRecord, Proposals, list[Proposals]]:
     """Build one shard; return its record, the nearest rows to the sample, and its candidates."""
-    import faiss
-
-    from embedkit.index.shards import read_trained, write_lists
-
     _use_cores()
     vectors, files = _opened(place, spec, version)
     index = read_trained(files.open(centroids))
@@ -390,3 +401,19 @@ def _encode(
     file, head = files.add("shard", write)
     record = ShardRecord(file, head, int(index.ntotal), piece.first, piece.stop)
     return record, nearest.proposals, proposed
+
+
+def _propose(
+    place: str,
+    spec: EmbeddingSpec,
+    centroids: FileRecord,
+    shard: ShardRecord,
+    queries: np.ndarray,
+    effort: int,
+) -> Proposals:
+    """Return the candidates of one shard."""
+    _use_cores()
+    files = StoreIndexFiles(StoreContent(place).location, spec.digest)
+    products, lists = nearest_lists(read_trained(files.open(centroids)), queries, effort)
+    opened = Shard(files.open(shard.file), shard.head, shard.rows)
+    return opened.search(queries, CANDIDATES, products, lists)

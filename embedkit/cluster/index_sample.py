@@ -63,6 +63,14 @@ class Sample:
             ),
         )
 
+    def with_effort(self, effort: int, proposed: Proposals) -> "Sample":
+        """Return the sample with what all shards propose with a larger effort."""
+        return replace(
+            self,
+            efforts=(*self.efforts, effort),
+            proposed=(*self.proposed, merged([proposed], CANDIDATES)),
+        )
+
     def restricted_to(self, ranges: Ranges) -> "Sample":
         """Return the sample without what was found in other ranges of ids."""
 

@@ -209,9 +209,9 @@ class Dataset:
         if dataset is None:
             return
         with self.errors():
-            known = [item for item in dataset.list_indices() if item["fields"] == [column]]
+            known = [item for item in dataset.describe_indices() if item.field_names == [column]]
             if known:
-                dataset.optimize.optimize_indices(index_names=[known[0]["name"]])
+                dataset.optimize.optimize_indices(index_names=[known[0].name])
             else:
                 dataset.create_scalar_index(column, "BTREE")
 
