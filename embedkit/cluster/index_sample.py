@@ -90,8 +90,8 @@ class Sample:
         found, stored = vectors.at(wanted[wanted >= 0])
 
         def measured(number: int, ids: np.ndarray) -> np.ndarray:
-            ids = ids[(ids != self.own[number]) & np.isin(ids, found)]
-            rows = np.searchsorted(found, ids)
+            rows = np.minimum(np.searchsorted(found, ids), len(found) - 1)
+            rows = rows[(found[rows] == ids) & (ids != self.own[number])]
             return np.sort(distances(self.queries[number], stored[rows]))[:_K]
 
         limits = [measured(number, ids) for number, ids in enumerate(self.nearest[1])]
