@@ -39,7 +39,7 @@ from embedkit.cluster.index_sample import (
 from embedkit.cluster.ray_session import error_of_worker
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.vectors import Vectors
-from embedkit.errors import BadArtefact, EmbedkitError
+from embedkit.errors import BadArtefact, EmbedkitError, StorageError
 from embedkit.index.approximate import (
     MAX_LIST_SHARE,
     TARGET_RECALL,
@@ -334,6 +334,11 @@ def _most_cores() -> int:
 def _opened(place: str, spec: EmbeddingSpec, version: int) -> tuple[Vectors, StoreIndexFiles]:
     store = StoreContent(place)
     vectors = Vectors(store.embeddings(spec), version)
+    if not len(vectors):
+        raise StorageError(
+            f"a worker does not find the embeddings of {place}; give a folder that all machines "
+            "share, or a URL"
+        )
     return vectors, StoreIndexFiles(store.location, spec.digest)
 
 

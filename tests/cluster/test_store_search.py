@@ -22,6 +22,7 @@ from embedkit.cluster.index_plan import Piece, Ranges, pieces_outside, shards_of
 from embedkit.cluster.index_search import StoreIndex
 from embedkit.cluster.search import StoreSearch, search_store, store_filter
 from embedkit.cluster.store import StoreContent
+from embedkit.cluster.vectors import Vectors
 from embedkit.index import approximate
 from embedkit.index.metric import cross_distances
 from embedkit.results import EmbeddingSpec, Matches, Progress, ResolvedName
@@ -254,6 +255,9 @@ def test_merged_fragments_change_nothing(collection: Collection) -> None:
     new = clustered(600, seed=3)
     collection.add(new)
     collection.delete(np.array([5, 2400, 3100]))
+    vectors = Vectors(collection.content.embeddings(SPEC))
+    assert vectors.of_digests([digest_of(clustered(3000)[5])]) == {}
+    assert len(vectors.of_digests([*map(digest_of, collection.vectors)])) == 3597
     collection.content.embeddings(SPEC).open().optimize.compact_files()
     index = StoreIndex(collection.content, SPEC)
     assert len(index) - index.indexed == 599
@@ -535,6 +539,24 @@ def without_distances(matches: Matches) -> dict[str, Any]:
     for match in document["matches"]:
         del match["distance"]
     return document
+
+
+def test_words_are_searched_for(added: Added, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved = added.store.backbone(None)
+    (row_id,) = Vectors(added.store.embeddings(resolved.spec)).at_offsets(np.array([3]))
+    vector = Vectors(added.store.embeddings(resolved.spec)).at(np.array([row_id]))[1]
+
+    class Words:
+        spec = resolved.spec
+
+        def embed_text(self, texts: list[str]) -> np.ndarray:
+            assert texts == ["a bowl"]
+            return vector
+
+    searches = StoreSearch(added.store)
+    monkeypatch.setattr(searches, "_network", lambda _: Words())
+    (found,) = searches.matches(searches.query_text(None, "a bowl"), 1, store_filter())
+    assert (found.query, found.is_text, found[0].distance) == ("a bowl", True, 0)
 
 
 def test_what_cannot_be_searched_for_is_refused(tmp_path: Path, added: Added) -> None:
