@@ -269,32 +269,33 @@ class Bench:
         return {}
 
 
-def steps(kinds: list[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield the steps: a method, its argument, and the row of the table that it belongs to."""
-    yield from (("fill", "", ""), ("truth", "", ""), ("build", "", "ours"), ("search", "", "ours"))
+def steps(kinds: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the steps: a method and its argument."""
+    yield from (("fill", ""), ("truth", ""), ("build", ""), ("search", ""))
     for kind in kinds:
-        yield "lance_build", kind, kind
-        yield "lance_search", "", kind
-        yield "lance_drop", "", ""
+        yield from (("lance_build", kind), ("lance_search", ""), ("lance_drop", ""))
 
 
-def show(rows: dict[str, dict[str, Any]]) -> None:
-    gigabyte = 1e9
-    for row in rows.values():
-        print(f"{row['name']}: {row['parameters']}")
-        print(
-            f"    built in {row['seconds']:.0f} s, {row['bytes'] / gigabyte:.2f} GB; at most "
-            f"{row['total'] / gigabyte:.2f} GB of memory in all processes, "
-            f"{row['largest'] / gigabyte:.2f} GB in one"
-        )
-        if "stages" in row:
-            parts = ", ".join(f"{stage} {taken:.0f} s" for stage, taken in row["stages"].items())
-            print(f"    {parts}; recall {row['manifest']:.3f} in the manifest")
-        print(
-            f"    recall@10 {row['recall']:.3f}; {QUERIES} queries in {row['queries']:.2f} s, "
-            f"again {row['again']:.2f} s; opened, first query {row['first']:.2f} s; "
-            f"{row['searching'] / gigabyte:.2f} GB of memory"
-        )
+def show(row: dict[str, Any]) -> None:
+    """Print what was measured of one index."""
+
+    def gigabytes(name: str) -> str:
+        return f"{row[name] / 1e9:.2f} GB"
+
+    print(f"{row['name']}: {row['parameters']}")
+    print(
+        f"    built in {row['seconds']:.0f} s, {gigabytes('bytes')}; at most {gigabytes('total')} "
+        f"of memory in all processes, {gigabytes('largest')} in one"
+    )
+    if "stages" in row:
+        parts = ", ".join(f"{stage} {taken:.0f} s" for stage, taken in row["stages"].items())
+        print(f"    {parts}; recall {row['manifest']:.3f} in the manifest")
+    print(
+        f"    recall@10 {row['recall']:.3f}; {QUERIES} queries in {row['queries']:.2f} s, again "
+        f"{row['again']:.2f} s; opened, first query {row['first']:.2f} s; "
+        f"{gigabytes('searching')} of memory",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -312,19 +313,18 @@ def main() -> None:
         print(json.dumps(getattr(bench, step)(*[argument] if argument else [])))
         return
     kinds = [] if options.only_ours else ["IVF_PQ", "IVF_RQ"]
-    rows: dict[str, dict[str, Any]] = {}
-    print(f"{options.vectors} x {options.dim}, load {os.getloadavg()[0]:.1f}", flush=True)
+    print(f"{options.vectors} x {options.dim}", flush=True)
+    row: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
-        for step, argument, row in steps(kinds):
+        for step, argument in steps(kinds):
             command = [sys.executable, __file__, *sys.argv[1:], "--scratch", folder]
             result = subprocess.run(
                 [*command, "--step", step, argument], check=True, stdout=subprocess.PIPE
             )
-            measured = json.loads(result.stdout.splitlines()[-1])
-            rows.setdefault(row, {}).update(measured)
+            row |= json.loads(result.stdout.splitlines()[-1])
             print(f"    {step} {argument}: load {os.getloadavg()[0]:.1f}", flush=True)
-    del rows[""]
-    show(rows)
+            if step in ("search", "lance_search"):
+                show(row)
 
 
 if __name__ == "__main__":
