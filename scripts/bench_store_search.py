@@ -325,6 +325,7 @@ def main() -> None:
             print(f"    {step} {argument}: load {os.getloadavg()[0]:.1f}", flush=True)
             if step in ("search", "lance_search"):
                 show(row)
+                row = {}
 
 
 if __name__ == "__main__":

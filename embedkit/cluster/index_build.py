@@ -182,7 +182,7 @@ class _Build:
                 sample = read_sample(self._files.open(manifest.sample))
             except (BadArtefact, DamagedFile, EmbedkitError, OSError):
                 continue
-            if sample.is_of(self._vectors):
+            if sample.is_of(self._vectors) and sample.is_alive(self._vectors):
                 return manifest, sample
         return None
 

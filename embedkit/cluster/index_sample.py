@@ -43,15 +43,25 @@ class Sample:
     """The candidates with each effort."""
 
     def is_of(self, vectors: Vectors, count: int | None = None) -> bool:
-        """Return whether the queries are rows of these vectors, and at least half are left.
+        """Return whether the first ``count`` queries, or all, are rows of these vectors.
 
-        Only the first ``count`` queries are compared.
+        Queries whose rows have been deleted are skipped.
         """
+        own, queries, found, stored = self._stored(vectors, count)
+        return bool((stored == queries[np.searchsorted(own, found)]).all())
+
+    def is_alive(self, vectors: Vectors) -> bool:
+        """Return whether at least half of the queries are still rows of these vectors."""
+        own, _, found, _ = self._stored(vectors, None)
+        return len(found) * 2 >= len(own)
+
+    def _stored(
+        self, vectors: Vectors, count: int | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return row ids of queries, ascending, with these; and the ids and vectors that exist."""
         order = np.argsort(self.own[:count])
-        own, queries = self.own[order], self.queries[order]
-        found, stored = vectors.at(own)
-        equal = (stored == queries[np.searchsorted(own, found)]).all()
-        return bool(equal and len(found) * 2 >= len(own))
+        own = self.own[order]
+        return own, self.queries[order], *vectors.at(own)
 
     def with_shard(self, nearest: Proposals, proposed: Sequence[Proposals]) -> "Sample":
         """Return the sample with what a new shard found."""

@@ -31,6 +31,8 @@ from embedkit.results import EmbeddingSpec
 
 _COMPARED_ROWS = 8
 """Rows of the sample that are compared when an index is opened."""
+_PROPOSED_AT_ONCE = 1 << 22
+"""Maximum number of candidates that the shards propose at once."""
 _TAKEN_COMPONENTS = 1 << 24
 """Maximum number of vector components that are read at once for candidates."""
 
@@ -218,14 +220,19 @@ class StoreIndex:
         """Return at most ``count`` candidates of each query, the best of all shards."""
         assert self._manifest is not None
         nprobe = min(self._manifest.effort * effort_factor, self._centroids.nlist)
-        products, lists = nearest_lists(self._centroids, queries, nprobe)
-        proposals: list[Proposals] = []
-        for record, shard in self._shards:
-            try:
-                proposals.append(shard.search(queries, count, products, lists))
-            except DamagedFile as error:
-                raise DamagedShard(record, error) from error
-        return merged(proposals, count)[1]
+        at_once = max(1, _PROPOSED_AT_ONCE // (count * len(self._shards)))
+        found = []
+        for start in range(0, len(queries), at_once):
+            some = queries[start : start + at_once]
+            products, lists = nearest_lists(self._centroids, some, nprobe)
+            proposals: list[Proposals] = []
+            for record, shard in self._shards:
+                try:
+                    proposals.append(shard.search(some, count, products, lists))
+                except DamagedFile as error:
+                    raise DamagedShard(record, error) from error
+            found.append(merged(proposals, count)[1])
+        return np.concatenate(found)
 
     def _measured(
         self, queries: np.ndarray, ids: np.ndarray, k: int

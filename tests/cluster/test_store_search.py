@@ -249,6 +249,19 @@ def test_deleted_rows_are_never_returned(collection: Collection) -> None:
 
 
 @pytest.mark.usefixtures("small_shards", "in_process")
+def test_an_index_most_of_whose_rows_were_deleted_is_used_and_built_again(
+    collection: Collection,
+) -> None:
+    collection.add(clustered(4000))
+    collection.build()
+    collection.delete(np.arange(2500))
+    assert collection.recall(clustered(50, seed=1)) >= 0.95
+    report = collection.build()
+    assert (report.trained, report.encoded) == (True, 1500)
+    assert collection.recall(clustered(50, seed=1)) >= 0.95
+
+
+@pytest.mark.usefixtures("small_shards", "in_process")
 def test_merged_fragments_change_nothing(collection: Collection) -> None:
     collection.add(clustered(3000))
     collection.build()
