@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from embedkit._internal.sealed import DamagedFile
 from embedkit.cluster.index_files import (
+    MANIFEST,
     UNFINISHED,
     ShardRecord,
     StoreIndexFiles,
@@ -173,7 +174,7 @@ class _Build:
 
     def _begun(self) -> tuple[StoreManifest, Sample] | None:
         """Return what an earlier build has left, finished or not; None if it cannot be used."""
-        for name in (UNFINISHED, "manifest.json"):
+        for name in (UNFINISHED, MANIFEST):
             try:
                 manifest = self._files.manifest(name)
                 if manifest is None or manifest.faiss != faiss.__version__:

@@ -2,7 +2,8 @@
 
 Each shard is asked once, when it is built, for its nearest rows to the queries of the sample, and
 for the candidates that it proposes with each effort. The sample keeps the best of all shards, so
-that a new shard changes the recall without reading the others.
+that a new shard changes the recall without reading the others. Its queries are rows that were there
+when FAISS was trained.
 """
 
 from collections.abc import Sequence
