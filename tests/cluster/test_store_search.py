@@ -167,7 +167,7 @@ def test_workers_build_an_index_in_shards_that_finds_the_nearest(collection: Col
     seen: list[Progress] = []
     report = collection.build(seen.append)
     assert (report.images, report.encoded, report.trained, report.shards) == (3000, 3000, True, 3)
-    assert report.factory == approximate.default_factory(3000)
+    assert report.factory == approximate.default_factory(3000, 4)
     assert report.recall_at_10 >= approximate.TARGET_RECALL
     stages = [item.done for item in seen if item.stage == "building the index"]
     assert stages == [0, 1000, 2000, 3000]
@@ -232,7 +232,7 @@ def test_an_index_is_trained_again_when_there_are_far_more_rows(collection: Coll
     collection.add(clustered(3500, seed=1))
     report = collection.build()
     assert (report.trained, report.encoded) == (True, 4600)
-    assert report.factory == approximate.default_factory(4600)
+    assert report.factory == approximate.default_factory(4600, 4)
     assert collection.recall(clustered(50, seed=2)) >= 0.95
 
 
