@@ -22,6 +22,7 @@ from embedkit.cluster.index_plan import Piece, Ranges, pieces_outside, shards_of
 from embedkit.cluster.index_search import StoreIndex
 from embedkit.cluster.search import StoreSearch, search_store, store_filter
 from embedkit.cluster.store import StoreContent
+from embedkit.cluster.tables import FILES
 from embedkit.cluster.vectors import Vectors
 from embedkit.index import approximate
 from embedkit.index.metric import cross_distances
@@ -178,7 +179,7 @@ def test_workers_build_an_index_in_shards_that_finds_the_nearest(collection: Col
     assert not (collection.folder / UNFINISHED).exists()
 
 
-@pytest.mark.usefixtures("small_shards", "two_workers")
+@pytest.mark.usefixtures("small_shards", "in_process")
 def test_the_same_rows_give_the_same_files(tmp_path: Path) -> None:
     names = []
     for name in ("one", "other"):
@@ -189,7 +190,7 @@ def test_the_same_rows_give_the_same_files(tmp_path: Path) -> None:
     assert names[0] == names[1]
 
 
-@pytest.mark.usefixtures("small_shards", "two_workers")
+@pytest.mark.usefixtures("small_shards", "in_process")
 def test_rows_that_were_added_are_found_before_and_after_the_next_build(
     collection: Collection,
 ) -> None:
@@ -596,13 +597,19 @@ def test_what_cannot_be_searched_for_is_refused(tmp_path: Path, added: Added) ->
         searches.query_text(None, "a red bowl")
 
 
-def test_photos_that_are_added_are_found_by_an_open_search(added: Added, tiny: str) -> None:
+def test_photos_that_are_added_are_found_by_an_open_search(added: Added) -> None:
     searches = StoreSearch(added.store)
     queries = searches.query_images(None, [added.photos / "red/0.jpg"])
     assert len(searches.matches(queries, 20, store_filter())[0]) == 12
     new = added.photos / "red/40.jpg"
     draw_photo(40).save(new)
-    Store(added.store.location.place).add(new, backbones=tiny, workers=1)
+    vectors = searches.query_images(None, [new]).vectors
+    digest = sha256(new.read_bytes()).digest()
+    row = {"sha256": digest, "vector": vectors[0], "norm": 1.0}
+    dataset = added.store.embeddings(added.store.backbone(None).spec)
+    dataset.append(pa.Table.from_pylist([row], dataset.schema))
+    file = {"path": str(new), "sha256": digest}
+    added.store.files.append(pa.Table.from_pylist([file], FILES))
     (found,) = searches.matches(searches.query_images(None, [new]), 20, store_filter())
     assert len(found) == 13
     assert (found[0].path, found[0].distance) == (str(new), 0)
