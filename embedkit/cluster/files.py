@@ -1,27 +1,41 @@
 """Read the photos of a store, wherever they are."""
 
 from embedkit._internal import paths
-from embedkit._internal.text import one_line
 from embedkit.catalog import PendingFile
 from embedkit.cluster.location import Location, is_url
-from embedkit.errors import EmbedkitError, UnreadableImage
+from embedkit.cluster.reading import read_whole
+from embedkit.cluster.shards import Shards, is_member
+from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images.decode import read_bytes
 
 
 class StoreFiles:
-    """Files by stored path or URL: see :class:`embedkit.ingest.pipeline.Files`."""
+    """Files by stored path, URL or member of a shard: see :class:`Files` of the ingest pipeline.
+
+    Archives must not change while it is in use.
+    """
+
+    def __init__(self) -> None:
+        self._shards = Shards()
 
     def read(self, file: PendingFile) -> bytes:
-        """Return the content of a file."""
+        """Return the content of a file. Raises :class:`UnreadableImage` (stage ``read``)."""
         if not is_url(file.path):
-            return read_bytes(self.name(file))
-        location = Location(file.path)
+            return read_bytes(file_name(file.path))
         try:
-            content: bytes = location.filesystem.cat_file(location.path)
-        except (OSError, EmbedkitError) as error:
-            raise UnreadableImage("read", one_line(error)) from error
-        return content
+            if is_member(file.path):
+                return self._shards.read(file.path)
+            return read_whole(Location(file.path), file.bytes)
+        except UnreadableImage:
+            raise
+        except BadInput as error:
+            raise UnreadableImage("read", str(error)) from error
 
     def name(self, file: PendingFile) -> str:
-        """Return the absolute path of a file, as the system names it, or its URL."""
-        return file.path if is_url(file.path) else paths.native_path(file.path)
+        """Return the path or URL of a file: see :func:`file_name`."""
+        return file_name(file.path)
+
+
+def file_name(stored: str) -> str:
+    """Return the absolute path of a file, as the system names it, or its URL."""
+    return stored if is_url(stored) else paths.native_path(stored)

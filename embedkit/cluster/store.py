@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from embedkit.catalog import KnownImages
 from embedkit.cluster.lease import writing
-from embedkit.cluster.location import Location
+from embedkit.cluster.location import store_location
 from embedkit.cluster.tables import FILES, IMAGES, Dataset, embeddings_schema
 from embedkit.errors import BadArtefact, BadInput, EmptyWorkspace, NotInWorkspace
 from embedkit.ingest.pipeline import FINGERPRINT, FIRST_EMBEDDING, UP_TO_DATE
@@ -28,7 +28,7 @@ class StoreContent:
     """
 
     def __init__(self, place: str, on_wait: Callable[[str], None]) -> None:
-        self.location = Location(place)
+        self.location = store_location(place)
         self._on_wait = on_wait
         self.files = Dataset(self.location / "files.lance", FILES)
         self.images = Dataset(self.location / "images.lance", IMAGES)
