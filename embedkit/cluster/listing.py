@@ -89,7 +89,7 @@ def _of_pattern(source: str, labels_from_folders: bool) -> Iterator[Entry | Fail
         location = Location(place)
         found = _entries_at(location, labels_from_folders)
         if found is None:
-            yield Failure(str(location), "scan", "it does not exist")
+            yield Failure(location.place, "scan", "it does not exist")
         else:
             yield from found
 

@@ -102,7 +102,7 @@ class Location:
         return Location(f"{self.place}/{name}")
 
     def __str__(self) -> str:
-        return without_secrets(shown(self.place))
+        return without_secrets(shown(self.place)) if self.is_http else shown(self.place)
 
     @property
     def is_local(self) -> bool:

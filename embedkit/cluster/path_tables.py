@@ -9,6 +9,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ from embedkit.results import Failure
 URL, BYTES, MTIME = "url", "bytes", "mtime_ns"
 _ROWS = 10_000
 """Rows that are in memory at a time."""
+_tidy = lru_cache(1 << 16)(as_label)
 
 
 def photos_of_parquet(table: Location) -> Iterator[Entry | Failure]:
@@ -94,7 +96,7 @@ def _reported(table: Location) -> Iterator[list[Failure]]:
         yield failures
     except (StorageError, UnreadableImage, OSError, ValueError, pa.ArrowException) as error:
         reason = str(error) if isinstance(error, EmbedkitError) else reason_of(error)
-        failures.append(Failure(str(table), "scan", f"{reason}; what follows was not read"))
+        failures.append(Failure(table.place, "scan", f"{reason}; what follows was not read"))
 
 
 class _Columns:
@@ -146,32 +148,33 @@ def _rows(
     table: Location, columns: _Columns, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[Entry | Failure]:
     number = 0
+    names = [as_label(name) for name in columns.attributes]
     for batch in batches:
-        texts = {name: _texts(batch.column(name)) for name in columns.attributes}
+        texts = [_texts(batch.column(name)) for name in columns.attributes]
         nothing = [None] * len(batch)
         for cell, label, size, mtime_ns, *attributes in zip(
             _texts(batch.column(columns.place)),
             _texts(batch.column(columns.label)) if columns.label else nothing,
             _numbers(batch.column(columns.bytes)) if columns.bytes else nothing,
             _numbers(batch.column(columns.mtime_ns)) if columns.mtime_ns else nothing,
-            *texts.values(),
+            *texts,
             strict=True,
         ):
             number += 1
             try:
                 path = _path(table, cell)
             except BadInput as error:
-                yield Failure(f"{table}, row {number}", "scan", str(error))
+                yield Failure(f"{table.place}, row {number}", "scan", str(error))
                 continue
             yield Entry(
                 path,
                 size or 0,
                 mtime_ns or 0,
-                as_label(label or "") or None,
+                _tidy(label or "") or None,
                 tuple(
-                    (as_label(name), text)
-                    for name, value in zip(texts, attributes, strict=True)
-                    if (text := as_label(value or "")) and as_label(name)
+                    (name, text)
+                    for name, value in zip(names, attributes, strict=True)
+                    if value is not None and (text := _tidy(value)) and name
                 ),
             )
 
@@ -201,7 +204,7 @@ def _path(table: Location, cell: str | None) -> str:
     if is_url(cell):
         location = Location(cell)
         if location.is_local:
-            return _stored(location.place)
+            return _stored(from_stored(location.place))
         location.check_readable()
         return location.place
     if table.is_local or cell.startswith("/"):

@@ -158,8 +158,8 @@ def _is_final(error: Exception) -> bool:
 
 def _status(error: Exception) -> int | None:
     """Return the HTTP status of an error."""
-    status = getattr(error, "status", None)
-    return status if isinstance(status, int) else None
+    found = (getattr(error, name, None) for name in ("status", "status_code", "code"))
+    return next((status for status in found if isinstance(status, int)), None)
 
 
 def _reason(error: Exception) -> str:
@@ -259,7 +259,9 @@ async def _s3(filesystem: Any, path: str) -> bytes:
 async def _http(filesystem: Any, url: str, start: int, size: int | None) -> bytes:
     """Read a file of a web server, which need not name its size."""
     session = await filesystem.set_session()
-    headers = {} if size is None else {"Range": f"bytes={start}-{start + size - 1}"}
+    headers = {"Accept-Encoding": "identity"}  # parts of a compressed file cannot be used
+    if size is not None:
+        headers["Range"] = f"bytes={start}-{start + size - 1}"
     async with session.get(filesystem.encode_url(url), headers=headers) as response:
         response.raise_for_status()
         if size is not None and response.status != 206:

@@ -132,7 +132,7 @@ def _members(shard: Location, file: BinaryIO) -> Iterator[Member | Failure]:
             raise tarfile.ReadError(f"no valid header at byte {archive.offset}")
     except tarfile.TarError as error:
         reason = f"a damaged tar archive: {one_line(error)}; what follows was not read"
-        yield Failure(str(shard), "scan", reason)
+        yield Failure(shard.place, "scan", reason)
 
 
 # -- listing ---------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def photos_of(shard: Location, labels_from_folders: bool) -> Iterator[Entry | Fa
                     yield from sample.add(item)
             yield from sample.photos()
     except (StorageError, UnreadableImage) as error:
-        yield Failure(str(shard), "scan", str(error))
+        yield Failure(shard.place, "scan", str(error))
 
 
 class _Sample:

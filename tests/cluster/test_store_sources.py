@@ -778,6 +778,38 @@ def test_a_file_system_that_cannot_be_interrupted_does_not_stop_the_run(
     released.set()
 
 
+@pytest.fixture
+def s3_web(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
+    """A server of S3 that misbehaves."""
+    kind = pytest.importorskip("s3fs").S3FileSystem
+    monkeypatch.setenv("AWS_ENDPOINT_URL", web.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-to-be-shown")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(kind, "retries", 1)
+    kind.clear_instance_cache()
+    yield web
+    kind.clear_instance_cache()
+
+
+def test_a_misbehaving_s3_server_is_a_failure_of_each_object(
+    s3_web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b"data" * 1000
+    s3_web.files["/photos/line%0Abreak.jpg"] = s3_web.files["/photos/a%2523.jpg"] = data
+    s3_web.files["/half/a.jpg"] = s3_web.files["/halfonce/a.jpg"] = data
+    s3_web.files["/stuck/a.jpg"] = s3_web.files["/sometimes/a.jpg"] = data
+    assert content("s3://photos/line\nbreak.jpg") == content("s3://photos/a%23.jpg") == data
+    assert content("s3://sometimes/a.jpg") == content("s3://halfonce/a.jpg") == data
+    assert reason("s3://half/a.jpg") == "the connection ended before the end of the file"
+    assert s3_web.requests["/half/a.jpg"] == 4
+    assert reason("s3://status/403/a.jpg").startswith("access denied")
+    assert reason("s3://status/404/a.jpg") == "it does not exist"
+    assert s3_web.requests["/status/403/a.jpg"] == s3_web.requests["/status/404/a.jpg"] == 1
+    monkeypatch.setattr(reading, "PATIENCE", 0.5)
+    assert reason("s3://stuck/a.jpg") == "no answer within 0 seconds"
+
+
 def test_files_that_are_too_large_are_not_read(
     web: WebServer, memory: Any, bucket: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -833,22 +865,16 @@ def test_a_url_with_credentials_is_refused_and_not_shown(url: str, tmp_path: Pat
     assert "not-to-be-shown" not in repr(failures)
 
 
-@pytest.mark.usefixtures("s3_server")
+@pytest.mark.usefixtures("s3_web")
 def test_errors_are_shown_without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "GET https://me:word@host/a?X-Amz-Signature=1&b=2 failed at 's3://k:v@b/c?d=e'"
     assert without_secrets(text) == "GET https://host/a failed at 's3://b/c'"
-    kind = fsspec.get_filesystem_class("s3")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr(kind, "retries", 1)
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setattr(reading, "_PAUSES", ())
-    kind.clear_instance_cache()
     for check in (lambda: entries("s3://photos/in"), lambda: content("s3://photos/a.jpg")):
         with pytest.raises(EmbedkitError) as caught:
             check()
         assert "127.0.0.1:9" in str(caught.value)
         assert not any(word in str(caught.value) for word in ("not-to-be", "AKIA", "list-type"))
-    kind.clear_instance_cache()
 
 
 def test_a_file_system_whose_package_is_missing_names_it(tmp_path: Path) -> None:
