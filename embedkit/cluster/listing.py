@@ -12,9 +12,10 @@ from embedkit.cluster.location import Location
 from embedkit.cluster.path_tables import photos_of_csv, photos_of_lance, photos_of_parquet
 from embedkit.cluster.patterns import expanded, is_pattern
 from embedkit.cluster.seen import SeenPaths
-from embedkit.cluster.shards import photos_of
+from embedkit.cluster.shards import SHARD, photos_of
 from embedkit.cluster.tables import ATTRIBUTES
 from embedkit.errors import BadInput
+from embedkit.ingest.stages import OrderedMap
 from embedkit.results import Failure
 
 LISTED = pa.schema(
@@ -30,6 +31,8 @@ LISTED = pa.schema(
 shard: see :mod:`embedkit.cluster.shards`. Bytes and time are 0 when the source does not name
 them."""
 _ROWS = 10_000
+_PLACES_AHEAD = 16
+"""Places of a pattern that are opened at a time."""
 _COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip")
 
 
@@ -85,13 +88,29 @@ def _entries(source: str, labels_from_folders: bool) -> Iterator[Entry | Failure
 
 
 def _of_pattern(source: str, labels_from_folders: bool) -> Iterator[Entry | Failure]:
-    for place in expanded(source):
+    """Yield the photos at the places of a pattern, of which several are opened at a time."""
+
+    def items_at(place: str) -> Iterable[Entry | Failure]:
         location = Location(place)
         found = _entries_at(location, labels_from_folders)
         if found is None:
-            yield Failure(location.place, "scan", "it does not exist")
-        else:
-            yield from found
+            return [Failure(location.place, "scan", "it does not exist")]
+        # A shard on a server is read to its end, which takes longer than all else.
+        is_remote_shard = location.suffix == SHARD and not location.is_local
+        return list(found) if is_remote_shard else found
+
+    ahead = OrderedMap(
+        items_at,
+        expanded(source),
+        threads=_PLACES_AHEAD,
+        weight=lambda _: 1,
+        limit=_PLACES_AHEAD,
+    )
+    try:
+        yield from chain.from_iterable(ahead)
+    finally:
+        ahead.stop()
+        ahead.join()
 
 
 def _entries_at(location: Location, labels_from_folders: bool) -> Iterator[Entry | Failure] | None:
@@ -114,7 +133,7 @@ def _entries_at(location: Location, labels_from_folders: bool) -> Iterator[Entry
         return _of_folder(location, labels_from_folders)
     if location.suffix in _COMPRESSED:
         raise BadInput(f"{location} is compressed; unpack it, as its parts cannot be read alone")
-    if location.suffix == ".tar":
+    if location.suffix == SHARD:
         return photos_of(location, labels_from_folders)
     if location.suffix == PARQUET:
         return photos_of_parquet(location)

@@ -25,6 +25,8 @@ from embedkit.images.scan import SUFFIXES, suffix_of
 from embedkit.ingest.labels import LABEL, as_label
 from embedkit.results import Failure
 
+SHARD = ".tar"
+"""Suffix of archives."""
 _SCHEME = "tar+"
 _LOCAL = "file://"
 _KEY = re.compile(r"((?:.*/)?[^/.]*)\.([^/]*)", re.DOTALL)
