@@ -15,6 +15,9 @@ class StoreFiles:
     Archives must not change while it is in use.
     """
 
+    readers = 32
+    """Number of files to read concurrently: each takes many milliseconds on object storage."""
+
     def __init__(self) -> None:
         self._shards = Shards()
 

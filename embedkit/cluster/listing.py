@@ -14,7 +14,7 @@ from embedkit.cluster.patterns import expanded, is_pattern
 from embedkit.cluster.seen import SeenPaths
 from embedkit.cluster.shards import SHARD, photos_of
 from embedkit.cluster.tables import ATTRIBUTES
-from embedkit.errors import BadInput
+from embedkit.errors import BadInput, StorageError
 from embedkit.ingest.stages import OrderedMap
 from embedkit.results import Failure
 
@@ -44,7 +44,8 @@ def listed(sources: Sequence[str], labels_from_folders: bool) -> Iterator[pa.Tab
     shard; or a pattern for several of them. Each path is listed once.
 
     Raises :class:`BadInput` for a source that does not exist, before anything is listed, and for a
-    table without paths; :class:`StorageError` when a source cannot be listed.
+    table without paths; :class:`StorageError` when a folder cannot be listed. What a pattern stands
+    for and cannot be read is a failure.
     """
     found = [_entries(source, labels_from_folders) for source in sources]
     seen = SeenPaths()
@@ -92,7 +93,10 @@ def _of_pattern(source: str, labels_from_folders: bool) -> Iterator[Entry | Fail
 
     def items_at(place: str) -> Iterable[Entry | Failure]:
         location = Location(place)
-        found = _entries_at(location, labels_from_folders)
+        try:
+            found = _entries_at(location, labels_from_folders)
+        except StorageError as error:
+            return [Failure(location.place, "scan", str(error))]
         if found is None:
             return [Failure(location.place, "scan", "it does not exist")]
         # A shard on a server is read to its end, which takes longer than all else.

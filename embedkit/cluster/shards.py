@@ -218,7 +218,7 @@ class _Sample:
                 self._label = as_label(content)
             else:
                 self._attributes = scalars(json.loads(content))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return f"not a label: {one_line(error)}"
         return None
 

@@ -24,7 +24,7 @@ import fsspec
 import pyarrow.parquet as pq
 
 from embedkit._internal import paths
-from embedkit.catalog import PendingFile
+from embedkit.catalog import Batch, KnownImages, PendingFile, PendingFiles
 from embedkit.cluster import reading
 from embedkit.cluster.files import StoreFiles
 from embedkit.cluster.listing import LISTED, listed
@@ -32,7 +32,8 @@ from embedkit.cluster.location import Location, without_secrets
 from embedkit.cluster.seen import SeenPaths
 from embedkit.cluster.shards import is_member, member_of, member_path
 from embedkit.errors import BadInput, EmbedkitError, MissingExtra, StorageError, UnreadableImage
-from embedkit.results import Failure
+from embedkit.ingest.pipeline import IngestPipeline, claims_of
+from embedkit.results import Failure, no_progress
 
 HOSTILE = (
     "plain.jpg",
@@ -136,6 +137,7 @@ class WebServer(ThreadingHTTPServer):
         self.requests: Counter[str] = Counter()
         self.parts: list[tuple[int, int]] = []
         self.closing = threading.Event()
+        self.together = threading.Barrier(16)
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -171,6 +173,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[: len(data) // 2])
             self.wfile.flush()
             self.server.closing.wait(20)
+        elif path.startswith("/together/"):
+            self.server.together.wait(10)
+            self._answer(data)
         elif path.startswith("/endless/"):
             self.send_response(200)
             self.send_header("Connection", "close")
@@ -552,7 +557,7 @@ SHARD = (
     ("fish/a#1 %20写真.png", b"third"),
     (".hidden/0003.jpg", b"hidden"),
     ("0004.jpg", b"fourth"),
-    ("0004.json", b"{broken"),
+    ("0004.json", b"[" * 100_000),
     ("0005.jpg", b"fifth"),
     ("0005.seg.png", b"mask"),
 )
@@ -776,6 +781,20 @@ def test_a_file_system_that_cannot_be_interrupted_does_not_stop_the_run(
     monkeypatch.setattr(type(memory), "cat_file", lambda *_, **__: released.wait(10))
     assert reason("memory://a.jpg") == "no answer within 0 seconds"
     released.set()
+
+
+def test_files_of_a_store_are_read_concurrently(web: WebServer) -> None:
+    for number in range(32):
+        web.files[f"/together/{number}.jpg"] = b"no image %d" % number
+    (table,) = listed([f"{web.url}/together/{{0..31}}.jpg"], False)
+    files = table.select(["path", "bytes", "mtime_ns", "label"])
+    batches: list[Batch] = []
+    known = KnownImages(np.empty((0, 4), np.uint64), np.empty(0, np.uint64))
+    pipeline = IngestPipeline(StoreFiles(), claims_of(known), [], batches.append)
+    roots = pa.array([0] * 32, pa.int64())
+    pipeline.run(PendingFiles(files.add_column(0, "root_id", roots)), no_progress, "")
+    # Files that were read; the server answers only when it has 16 requests.
+    assert [stage for batch in batches for _, stage, _ in batch.failures] == ["format"] * 32
 
 
 @pytest.fixture
