@@ -148,6 +148,40 @@ class StoreContent:
         return KnownImages(every[starts], np.bitwise_or.reduceat(mask, starts))
 
 
+def common_rows(datasets: Sequence[Dataset]) -> pa.Table:
+    """Return the row ids of the images that all of some datasets contain.
+
+    There is one column, uint64, for each dataset; images are in the order of the first one.
+    """
+    found = [dataset.read(["sha256"], with_row_id=True) for dataset in datasets]
+    columns = [found[0]["_rowid"].to_numpy()]
+    words = digest_words(found[0]["sha256"])
+    for other in found[1:]:
+        others = digest_words(other["sha256"])
+        order = np.lexsort(others.T[::-1])
+        places = positions(others[order], words)
+        is_common = places >= 0
+        words, columns = words[is_common], [column[is_common] for column in columns]
+        columns.append(other["_rowid"].to_numpy()[order[places[is_common]]])
+    return pa.table({str(number): column for number, column in enumerate(columns)})
+
+
+def positions(known: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Return the row of each digest among known ones, int64 (N,); -1 for those that are not there.
+
+    ``known`` (M, 4) and ``words`` (N, 4) are digests as big-endian words; ``known`` is sorted and
+    distinct.
+    """
+    order = np.lexsort(np.concatenate([known, words]).T[::-1])  # stable: known ones come first
+    ordered = np.concatenate([known, words])[order]
+    starts = np.r_[True, (ordered[1:] != ordered[:-1]).any(axis=1)][: len(order)]
+    first = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
+    found = np.empty(len(order), np.int64)
+    found[order] = order[first]
+    found[found >= len(known)] = -1
+    return found[len(known) :]
+
+
 def digest_words(digests: pa.ChunkedArray) -> np.ndarray:
     """Return SHA-256 digests, binary(32) without nulls, as big-endian words, uint64 (N, 4)."""
     pieces = [np.empty((0, 4), np.uint64)]
