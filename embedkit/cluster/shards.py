@@ -126,6 +126,8 @@ def _members(shard: Location, file: BinaryIO) -> Iterator[Member | Failure]:
         )
         while (item := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined]  # it would remember all
+            if archive.offset <= item.offset:  # some versions of the module would loop
+                raise tarfile.ReadError(f"a member with a negative size at byte {item.offset}")
             is_regular = item.isreg() and not item.issparse()
             yield Member(item.name, item.offset_data, item.size, is_regular)
         # The module takes a damaged header for the end.

@@ -682,6 +682,16 @@ def test_a_damaged_shard_is_a_failure_after_its_intact_photos(memory: Any, cut: 
     assert "damaged tar" in failures[0].reason
 
 
+def test_a_shard_with_a_negative_size_ends(tmp_path: Path) -> None:
+    item = tarfile.TarInfo("b.jpg")
+    item.size = -1024
+    first = write_tar([("a.jpg", b"1")])[:1024]
+    (tmp_path / "s.tar").write_bytes(first + item.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
+    rows, failures = entries(str(tmp_path / "s.tar"))
+    assert [member_of(path)[1] for path in rows] == ["a.jpg"]
+    assert "negative size at byte 1024" in failures[0].reason
+
+
 def test_members_that_are_not_files_or_have_the_same_name_are_failures(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "s.tar", "w") as archive:
         for name, data in (("a.jpg", b"first"), ("b.png", b"2"), ("a.jpg", b"second one")):
