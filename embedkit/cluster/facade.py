@@ -9,7 +9,7 @@ from embedkit.backbones.registry import DEFAULT
 from embedkit.cluster.location import Location
 from embedkit.cluster.store import StoreContent
 from embedkit.errors import BadInput
-from embedkit.results import AddReport, ProgressCallback, StorePredictions, no_progress
+from embedkit.results import AddReport, ProgressCallback, StoreInfo, StorePredictions, no_progress
 from embedkit.search.embedding_store import full_names
 
 StrPath = str | os.PathLike[str]
@@ -46,6 +46,21 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self.location!r})"
+
+    def info(self) -> StoreInfo:
+        """Describe the store.
+
+        Returns
+        -------
+        StoreInfo
+            Counts, labels, backbones and failures.
+
+        Raises
+        ------
+        EmptyWorkspace
+            There is no store.
+        """
+        return self._content.info()
 
     def add(
         self,

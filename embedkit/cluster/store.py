@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from embedkit.catalog import KnownImages
+from embedkit.cluster.files import file_name
 from embedkit.cluster.lease import writing
 from embedkit.cluster.location import store_location
 from embedkit.cluster.tables import FILES, IMAGES, Dataset, embeddings_schema
@@ -16,15 +17,19 @@ from embedkit.errors import BadArtefact, BadInput, EmptyWorkspace, NotInWorkspac
 from embedkit.ingest.pipeline import FINGERPRINT, FIRST_EMBEDDING, UP_TO_DATE
 from embedkit.results import (
     EmbeddingSpec,
+    Failure,
     Progress,
     ProgressCallback,
     ResolvedName,
+    StoreInfo,
     no_progress,
 )
 
 MANIFEST = "store.json"
 FORMAT = 1
 """Version of the layout of a store."""
+_FAILURES = 1000
+"""Maximum number of failures in the description of a store."""
 
 
 class StoreContent:
@@ -125,6 +130,32 @@ class StoreContent:
                 return item
         names = ", ".join(item.name for item in known)
         raise NotInWorkspace(f"{name} is not in {self.location}, which has {names}")
+
+    def info(self) -> StoreInfo:
+        """Return the content of the store. Raises :class:`EmptyWorkspace` if there is none."""
+        if (backbones := self.backbones()) == () and self.files.open() is None:
+            raise EmptyWorkspace(
+                f"there is no store at {self.location}; 'embedkit add PHOTOS --store "
+                f"{self.location} --on ray' makes one"
+            )
+        failed = self.files.read(["path", "stage", "reason"], "stage IS NOT NULL")
+        first = failed.sort_by("path").slice(0, _FAILURES).to_pylist()
+        labels = self.files.read(["label"], "stage IS NULL")["label"]
+        counts = labels.drop_null().value_counts().to_pylist()
+        return StoreInfo(
+            store=self.location.place,
+            files=len(labels),
+            images=self.images.count(),
+            failed=len(failed),
+            failures=tuple(
+                Failure(file_name(row["path"]), row["stage"], row["reason"]) for row in first
+            ),
+            labels={
+                str(item["values"]): int(item["counts"])
+                for item in sorted(counts, key=lambda item: str(item["values"]))
+            },
+            embedded={item.name: self.embeddings(item.spec).count() for item in backbones},
+        )
 
     # -- known results -----------------------------------------------------------------------------
 

@@ -83,7 +83,7 @@ from embedkit.results.review import (
 )
 from embedkit.results.spec import PIPELINE_VERSION, EmbeddingSpec, ResolvedName
 from embedkit.results.split import ClassSplit, Split
-from embedkit.results.store import StorePredictions
+from embedkit.results.store import StoreInfo, StorePredictions
 from embedkit.results.verdicts import Verdict, VerdictList, VerdictReport
 from embedkit.results.workspace import (
     LabelReport,
@@ -175,6 +175,7 @@ __all__ = [
     "SpecInfo",
     "Split",
     "StageTimes",
+    "StoreInfo",
     "StorePredictions",
     "Thresholds",
     "TrashedFile",

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from embedkit.results.ingest import Failure
+
 
 @dataclass(frozen=True)
 class StorePredictions:
@@ -31,3 +33,34 @@ class StorePredictions:
     without_embedding: int
     unknown: int
     labels: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """The content of a store.
+
+    Attributes
+    ----------
+    store : str
+        Its path or URL.
+    files : int
+        Files with a usable image.
+    images : int
+        Distinct images.
+    failed : int
+        Files that cannot be used.
+    failures : tuple of Failure
+        The first of them, by path, at most 1,000.
+    labels : dict of str to int
+        Number of files by label.
+    embedded : dict of str to int
+        Number of embedded images by backbone.
+    """
+
+    store: str
+    files: int
+    images: int
+    failed: int
+    failures: tuple[Failure, ...] = ()
+    labels: dict[str, int] = field(default_factory=dict)
+    embedded: dict[str, int] = field(default_factory=dict)
