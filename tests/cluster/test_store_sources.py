@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from embedkit._internal import paths
 from embedkit.catalog import Batch, KnownImages, PendingFile, PendingFiles
-from embedkit.cluster import reading
+from embedkit.cluster import listing, reading
 from embedkit.cluster.files import StoreFiles
 from embedkit.cluster.listing import LISTED, listed
 from embedkit.cluster.location import Location, without_secrets
@@ -385,13 +385,17 @@ def test_a_source_that_does_not_exist_is_an_error_before_anything_is_listed(
             next(listed(["memory://sources", place], False))
 
 
-def test_a_path_in_several_sources_is_listed_once(memory: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows", [1, 10_000])
+def test_a_path_in_several_sources_is_listed_once(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr(listing, "_ROWS", rows)
     memory.pipe("/sources/a/1.jpg", b"1")
     memory.pipe("/sources/b/2.jpg", b"2")
     table = {"path": ["memory://sources/a/1.jpg", "memory://sources/a/1.jpg", "memory://x/3.jpg"]}
     (tmp_path / "list.parquet").write_bytes(write_parquet(table))
-    rows, _ = entries("memory://sources/b", "memory://sources", str(tmp_path / "list.parquet"))
-    assert list(rows) == [
+    found, _ = entries("memory://sources/b", "memory://sources", str(tmp_path / "list.parquet"))
+    assert list(found) == [
         "memory://sources/b/2.jpg",
         "memory://sources/a/1.jpg",
         "memory://x/3.jpg",
@@ -408,6 +412,7 @@ def test_seen_paths_agree_with_a_set() -> None:
             assert is_new == (path not in expected)
             expected.add(path)
     assert sum(map(len, seen._runs)) == len(expected)
+    assert len(seen._runs) < 8  # 3000 paths in arrays that each are twice as long as the next
 
 
 # -- tables ----------------------------------------------------------------------------------------
