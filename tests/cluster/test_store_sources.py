@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 pytest.importorskip("lance")
 pytest.importorskip("fsspec")
@@ -26,11 +27,14 @@ import pyarrow.parquet as pq
 from embedkit._internal import paths
 from embedkit.catalog import Batch, KnownImages, PendingFile, PendingFiles
 from embedkit.cluster import listing, reading
+from embedkit.cluster.claims import Registry
+from embedkit.cluster.embedder import BLOCK, Embedder
 from embedkit.cluster.files import StoreFiles
 from embedkit.cluster.listing import LISTED, listed
 from embedkit.cluster.location import Location, without_secrets
 from embedkit.cluster.seen import SeenPaths
 from embedkit.cluster.shards import is_member, member_of, member_path
+from embedkit.cluster.store import StoreContent
 from embedkit.errors import BadInput, EmbedkitError, MissingExtra, StorageError, UnreadableImage
 from embedkit.ingest.pipeline import IngestPipeline, claims_of
 from embedkit.results import Failure, no_progress
@@ -73,7 +77,7 @@ def entries(
 
 
 def content(path: str, size: int = 0) -> bytes:
-    return StoreFiles().read(PendingFile(0, path, size, 0, None))
+    return StoreFiles([path]).read(PendingFile(0, path, size, 0, None))
 
 
 def reason(path: str, size: int = 0) -> str:
@@ -581,7 +585,7 @@ def check_shard(place: str) -> None:
         "0005.seg.png": (None, {}),
     }
     assert [item.path for item in failures] == [member_path(shard, "0004.json")]
-    files, contents = StoreFiles(), dict(SHARD)
+    files, contents = StoreFiles(list(rows)), dict(SHARD)
     for path, row in rows.items():
         assert member_of(path)[0].place == shard.place
         data = files.read(PendingFile(0, path, row["bytes"], row["mtime_ns"], None))
@@ -630,13 +634,13 @@ def test_a_member_is_read_by_its_place_and_the_headers_once(web: WebServer) -> N
     assert len(rows) == 200
     listing_bytes = sum(last - first + 1 for first, last in web.parts)
     assert listing_bytes <= 1.1 * len(web.files["/big.tar"])
-    files = StoreFiles()
+    files = StoreFiles(list(rows))
     path = member_path(Location(f"{web.url}/big.tar"), "7.jpg")
     assert files.read(PendingFile(0, path, 0, 0, None)) == bytes([7]) * 50_000
     web.parts.clear()
     for number in (0, 199):
         path = member_path(Location(f"{web.url}/big.tar"), f"{number}.jpg")
-        assert StoreFiles().read(PendingFile(0, path, 0, 0, None)) == bytes([number]) * 50_000
+        assert StoreFiles([path]).read(PendingFile(0, path, 0, 0, None)) == bytes([number]) * 50_000
     assert [last - first + 1 for first, last in web.parts] == [50_000, 50_000]
 
 
@@ -805,11 +809,33 @@ def test_files_of_a_store_are_read_concurrently(web: WebServer) -> None:
     files = table.select(["path", "bytes", "mtime_ns", "label"])
     batches: list[Batch] = []
     known = KnownImages(np.empty((0, 4), np.uint64), np.empty(0, np.uint64))
-    pipeline = IngestPipeline(StoreFiles(), claims_of(known), [], batches.append)
+    pipeline = IngestPipeline(
+        StoreFiles(files["path"].to_pylist()), claims_of(known), [], batches.append
+    )
     roots = pa.array([0] * 32, pa.int64())
     pipeline.run(PendingFiles(files.add_column(0, "root_id", roots)), no_progress, "")
     # Files that were read; the server answers only when it has 16 requests.
     assert [stage for batch in batches for _, stage, _ in batch.failures] == ["format"] * 32
+
+
+@pytest.mark.parametrize("claiming", [True, False])
+def test_copies_in_different_packs_of_a_block_are_computed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claiming: bool
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (500, 500, 3), dtype=np.uint8)
+    for name in ("a.png", "b.png"):  # a pack ends at 500 kB
+        Image.fromarray(pixels).save(tmp_path / name)
+    registry = Registry(np.empty((0, 4), np.uint64), np.empty(0, np.int64), claiming)
+    monkeypatch.setattr(Embedder, "_ask", lambda _, name, *values: getattr(registry, name)(*values))
+    monkeypatch.setattr("embedkit.cluster.embedder.limit_cores", lambda _: None)
+    embedder = Embedder(str(tmp_path / "store"), [], registry, cores=1)
+    (block,) = listed([str(tmp_path)], False)
+    (written,) = embedder(block.append_column(BLOCK, pa.array([0, 0]))).to_pylist()
+    assert (written["fingerprinted"], len(written["digests"])) == (1, 1)
+    store = StoreContent(str(tmp_path / "store"))
+    store.files.commit(written["files"])
+    store.images.commit(written["images"])
+    assert (store.files.count(), store.images.count()) == (2, 1)
 
 
 @pytest.fixture
