@@ -191,9 +191,8 @@ def test_a_class_is_shown_with_the_odd_photos_first_and_relabelled(
     decided(page, 2)
 
 
-def test_a_topic_in_words_is_offered_only_with_a_backbone_that_embeds_words(
-    reviewed: Workspace, opened: Open
-) -> None:
+@pytest.mark.usefixtures("reviewed")
+def test_a_topic_in_words_is_offered_only_with_a_backbone_that_embeds_words(opened: Open) -> None:
     page = opened("/review")
     page.check("input[value=off-topic]")
     assert page.locator("text=Topic in words").count() == 0
