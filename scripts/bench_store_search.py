@@ -240,7 +240,7 @@ class Bench:
             def one(query: np.ndarray) -> np.ndarray:
                 wanted = {"column": "vector", "q": query, "k": K}
                 wanted |= {"nprobes": probes, "refine_factor": refine}
-                table = dataset.to_table(columns=[], nearest=wanted, with_row_id=True)
+                table = dataset.to_table(columns=["_distance"], nearest=wanted, with_row_id=True)
                 ids = np.full(K, -1)
                 ids[: len(table)] = table["_rowid"].to_numpy()
                 return ids

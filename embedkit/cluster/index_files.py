@@ -252,5 +252,4 @@ class StoreIndexFiles:
 
     def remove(self) -> None:
         """Remove the index, if there is one. Raises :class:`StorageError`."""
-        if self.location.exists():
-            self.location.remove()
+        self.location.remove()
