@@ -5,6 +5,7 @@ surrogates, which databases, terminals and HTML reject. Both forms exist for eve
 """
 
 import os
+import re
 import unicodedata
 
 from embedkit.errors import BadInput
@@ -13,6 +14,7 @@ _PRIVATE_USE = 0xF700
 """A byte 0x80..0xff that is not UTF-8 is stored as U+F780..U+F7FF (private use)."""
 
 
+_URL = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")  # a drive has one letter
 DEFAULT_WORKSPACE = "indexes/default"
 """Folder of the workspace that is used unless another one is named."""
 
@@ -72,11 +74,19 @@ def shown(name: str) -> str:
 def absolute(path: str | os.PathLike[str]) -> str:
     """Return ``path`` absolute and normalised, with ``~`` expanded; symbolic links are kept.
 
-    Raises :class:`BadInput` for an empty path, which would otherwise mean the current folder.
+    A URL, which is the path of a photo that a store has listed, stays as it is. Raises
+    :class:`BadInput` for an empty path, which would otherwise mean the current folder.
     """
     if not os.fspath(path):
         raise BadInput("an empty path; '.' is the current folder")
+    if is_url(os.fspath(path)):
+        return os.fspath(path).rstrip("/")
     return os.path.abspath(os.path.expanduser(os.fspath(path)))
+
+
+def is_url(path: str) -> bool:
+    """Return whether a path is a URL, such as ``s3://bucket/1.jpg``, which is no local file."""
+    return _URL.match(path) is not None
 
 
 def absolute_path(root: str, relative: str) -> str:

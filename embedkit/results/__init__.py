@@ -83,6 +83,7 @@ from embedkit.results.review import (
 )
 from embedkit.results.spec import PIPELINE_VERSION, EmbeddingSpec, ResolvedName
 from embedkit.results.split import ClassSplit, Split
+from embedkit.results.store import CopyReport, Difference, PullReport, PushReport
 from embedkit.results.verdicts import Verdict, VerdictList, VerdictReport
 from embedkit.results.workspace import (
     LabelReport,
@@ -121,6 +122,8 @@ __all__ = [
     "ClassSplit",
     "ComparedQuery",
     "Comparison",
+    "CopyReport",
+    "Difference",
     "DuplicateGroup",
     "Duplicates",
     "EmbeddingSpec",
@@ -152,6 +155,8 @@ __all__ = [
     "ProbeAccuracy",
     "Progress",
     "ProgressCallback",
+    "PullReport",
+    "PushReport",
     "Quarantine",
     "QueryMetrics",
     "Ranking",
