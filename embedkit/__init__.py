@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
     from embedkit.backbones.registered import register_backbone
     from embedkit.classify.head import Head
+    from embedkit.cluster.facade import Store
     from embedkit.estimators import EmbeddingTransformer, ProbeClassifier
     from embedkit.recipe import Recipe
     from embedkit.results import (
@@ -207,6 +208,7 @@ __all__ = [
     "Split",
     "StageTimes",
     "StorageError",
+    "Store",
     "StoreBusy",
     "Thresholds",
     "TrashedFile",
@@ -234,6 +236,7 @@ _MODULES = {
     "Plan": "embedkit.workspace",
     "ProbeClassifier": "embedkit.estimators",
     "Recipe": "embedkit.recipe",
+    "Store": "embedkit.cluster.facade",
     "Workspace": "embedkit.workspace",
     "load_backbone": "embedkit.backbones",
     "load_head": "embedkit.workspace",

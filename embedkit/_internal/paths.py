@@ -7,6 +7,7 @@ surrogates, which databases, terminals and HTML reject. Both forms exist for eve
 import os
 import re
 import unicodedata
+from pathlib import PurePath
 
 from embedkit.errors import BadInput
 
@@ -14,7 +15,11 @@ _PRIVATE_USE = 0xF700
 """A byte 0x80..0xff that is not UTF-8 is stored as U+F780..U+F7FF (private use)."""
 
 
-_URL = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")  # a drive has one letter
+_URL = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")  # the drive of a Windows path has one letter
+_SHORTENED_URL = re.compile("^(s3|s3a|gs|gcs|az|abfs|abfss|hdfs|hf|http|https):/(?!/)")
+"""The start of a URL with two slashes made one, as pathlib does."""
+
+
 DEFAULT_WORKSPACE = "indexes/default"
 """Folder of the workspace that is used unless another one is named."""
 
@@ -79,14 +84,25 @@ def absolute(path: str | os.PathLike[str]) -> str:
     """
     if not os.fspath(path):
         raise BadInput("an empty path; '.' is the current folder")
-    if is_url(os.fspath(path)):
-        return os.fspath(path).rstrip("/")
-    return os.path.abspath(os.path.expanduser(os.fspath(path)))
+    text = _SHORTENED_URL.sub(r"\1://", os.fspath(path), count=1)
+    if is_url(text):
+        return text.rstrip("/")
+    return os.path.abspath(os.path.expanduser(text))
 
 
 def is_url(path: str) -> bool:
-    """Return whether a path is a URL, such as ``s3://bucket/1.jpg``, which is no local file."""
+    """Return whether a path is a URL, such as ``s3://bucket/1.jpg``, and not that of a file."""
     return _URL.match(path) is not None
+
+
+def joined(folder: str, path: str) -> str:
+    """Return a path that starts at ``folder`` if it is relative; a URL stays as it is."""
+    return path if is_url(path) else os.path.join(folder, path)
+
+
+def address(path: str) -> str:
+    """Return the URL of an absolute path; a URL stays as it is."""
+    return path if is_url(path) else PurePath(path).as_uri()
 
 
 def absolute_path(root: str, relative: str) -> str:
@@ -114,7 +130,12 @@ def size_and_mtime(status: os.stat_result) -> tuple[int, int]:
 
 
 def is_missing(path: str) -> bool:
-    """Return whether nothing exists at a path; False if that cannot be determined."""
+    """Return whether nothing exists at a path; False if that cannot be determined.
+
+    It cannot for a URL, which no command opens.
+    """
+    if is_url(path):
+        return False
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

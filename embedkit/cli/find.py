@@ -10,12 +10,24 @@ import click
 from embedkit._internal.paths import shown
 from embedkit.cli import show, show_find
 from embedkit.cli.complete import complete_backbones, complete_labels
-from embedkit.cli.options import PAGE, PATH, TABLE, backbone_option, options, workspace_options
+from embedkit.cli.options import (
+    PAGE,
+    PATH,
+    TABLE,
+    WORD_OR_PATH,
+    backbone_option,
+    on_option,
+    options,
+    store_option,
+    workers_option,
+    workspace_options,
+)
 from embedkit.errors import BadInput
+from embedkit.results import AddReport
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH]...")
+@click.argument("paths", nargs=-1, type=WORD_OR_PATH, metavar="[PATH]...")
 @click.option(
     "-b",
     "--backbone",
@@ -46,9 +58,12 @@ from embedkit.errors import BadInput
     default=None,
     help="Decode truncated JPEG and PNG files as far as possible.",
 )
+@store_option
+@on_option
+@workers_option
 @options
 def add(
-    paths: tuple[Path, ...],
+    paths: tuple[str, ...],
     backbone: tuple[str, ...],
     labels_from_folders: bool,
     fingerprints_only: bool,
@@ -56,6 +71,9 @@ def add(
     no_exclude: bool,
     min_size: int | None,
     tolerate_truncated: bool | None,
+    store: str | None,
+    on: str | None,
+    workers: int | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -70,14 +88,45 @@ def add(
     until they are given again. A pattern without / is compared with the name of every file and
     folder, one with / with the path below PATH; a pattern that ends with / matches folders only.
 
+    --store adds to a store on shared or object storage, with workers on Ray. PATH may then be a URL
+    or a listing, and the status is also 1 if a file could not be read: the same command tries it
+    again.
+
     Examples:
 
     \b
         embedkit add photos --labels-from-folders
         embedkit add photos --backbone efficientnet_lite2 --exclude 'thumbs/'
+        embedkit add s3://bucket/photos --store s3://bucket/store --on ray
     """
     from embedkit.workspace import Workspace
 
+    if store is not None:
+        for name, value in (
+            ("--exclude", exclude),
+            ("--no-exclude", no_exclude),
+            ("--min-size", min_size is not None),
+            ("--tolerate-truncated", tolerate_truncated is not None),
+        ):
+            if value:
+                raise BadInput(f"{name} cannot be used with --store")
+        from embedkit.cluster.facade import Store
+
+        with show.progress_bar() as progress:
+            report = Store(store, progress).add(
+                paths,
+                backbones=backbone,
+                labels_from_folders=labels_from_folders,
+                fingerprints_only=fingerprints_only,
+                on=on or "ray",
+                workers=workers,
+            )
+        _show_added(report, fingerprints_only, as_json)
+        if any(failure.stage == "read" for failure in report.failures):
+            click.get_current_context().exit(1)
+        return
+    if on is not None or workers is not None:
+        raise BadInput("--on and --workers are for a store; name it with --store URI")
     if exclude and no_exclude:
         raise BadInput("--exclude sets patterns and --no-exclude clears them; give one of them")
     with show.progress_bar() as progress:
@@ -90,6 +139,11 @@ def add(
             min_size=min_size,
             tolerate_truncated=tolerate_truncated,
         )
+    _show_added(report, fingerprints_only, as_json)
+
+
+def _show_added(report: AddReport, fingerprints_only: bool, as_json: bool) -> None:
+    """Print the result of ``add``; exit with 1 if there is no usable photo."""
     if as_json:
         show.print_json(asdict(report))
     else:

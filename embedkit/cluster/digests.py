@@ -24,8 +24,12 @@ class DigestTable:
         self._numbers = numbers
         self._recent: dict[bytes, int] = {}
 
-    def __len__(self) -> int:
-        return len(self._numbers) + len(self._recent)
+    @classmethod
+    def numbered(cls, digests: Sequence[bytes]) -> "DigestTable":
+        """Return a table of distinct digests that numbers them from 0, in order."""
+        words = _words(digests)
+        order = np.lexsort(words.T[::-1])
+        return cls(words[order], order)
 
     def get(self, digests: Sequence[bytes]) -> list[int | None]:
         """Return the number of each digest; None where it has none."""

@@ -1,7 +1,7 @@
 """The worker of an add: reads, decodes and embeds a block of files, and writes its rows."""
 
-import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -21,18 +21,23 @@ BLOCK = "block"
 WRITTEN = pa.schema(
     [
         (BLOCK, pa.int64()),
-        ("files", pa.list_(pa.string())),  # metadata of the written files of each dataset
+        # Metadata of the written files of each dataset; of the embeddings by digest of the spec.
+        ("files", pa.list_(pa.string())),
         ("images", pa.list_(pa.string())),
-        ("embeddings", pa.map_(pa.string(), pa.list_(pa.string()))),  # by digest of the spec
-        ("digests", pa.list_(pa.binary(32))),  # the images with new results
+        ("embeddings", pa.map_(pa.string(), pa.list_(pa.string()))),
         ("paths", pa.list_(pa.string())),
+        ("failed", pa.list_(pa.string())),  # paths
+        ("digests", pa.list_(pa.binary(32))),  # of the images with new results
         ("embedded", pa.int64()),
         ("fingerprinted", pa.int64()),
         ("warnings", pa.list_(pa.string())),
-        ("seconds", pa.float64()),
     ]
 )
-"""Columns of what a worker returns: one row for each block."""
+"""Columns of the result of a worker: one row for each block."""
+STARTS_TOGETHER = 2
+"""Number of workers that process the files of a block together. If they all die, the next one
+processes one file at a time, to find the one that ends its process."""
+_DEADLY = "decode", "every process that read it has ended"
 
 
 class Embedder:
@@ -45,7 +50,7 @@ class Embedder:
     backbones : sequence of ResolvedName
         The backbones to embed with.
     registry : ray.actor.ActorHandle
-        A :class:`embedkit.cluster.claims.ClaimRegistry`.
+        The :class:`embedkit.cluster.claims.Registry` of the run.
     cores : int
         Number of cores to use.
     """
@@ -54,59 +59,77 @@ class Embedder:
         self, place: str, backbones: Sequence[ResolvedName], registry: Any, cores: int
     ) -> None:
         limit_cores(cores)
-        self._store = StoreContent(place, on_wait=lambda _: None)
+        self._store = StoreContent(place)
         self._registry = registry
         self._networks = [
-            IngestNetwork(item.name, resolve_without_network(item.name, [item]), no_progress)
+            IngestNetwork(item.name, resolve_without_network(item.name, [item]))
             for item in backbones
         ]
         for network, item in zip(self._networks, backbones, strict=True):
             if network.spec != item.spec:
                 raise BadInput(
                     f"a worker has other weights of {item.name} than the driver; install the same "
-                    "version and weights on every machine"
+                    "weights on every machine"
                 )
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Process a block: a table of :data:`embedkit.cluster.listing.LISTED` with its number."""
-        import ray
-
-        started = time.monotonic()
         number = block[BLOCK][0].as_py()
         files = block.select(["path", "bytes", "mtime_ns", "label"])
-        roots = pa.array([0] * len(files), pa.int64())
-        todo = PendingFiles(files.add_column(0, "root_id", roots))
-        paths = files["path"].to_pylist()
-        attributes = dict(zip(paths, block["attributes"].to_pylist(), strict=True))
+        todo = PendingFiles(files.add_column(0, "root_id", pa.array([0] * len(files), pa.int64())))
+        pipelines: list[IngestPipeline] = []
         batches: list[Batch] = []
-        pipeline = IngestPipeline(
-            StoreFiles(),
-            lambda digests: ray.get(self._registry.claim.remote(number, list(digests))),
-            self._networks,
-            batches.append,
-        )
-        pipeline.run(todo, no_progress, "")
-        images = [image for batch in batches for image in batch.images]
-        rows = pa.concat_tables([file_rows(batch, attributes) for batch in batches])
-        embeddings = {
-            network.spec.digest: self._store.embeddings(network.spec).write_fragments(
-                embedding_rows(images, network.spec)
+
+        def process(files: PendingFiles) -> None:
+            pipelines.append(
+                IngestPipeline(
+                    StoreFiles(),
+                    lambda digests: self._ask("claim", number, list(digests)),
+                    self._networks,
+                    batches.append,
+                )
             )
-            for network in self._networks
-        }
+            pipelines[-1].run(files, no_progress, "")
+
+        if self._ask("start", number) <= STARTS_TOGETHER:
+            process(todo)
+        else:
+            for file in todo:
+                if self._ask("start_alone", number, file.path):
+                    process(PendingFiles(pa.Table.from_pylist([asdict(file)], todo.table.schema)))
+                else:
+                    batches.append(Batch(failures=[(file, *_DEADLY)]))
+            self._ask("finish_alone", number)
+        images = [image for batch in batches for image in batch.images]
+        attributes = dict(
+            zip(files["path"].to_pylist(), block["attributes"].to_pylist(), strict=True)
+        )
         written = {
             BLOCK: number,
-            "files": self._store.files.write_fragments(rows),
+            "files": self._store.files.write_fragments(file_rows(batches, attributes)),
             "images": self._store.images.write_fragments(image_rows(images)),
-            "embeddings": list(embeddings.items()),
+            "embeddings": [
+                (
+                    network.spec.digest,
+                    self._store.embeddings(network.spec).write_fragments(
+                        embedding_rows(images, network.spec)
+                    ),
+                )
+                for network in self._networks
+            ],
+            "paths": files["path"].to_pylist(),
+            "failed": [file.path for batch in batches for file, *_ in batch.failures],
             "digests": [image.sha256 for image in images],
-            "paths": paths,
-            "embedded": pipeline.embedded,
-            "fingerprinted": pipeline.fingerprinted,
+            "embedded": sum(pipeline.embedded for pipeline in pipelines),
+            "fingerprinted": sum(pipeline.fingerprinted for pipeline in pipelines),
             "warnings": [
-                *pipeline.warnings(),
+                *(text for pipeline in pipelines for text in pipeline.warnings()),
                 *(text for network in self._networks for text in network.warnings()),
             ],
-            "seconds": time.monotonic() - started,
         }
         return pa.Table.from_pylist([written], WRITTEN)
+
+    def _ask(self, method: str, *arguments: object) -> Any:
+        import ray
+
+        return ray.get(getattr(self._registry, method).remote(*arguments))

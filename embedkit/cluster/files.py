@@ -14,7 +14,7 @@ class StoreFiles:
     def read(self, file: PendingFile) -> bytes:
         """Return the content of a file."""
         if not is_url(file.path):
-            return read_bytes(self.name(file))
+            return read_bytes(file_name(file.path))
         location = Location(file.path)
         try:
             content: bytes = location.filesystem.cat_file(location.path)
@@ -23,5 +23,10 @@ class StoreFiles:
         return content
 
     def name(self, file: PendingFile) -> str:
-        """Return the absolute path of a file, as the system names it, or its URL."""
-        return file.path if is_url(file.path) else paths.native_path(file.path)
+        """Return the path or URL of a file: see :func:`file_name`."""
+        return file_name(file.path)
+
+
+def file_name(stored: str) -> str:
+    """Return the absolute path of a file, as the system names it, or its URL."""
+    return stored if is_url(stored) else paths.native_path(stored)

@@ -9,7 +9,7 @@ from embedkit._internal.paths import shown
 from embedkit.cluster.location import Location
 from embedkit.cluster.tables import ATTRIBUTES
 from embedkit.errors import BadInput
-from embedkit.images.scan import FoundFile, scan, suffix_of, SUFFIXES
+from embedkit.images.scan import SUFFIXES, FoundFile, scan, suffix_of
 from embedkit.ingest.labels import FolderLabels, as_label
 from embedkit.results import Failure
 
@@ -22,8 +22,8 @@ LISTED = pa.schema(
         ("attributes", ATTRIBUTES),
     ]
 )
-"""Columns of a listing. ``path`` is the stored form of a path, or a URL; bytes and time are 0 when the
-source does not name them."""
+"""Columns of a listing. ``path`` is the stored form of a path, or a URL. Bytes and time are 0 when
+the source does not name them."""
 _ROWS = 10_000
 
 

@@ -15,24 +15,25 @@ Attributes = Mapping[str, list[tuple[str, str]]]
 """Other columns of the listing, by path."""
 
 
-def file_rows(batch: Batch, attributes: Attributes) -> pa.Table:
-    """Return a row for each file of a batch, usable or not."""
-    rows = [_row(file, sha256, attributes) for file, sha256 in batch.files]
-    rows += [
-        _row(file, None, attributes) | {"stage": stage, "reason": reason, "decoder": DECODER}
-        for file, stage, reason in batch.failures
-    ]
-    return pa.Table.from_pylist(rows, FILES)
+def file_rows(batches: Sequence[Batch], attributes: Attributes) -> pa.Table:
+    """Return a row for each file of some batches, usable or not."""
+    rows: dict[str, dict[str, object]] = {}
+    for batch in batches:
+        for file, sha256 in batch.files:
+            rows.setdefault(file.path, _row(file, attributes))["sha256"] = sha256
+        for file, stage, reason in batch.failures:
+            failure = {"stage": stage, "reason": reason, "decoder": DECODER}
+            rows.setdefault(file.path, _row(file, attributes)).update(failure)
+    return pa.Table.from_pylist(list(rows.values()), FILES)
 
 
-def _row(file: PendingFile, sha256: bytes | None, attributes: Attributes) -> dict[str, object]:
+def _row(file: PendingFile, attributes: Attributes) -> dict[str, object]:
     return {
         "path": file.path,
         "bytes": file.bytes,
         "mtime_ns": file.mtime_ns,
-        "sha256": sha256,
         "label": file.label,
-        "attributes": attributes.get(file.path, []),
+        "attributes": attributes[file.path],
     }
 
 

@@ -1,7 +1,7 @@
 """The content of a store: its manifest and its datasets."""
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -23,7 +23,13 @@ from embedkit.cluster.tables import (
 )
 from embedkit.errors import BadArtefact, BadInput, EmptyWorkspace, NotInWorkspace
 from embedkit.ingest.pipeline import FINGERPRINT, FIRST_EMBEDDING, UP_TO_DATE
-from embedkit.results import EmbeddingSpec, ResolvedName
+from embedkit.results import (
+    EmbeddingSpec,
+    Progress,
+    ProgressCallback,
+    ResolvedName,
+    no_progress,
+)
 
 MANIFEST = "store.json"
 FORMAT = 1
@@ -36,9 +42,9 @@ class StoreContent:
     Nothing is read or created before it is needed.
     """
 
-    def __init__(self, place: str, on_wait: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(self, place: str, progress: ProgressCallback = no_progress) -> None:
         self.location = Location(place)
-        self._on_wait = on_wait
+        self._progress = progress
         self.files = Dataset(self.location / "files.lance", FILES)
         self.images = Dataset(self.location / "images.lance", IMAGES)
         self.verdicts = Dataset(self.location / "verdicts.lance", VERDICTS)
@@ -53,7 +59,7 @@ class StoreContent:
     @contextmanager
     def writing(self, task: str) -> Iterator[None]:
         """Hold the right to write to the store: see :func:`embedkit.cluster.lease.writing`."""
-        with writing(self.location, task, self._on_wait):
+        with writing(self.location, task, lambda text: self._progress(Progress(text))):
             yield
 
     # -- the manifest ------------------------------------------------------------------------------

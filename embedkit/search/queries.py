@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from embedkit._internal.paths import absolute, shown
+from embedkit._internal.paths import absolute, is_url, shown
 from embedkit.backbones.registry import parse
 from embedkit.catalog import Catalog, Revision
 from embedkit.errors import BadInput, EmptyWorkspace, NotInWorkspace
@@ -79,7 +79,7 @@ def embed_images(
     or no direction, or the weights of the backbone have changed; and as :func:`select_backbone`
     does.
     """
-    digests = [_digest(item) for item in images]
+    digests = [_digest(catalog, item) for item in images]
     read = {digest for digest in digests if digest is not None}
     known: dict[bytes, int] = {}
     stored: dict[int, np.ndarray] = {}
@@ -186,13 +186,13 @@ def open_query(image: ImageInput) -> Decoder:
     return decoder_of(image)
 
 
-def _digest(image: object) -> bytes | None:
+def _digest(catalog: Catalog, image: object) -> bytes | None:
     """Return the SHA-256 of an image's file or bytes; None for an image without either."""
     _check_query(image)
     if isinstance(image, bytes):
         return sha256(image).digest()
     if isinstance(image, (str, os.PathLike)):
-        return digest_of(image)
+        return digest_in(catalog, image)
     if isinstance(image, Decoder) and image.sha256 is not None:
         return bytes.fromhex(image.sha256)
     return None
@@ -236,6 +236,25 @@ def digest_of(image: str | os.PathLike[str], *, must_decode: bool = False) -> by
     except BadInput as error:
         raise BadInput(f"{shown(path)}: {error}") from error
     return sha256(content).digest()
+
+
+def digest_in(
+    catalog: Catalog, image: str | os.PathLike[str], *, must_decode: bool = False
+) -> bytes:
+    """Return the SHA-256 of a file: see :func:`digest_of`; for a URL, as the catalog knows it.
+
+    Raises :class:`NotInWorkspace` for a URL that the catalog does not know.
+    """
+    path = absolute(image)
+    if not is_url(path):
+        return digest_of(image, must_decode=must_decode)
+    with catalog.read() as reader:
+        facts = reader.files.facts([path])
+    if path not in facts:
+        raise NotInWorkspace(
+            f"{shown(path)} is not in the workspace; only files on this machine can be opened"
+        )
+    return bytes.fromhex(facts[path].sha256)
 
 
 def _load_unchanged(

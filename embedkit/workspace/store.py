@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from embedkit.results import Progress
 from embedkit.search.embedding_store import full_names
 from embedkit.workspace.state import StrPath, WorkspaceBase
 
@@ -119,4 +118,4 @@ class StoreMethods(WorkspaceBase):
     def _store(self, place: StrPath) -> "StoreContent":
         from embedkit.cluster.store import StoreContent
 
-        return StoreContent(os.fspath(place), on_wait=lambda text: self._progress(Progress(text)))
+        return StoreContent(os.fspath(place), self._progress)

@@ -1,0 +1,162 @@
+"""Adding photos to a store: the same results as one machine, and every image once."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import draw_photo, write_photos
+
+from embedkit import BadInput, Store, Workspace
+from embedkit.cluster import embedder
+from embedkit.cluster.store import StoreContent
+
+pytestmark = pytest.mark.usefixtures("two_workers")
+
+
+def stored_vectors(place: Path, number: int = 0) -> dict[bytes, np.ndarray]:
+    """Return the embeddings in a store by SHA-256, of one of its backbones."""
+    content = StoreContent(str(place))
+    rows = content.embeddings(content.backbones()[number].spec).read(["sha256", "vector"])
+    assert len(set(rows["sha256"].to_pylist())) == len(rows), "an image is there twice"
+    return dict(
+        zip(rows["sha256"].to_pylist(), map(np.array, rows["vector"].to_pylist()), strict=True)
+    )
+
+
+def stored_files(place: Path) -> dict[str, dict[str, object]]:
+    """Return the rows of files by path."""
+    rows = (
+        StoreContent(str(place))
+        .files.read(["path", "sha256", "label", "stage", "bytes"])
+        .to_pylist()
+    )
+    assert len({row["path"] for row in rows}) == len(rows), "a file is there twice"
+    return {str(row["path"]): row for row in rows}
+
+
+def local_vectors(folder: Path, photos: Path, backbone: str) -> dict[bytes, np.ndarray]:
+    """Return the embeddings that one machine computes, by SHA-256."""
+    workspace = Workspace(folder)
+    workspace.add(photos, backbones=backbone)
+    workspace.embeddings.export(folder / "export")
+    import pyarrow.parquet
+
+    shas = pyarrow.parquet.read_table(folder / "export/images.parquet")["sha256"].to_pylist()
+    vectors = np.load(folder / "export/vectors.npy")
+    return {bytes.fromhex(sha): vector for sha, vector in zip(shas, vectors, strict=True)}
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Two hundred photos, with copies and broken files among them, in three blocks or more."""
+    photos = tmp_path / "photos"
+    write_photos(photos)
+    broken = b"\xff\xd8\xff\xe0" + bytes(500)
+    for number in range(12, 200):
+        folder = photos / f"class {number % 3}"
+        folder.mkdir(exist_ok=True)
+        if number % 19 == 0:  # all with the same bytes, in all blocks
+            (folder / f"{number}.jpg").write_bytes(broken)
+        elif number % 17 == 0:
+            shutil.copy(photos / "red/0.jpg", folder / f"{number}.jpg")
+        else:
+            draw_photo(number, (64, 48)).save(folder / f"{number}.jpg")
+    (photos / "red/empty.jpg").touch()
+    return photos
+
+
+def test_a_store_has_the_vectors_labels_and_failures_of_one_machine(
+    tmp_path: Path, many: Path, tiny: str
+) -> None:
+    report = Store(tmp_path / "store").add(
+        many, backbones=tiny, labels_from_folders=True, workers=2
+    )
+    expected = local_vectors(tmp_path / "workspace", many, tiny)
+    local = Workspace(tmp_path / "workspace").info()
+
+    found = stored_vectors(tmp_path / "store")
+    assert found.keys() == expected.keys()
+    assert min(float(found[sha] @ expected[sha]) for sha in expected) > 0.999999
+    broken = [number for number in range(12, 200) if number % 19 == 0]
+    assert (report.files, report.images, report.embedded) == (201, len(expected), len(expected))
+    assert report.failed == len(broken) + 1 == len(local.failures)
+    assert {(item.path, item.stage) for item in report.failures} == {
+        (item.path, item.stage) for item in local.failures
+    }
+    files = stored_files(tmp_path / "store")
+    assert len(files) == 201
+    assert {os.path.basename(os.path.dirname(path)) for path in files} == {
+        row["label"] for row in files.values()
+    }
+
+
+def test_a_second_add_reads_only_what_is_new_or_has_changed(
+    tmp_path: Path, photos: Path, tiny: str
+) -> None:
+    store = Store(tmp_path / "store")
+    store.add(photos, backbones=tiny, workers=1)
+    again = store.add(photos, workers=1)
+    assert (again.embedded, again.fingerprinted, again.reused) == (0, 0, 12)
+
+    draw_photo(50).save(photos / "red/0.jpg")  # another image
+    draw_photo(51).save(photos / "red/new.jpg")
+    (photos / "red/1.jpg").unlink()
+    report = store.add(photos, labels_from_folders=True, workers=1)
+    assert (report.embedded, report.images, report.missing) == (2, 12, 1)
+    files = stored_files(tmp_path / "store")
+    assert files[str(photos / "red/0.jpg")]["label"] == "red"
+    assert files[str(photos / "blue/6.jpg")]["label"] == "blue"
+    assert len(files) == 13  # the missing file stays
+    assert len(stored_vectors(tmp_path / "store")) == 14  # as does the replaced image
+
+    kept = store.add(photos, workers=1)
+    assert kept.embedded == 0
+    assert stored_files(tmp_path / "store") == files  # without labels in the listing, they stay
+
+
+def test_a_second_backbone_and_fingerprints_alone_complete_each_other(
+    tmp_path: Path, photos: Path, tiny: str
+) -> None:
+    store = Store(tmp_path / "store")
+    first = store.add(photos, fingerprints_only=True, workers=1)
+    assert (first.fingerprinted, first.embedded, first.reused) == (12, 0, 0)
+    second = store.add(photos, backbones=tiny, workers=1)
+    assert (second.fingerprinted, second.embedded) == (0, 12)
+    assert len(stored_vectors(tmp_path / "store", 0)) == 12
+    assert StoreContent(str(tmp_path / "store")).images.count() == 12
+
+
+def test_a_file_that_ends_its_worker_is_a_failure_and_the_others_are_stored(
+    tmp_path: Path, photos: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Deadly(embedder.Embedder):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)  # type: ignore[arg-type]
+            from embedkit.cluster.files import StoreFiles
+
+            read = StoreFiles.read
+
+            def deadly(self: StoreFiles, file: object) -> bytes:
+                if str(getattr(file, "path", "")).endswith("/7.jpg"):
+                    os._exit(1)
+                return read(self, file)  # type: ignore[arg-type]
+
+            StoreFiles.read = deadly  # type: ignore[method-assign]
+
+    monkeypatch.setattr("embedkit.cluster.add.Embedder", Deadly)
+    report = Store(tmp_path / "store").add(photos, backbones=tiny, workers=1)
+    assert [(Path(item.path).name, item.stage) for item in report.failures] == [("7.jpg", "decode")]
+    assert report.embedded == report.images == 11
+    assert len(stored_vectors(tmp_path / "store")) == 11
+
+
+def test_bad_input_is_refused_before_anything_is_written(tmp_path: Path, photos: Path) -> None:
+    with pytest.raises(BadInput, match="does not exist"):
+        Store(tmp_path / "store").add(tmp_path / "nowhere")
+    with pytest.raises(BadInput, match="not a store, and not empty"):
+        Store(photos).add(photos)
+    with pytest.raises(BadInput, match="cannot run on 'dask'"):
+        Store(tmp_path / "store").add(photos, on="dask")
+    assert not (tmp_path / "store/store.json").exists()
