@@ -56,7 +56,8 @@ def _copied(report: CopyReport, where: str) -> None:
     for warning in report.warnings:
         print_warning(f"warning: {warning}")
     for kind, number in report.differences.items():
-        print_warning(f"warning: {counted(number, kind)} differ and stayed as they are; the first:")
+        what = f"{counted(number, kind)} {'differs' if number == 1 else 'differ'}"
+        print_warning(f"warning: {what} and stayed as before; the first:")
         for item in report.examples:
             if item.kind == kind:
                 print_warning(f"  {shown(item.name)}: {shown(item.kept)}, not {shown(item.other)}")

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from embedkit.catalog import Catalog
 from embedkit.catalog.writers.transfer import StoredVerdict
+from embedkit.cluster.elsewhere import in_store
 from embedkit.cluster.location import Location
 from embedkit.cluster.lookup import digest_array, find_keys, select_rows
 from embedkit.cluster.merging import Differences
@@ -138,7 +139,8 @@ _FACT_KEY = ("sha256", "place", "name")
 
 
 def _facts(rows: pa.Table) -> dict[tuple[Any, ...], dict[str, Any]]:
-    return {tuple(row[name] for name in _FACT_KEY): row for row in rows.to_pylist()}
+    found = [row | {"place": in_store(row["place"])} for row in rows.to_pylist()]
+    return {tuple(row[name] for name in _FACT_KEY): row for row in found}
 
 
 def _new_facts(

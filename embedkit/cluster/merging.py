@@ -29,7 +29,7 @@ class FileRow:
     """A file as a workspace or a store knows it."""
 
     path: str
-    """Stored form of an absolute path, or a URL."""
+    """Stored form of an absolute path, or a URL, as a store has it."""
     sha256: bytes | None
     """None for a file that could not be used."""
     bytes: int
@@ -44,10 +44,13 @@ class FileRow:
     decoder: str | None
 
     @classmethod
-    def of_catalog(cls, row: Mapping[str, Any]) -> "FileRow":
-        """Return the file in a row of :meth:`embedkit.catalog.Reader.transfer.file_rows`."""
+    def of_catalog(cls, row: Mapping[str, Any], path: str) -> "FileRow":
+        """Return the file in a row of :meth:`embedkit.catalog.Reader.transfer.file_rows`.
+
+        ``path`` is that in the store.
+        """
         values = {name: value for name, value in row.items() if name not in ("place", "is_hidden")}
-        return cls(path=row["place"], **{**values, "attributes": dict(row["attributes"])})
+        return cls(path=path, **{**values, "attributes": dict(row["attributes"])})
 
     @classmethod
     def of_store(cls, row: Mapping[str, Any]) -> "FileRow":

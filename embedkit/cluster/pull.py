@@ -2,12 +2,14 @@
 
 Images are stored before their embeddings and files, each chunk in one transaction, and every chunk
 contains only what the workspace lacks: a pull that was killed continues. The files are known with
-the paths, sizes and times that the store has, whether this machine reaches them or not: the next
-add reads only those that have changed.
+the paths, sizes and times that the store has: the next add reads only those that have changed. Of a
+folder that this machine does not have, they are known by URLs: see
+:mod:`embedkit.cluster.elsewhere`.
 """
 
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 
@@ -15,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedkit._internal.paths import is_missing, is_url, native_path
+from embedkit._internal.paths import is_missing, is_url, is_within, native_path
 from embedkit.catalog import Catalog, ImageRow, PendingFile
 from embedkit.catalog.writer import Writer
 from embedkit.cluster.decisions import pull_decisions
+from embedkit.cluster.elsewhere import SCHEME, Elsewhere
 from embedkit.cluster.heads import pull_heads
 from embedkit.cluster.lookup import digest_array, select_rows
 from embedkit.cluster.merging import CSV, FOLDER, Differences, FileRow, merge_files
@@ -112,6 +115,7 @@ class _Pull:
         self._images = store.images.at_present()
         self.selection: pa.Array | None = None
         """SHA-256 of the images to copy; None for all."""
+        self._elsewhere = Elsewhere({})
         self.found = Differences()
         self.added = 0
         self.updated = 0
@@ -171,6 +175,8 @@ class _Pull:
         if self.selection is None:
             failed = select_rows(self._files, "path", None, where="sha256 IS NULL")
             rows = np.sort(np.concatenate([rows, failed]))
+        with self._catalog.read() as reader:
+            self._elsewhere = Elsewhere(reader.folders.relocated_urls())
         self._make_roots(rows)
         for part in self._chunks(self._files, rows, FILES.names, "copying files"):
             files = [FileRow.of_store(row) for row in part.to_pylist()]
@@ -195,30 +201,37 @@ class _Pull:
                 ends[start] = min(first, place), max(last, place)
         if not ends:
             return
+        folders = [_common_folder(start, *found) for start, found in ends.items()]
         with self._catalog.write() as writer:
-            for start, (first, last) in ends.items():
-                writer.folders.scope(native_path(_common_folder(start, first, last)))
+            roots = writer.reader.folders.roots().values()
+            for folder in folders:
+                if not is_url(folder) and _is_elsewhere(native_path(folder), roots):
+                    self._elsewhere.add(folder)
+                place = self._elsewhere.in_workspace(f"{folder}/").rstrip("/")
+                writer.folders.scope(native_path(place or "/"))
 
     def _store_files(self, writer: Writer, files: Sequence[FileRow]) -> None:
         """Store the files of a chunk, as far as the catalog lacks them."""
-        wanted = writer.reader.folders.locate([native_path(file.path) for file in files])
+        places = [native_path(self._elsewhere.in_workspace(file.path)) for file in files]
+        wanted = writer.reader.folders.locate(places)
         located = {
             files[number].path: (root_id, path)
             for number, root_id, path in zip(
                 *(column.to_pylist() for column in wanted.columns), strict=True
             )
         }
-        known = {row["place"]: row for row in writer.reader.transfer.file_rows(wanted).to_pylist()}
+        found = writer.reader.transfer.file_rows(wanted).to_pylist()
+        known = {native_path(row["place"]): row for row in found}
         changed = []
-        for file in files:
-            row = known.get(file.path)
+        for place, file in zip(places, files, strict=True):
+            row = known.get(place)
             if row is None:
                 changed.append(file)
                 self.failures += file.sha256 is None
                 self.added += file.sha256 is not None
-                self.unreachable += file.sha256 is not None and _is_unreachable(file.path)
+                self.unreachable += file.sha256 is not None and (is_url(place) or is_missing(place))
             elif not row["is_hidden"]:
-                mine = FileRow.of_catalog(row)
+                mine = FileRow.of_catalog(row, file.path)
                 merged = merge_files(mine, file, self.found)
                 if merged is not mine:
                     changed.append(merged)
@@ -271,15 +284,24 @@ def _write_files(
     )
 
 
-def _is_unreachable(place: str) -> bool:
-    return is_url(place) or is_missing(native_path(place))
+def _is_elsewhere(folder: str, roots: Collection[str]) -> bool:
+    """Return whether a catalog with these roots knows a folder by a URL, or should do so.
+
+    It should if this machine does not have the folder, and no file below it was added here.
+    """
+
+    def is_known(place: str) -> bool:
+        return any(is_within(place, root) or is_within(root, place) for root in roots)
+
+    return is_known(SCHEME + folder) or not (is_known(folder) or os.path.isdir(folder))
 
 
 def _start(place: str) -> str:
-    """Return the scheme and the host or bucket of a URL, or the root of a path."""
+    """Return the scheme and the host or bucket of a URL, or the first folder of a path."""
     if is_url(place):
         return "/".join(place.split("/", 3)[:3])
-    return place.split("/", 1)[0] + "/"
+    parts = place.split("/", 2)
+    return "/".join(parts[:2]) if len(parts) > 2 else "/"
 
 
 def _common_folder(start: str, first: str, last: str) -> str:

@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedkit.catalog import Catalog
 from embedkit.cluster.decisions import push_decisions
+from embedkit.cluster.elsewhere import Elsewhere, in_store
 from embedkit.cluster.heads import push_heads
 from embedkit.cluster.lookup import digest_array, find_keys
 from embedkit.cluster.merging import Differences, FileRow, merge_files
@@ -135,20 +137,22 @@ class _Push:
         dataset.ensure()
         with self._catalog.read() as reader:
             files = reader.transfer.files()
-        # Lance reads a column of text only where the keys have the same type.
-        places = files.column("place").combine_chunks().cast(pa.string())
-        stored = find_keys(dataset, "path", places)
+            elsewhere = Elsewhere(reader.folders.relocated_urls())
+        places, stored = self._in_store(files.column("place").to_pylist(), elsewhere)
         added = updated = failures = 0
         for first in self._starts(len(files), "copying files"):
             part = slice(first, first + ROWS)
             with self._catalog.read() as reader:
                 rows = reader.transfer.file_rows(files.slice(first, ROWS))
-            row_of = dict(zip(places[part].to_pylist(), stored[part].tolist(), strict=True))
+            here = files.column("place")[part].to_pylist()
+            path_of = dict(zip(here, places[part], strict=True))
+            row_of = dict(zip(places[part], stored[part].tolist(), strict=True))
             digests = digest_array(rows.column("sha256"))
             is_copied = pc.or_(pc.is_null(digests), pc.is_in(digests, value_set=self._images))
             is_copied = pc.and_not(is_copied, rows.column("is_hidden"))
             mine = {
-                row["place"]: FileRow.of_catalog(row) for row in rows.filter(is_copied).to_pylist()
+                path_of[row["place"]]: FileRow.of_catalog(row, path_of[row["place"]])
+                for row in rows.filter(is_copied).to_pylist()
             }
             new = [file for place, file in mine.items() if row_of[place] < 0]
             self._write(new)
@@ -156,6 +160,23 @@ class _Push:
             added, failures = added + len(new) - failed, failures + failed
             updated += self._merge({place: row_of[place] for place in mine}, mine)
         return added, updated, failures
+
+    def _in_store(
+        self, places: Sequence[str], elsewhere: Elsewhere
+    ) -> tuple[list[str], np.ndarray]:
+        """Return the paths of files in the store, and the ids of their rows; -1 without a row.
+
+        ``places`` are those in the workspace.
+        """
+        found = list(map(elsewhere.before_relocation, places))
+        rows = find_keys(self._store.files, "path", pa.array(found, pa.string()))
+        for number in np.flatnonzero(rows < 0).tolist():
+            found[number] = in_store(places[number])
+        new = np.flatnonzero(rows < 0)
+        rows[new] = find_keys(
+            self._store.files, "path", pa.array([found[number] for number in new], pa.string())
+        )
+        return found, rows
 
     def _merge(self, row_of: dict[str, int], mine: dict[str, FileRow]) -> int:
         """Update the files that the store has, by the ids of their rows; return how many."""

@@ -138,7 +138,9 @@ class StoreContent:
             {"name": to_stored(item.name), "spec": asdict(item.spec), "compared": only[item.name]}
             for item in known.values()
         ]
-        (self.location / MANIFEST).write_json({"format": FORMAT, "backbones": content})
+        manifest = {"format": FORMAT, "backbones": content}
+        if (self.location / MANIFEST).read_json() != json.loads(json.dumps(manifest)):
+            (self.location / MANIFEST).write_json(manifest)
 
     def backbone(self, name: str | None) -> ResolvedName:
         """Return a backbone of the store, by default the first one.

@@ -38,8 +38,9 @@ def workspace_content(folder: Path) -> Content:
     with duckdb.connect(str(folder / "catalog.duckdb"), read_only=True) as connection:
         queries = dict(_QUERIES)
         for (spec,) in connection.execute("SELECT spec FROM specs").fetchall():
-            queries[f"embeddings {spec}"] = (
-                f"SELECT sha256, norm, embedding FROM embeddings_{spec} JOIN images USING (image_id)"
+            table = f"embeddings_{spec}"
+            queries[table] = (
+                f"SELECT sha256, norm, embedding FROM {table} JOIN images USING (image_id)"
             )
         for name, query in queries.items():
             content[name] = sorted(connection.execute(query).fetchall(), key=repr)
