@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from embedkit.catalog import Catalog
 from embedkit.catalog.writers.transfer import StoredVerdict
-from embedkit.cluster.elsewhere import in_store
+from embedkit.cluster.elsewhere import Elsewhere, in_store
 from embedkit.cluster.location import Location
 from embedkit.cluster.lookup import digest_array, find_keys, select_rows
 from embedkit.cluster.merging import Differences
@@ -48,12 +48,14 @@ def pull_decisions(
     catalog: Catalog,
     store: StoreContent,
     images: pa.Array | None,
+    elsewhere: Elsewhere,
     found: Differences,
     progress: ProgressCallback,
 ) -> dict[str, int]:
     """Copy decisions and measures to a catalog; return the number of new ones of each kind.
 
     Without ``images``, all are copied; otherwise those about images with these SHA-256.
+    ``elsewhere`` knows the places of the files.
     """
     progress(Progress("copying verdicts, columns and the split"))
     chosen = None if images is None else frozenset(images.to_pylist())
@@ -63,7 +65,7 @@ def pull_decisions(
 
     return {
         "verdicts": _pull_verdicts(catalog, store, is_chosen, found),
-        "kept_facts": _pull_facts(catalog, store, is_chosen, found),
+        "kept_facts": _pull_facts(catalog, store, elsewhere, is_chosen, found),
         "measures": _pull_measures(catalog, store, images),
         "split": _pull_split(catalog, store, found),
     }
@@ -138,16 +140,16 @@ def _pull_verdicts(
 _FACT_KEY = ("sha256", "place", "name")
 
 
-def _facts(rows: pa.Table) -> dict[tuple[Any, ...], dict[str, Any]]:
-    found = [row | {"place": in_store(row["place"])} for row in rows.to_pylist()]
+_Facts = dict[tuple[Any, ...], dict[str, Any]]
+
+
+def _facts(rows: pa.Table, place: Callable[[str], str] = str) -> _Facts:
+    """Return facts by their key, with the function ``place`` applied to the paths."""
+    found = [row | {"place": place(row["place"])} for row in rows.to_pylist()]
     return {tuple(row[name] for name in _FACT_KEY): row for row in found}
 
 
-def _new_facts(
-    mine: dict[tuple[Any, ...], dict[str, Any]],
-    other: dict[tuple[Any, ...], dict[str, Any]],
-    found: Differences,
-) -> pa.Table:
+def _new_facts(mine: _Facts, other: _Facts, found: Differences) -> pa.Table:
     """Return the facts of the other side that are not mine; add the differences to ``found``."""
     for key in mine.keys() & other.keys():
         kept, value = mine[key]["value"], other[key]["value"]
@@ -160,16 +162,27 @@ def _new_facts(
 
 def _push_facts(catalog: Catalog, store: StoreContent, found: Differences) -> int:
     with catalog.read() as reader:
-        mine = _facts(reader.transfer.kept_facts())
-    new = _new_facts(_facts(store.kept_facts.read(KEPT_FACTS.names)), mine, found)
+        facts = reader.transfer.kept_facts()
+        elsewhere = Elsewhere(reader.folders.relocated_urls())
+    stored = _facts(store.kept_facts.read(KEPT_FACTS.names))
+    before = _facts(facts, elsewhere.before_relocation)
+    mine = {
+        key if key in stored else own: row | {"place": key[1] if key in stored else own[1]}
+        for (key, row), own in zip(before.items(), _facts(facts, in_store), strict=True)
+    }
+    new = _new_facts(stored, mine, found)
     store.kept_facts.append(new)
     return len(new)
 
 
 def _pull_facts(
-    catalog: Catalog, store: StoreContent, is_chosen: _Contains, found: Differences
+    catalog: Catalog,
+    store: StoreContent,
+    elsewhere: Elsewhere,
+    is_chosen: _Contains,
+    found: Differences,
 ) -> int:
-    stored = _facts(store.kept_facts.read(KEPT_FACTS.names))
+    stored = _facts(store.kept_facts.read(KEPT_FACTS.names), elsewhere.in_workspace)
     stored = {key: row for key, row in stored.items() if is_chosen(key[0])}
     with catalog.read() as reader:
         new = _new_facts(_facts(reader.transfer.kept_facts()), stored, found)

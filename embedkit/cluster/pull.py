@@ -68,7 +68,7 @@ def pull(
     copied, selected = run.images()
     embeddings = {item.name: run.embeddings(item) for item in backbones}
     run.files()
-    decisions = pull_decisions(catalog, store, run.selection, run.found, progress)
+    decisions = pull_decisions(catalog, store, run.selection, run.elsewhere, run.found, progress)
     names, warnings = pull_heads(heads, store, run.found, progress)
     return PullReport(
         store=store.location.place,
@@ -115,7 +115,7 @@ class _Pull:
         self._images = store.images.at_present()
         self.selection: pa.Array | None = None
         """SHA-256 of the images to copy; None for all."""
-        self._elsewhere = Elsewhere({})
+        self.elsewhere = Elsewhere({})
         self.found = Differences()
         self.added = 0
         self.updated = 0
@@ -131,7 +131,7 @@ class _Pull:
         with self._catalog.read() as reader:
             known = digest_array(reader.transfer.known())
         new = select_rows(self._images, "sha256", self.selection, known)
-        for rows in self._chunks(self._images, new, IMAGES.names, "copying images"):
+        for rows in self._chunks(self._images, new, IMAGES.names, "copying images", ROWS):
             images = [
                 ImageRow(
                     sha256=row.pop("sha256"),
@@ -154,7 +154,7 @@ class _Pull:
         with self._catalog.read() as reader:
             known = digest_array(reader.transfer.known(spec.digest))
         new = select_rows(dataset, "sha256", self._copied(), known)
-        size = _VECTOR_BYTES // (4 * spec.dim)
+        size = min(ROWS, _VECTOR_BYTES // (4 * spec.dim))
         columns = ("sha256", "vector", "norm")
         count = 0
         stage = f"copying {backbone.name}"
@@ -176,9 +176,9 @@ class _Pull:
             failed = select_rows(self._files, "path", None, where="sha256 IS NULL")
             rows = np.sort(np.concatenate([rows, failed]))
         with self._catalog.read() as reader:
-            self._elsewhere = Elsewhere(reader.folders.relocated_urls())
+            self.elsewhere = Elsewhere(reader.folders.relocated_urls())
         self._make_roots(rows)
-        for part in self._chunks(self._files, rows, FILES.names, "copying files"):
+        for part in self._chunks(self._files, rows, FILES.names, "copying files", ROWS):
             files = [FileRow.of_store(row) for row in part.to_pylist()]
             with self._catalog.write() as writer, writer.files.settled():
                 self._store_files(writer, files)
@@ -206,13 +206,13 @@ class _Pull:
             roots = writer.reader.folders.roots().values()
             for folder in folders:
                 if not is_url(folder) and _is_elsewhere(native_path(folder), roots):
-                    self._elsewhere.add(folder)
-                place = self._elsewhere.in_workspace(f"{folder}/").rstrip("/")
+                    self.elsewhere.add(folder)
+                place = self.elsewhere.in_workspace(f"{folder}/").rstrip("/")
                 writer.folders.scope(native_path(place or "/"))
 
     def _store_files(self, writer: Writer, files: Sequence[FileRow]) -> None:
         """Store the files of a chunk, as far as the catalog lacks them."""
-        places = [native_path(self._elsewhere.in_workspace(file.path)) for file in files]
+        places = [native_path(self.elsewhere.in_workspace(file.path)) for file in files]
         wanted = writer.reader.folders.locate(places)
         located = {
             files[number].path: (root_id, path)
@@ -244,7 +244,7 @@ class _Pull:
         rows: np.ndarray,
         columns: Sequence[str],
         stage: str,
-        size: int = ROWS,
+        size: int,
     ) -> Iterator[pa.Table]:
         for first in range(0, len(rows), max(1, size)):
             self._progress(Progress(stage, first, len(rows)))

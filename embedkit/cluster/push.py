@@ -120,7 +120,7 @@ class _Push:
         digests = digest_array(images.column(1))
         new = images.column(0).filter(pa.array(find_keys(dataset, "sha256", digests) < 0))
         count = 0
-        for ids in self._chunks(new, "copying images"):
+        for ids in self._chunks(new, "copying images", ROWS):
             with self._catalog.read() as reader:
                 rows = reader.transfer.image_rows(ids)
             dataset.append(rows.select(IMAGES.names).cast(IMAGES))
@@ -140,7 +140,7 @@ class _Push:
             elsewhere = Elsewhere(reader.folders.relocated_urls())
         places, stored = self._in_store(files.column("place").to_pylist(), elsewhere)
         added = updated = failures = 0
-        for first in self._starts(len(files), "copying files"):
+        for first in self._starts(len(files), "copying files", ROWS):
             part = slice(first, first + ROWS)
             with self._catalog.read() as reader:
                 rows = reader.transfer.file_rows(files.slice(first, ROWS))
@@ -204,12 +204,12 @@ class _Push:
     def _write(self, files: Sequence[FileRow]) -> None:
         self._store.files.append(pa.Table.from_pylist([file.to_store() for file in files], FILES))
 
-    def _chunks(self, ids: pa.ChunkedArray, stage: str, rows: int = ROWS) -> Iterator[pa.Array]:
+    def _chunks(self, ids: pa.ChunkedArray, stage: str, rows: int) -> Iterator[pa.Array]:
         size = max(1, min(rows, ROWS))
         for first in self._starts(len(ids), stage, size):
             yield ids.slice(first, size).combine_chunks()
 
-    def _starts(self, total: int, stage: str, size: int = ROWS) -> Iterator[int]:
+    def _starts(self, total: int, stage: str, size: int) -> Iterator[int]:
         for first in range(0, total, size):
             self._progress(Progress(stage, first, total))
             yield first
