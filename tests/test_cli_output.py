@@ -120,6 +120,8 @@ def test_the_examples_run_in_a_folder_as_they_assume(run: Run, tmp_path: Path) -
         "demo",
         "add photos --backbone efficientnet_lite2 --exclude",
         "heads export",
+        "push --store s3:",  # there is no such bucket
+        "pull --store s3:",
         "serve",  # it does not end
     )
     run("add photos --labels-from-folders -b efficientnet_lite0 -b efficientnet_lite2")

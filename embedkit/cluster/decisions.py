@@ -216,7 +216,7 @@ def _pull_measures(catalog: Catalog, store: StoreContent, images: pa.Array | Non
         known = digest_array(reader.transfer.measured(VERSION))
     rows = select_rows(store.quality, "sha256", images, known, _THIS_VERSION)
     for start in range(0, len(rows), _ROWS):
-        found = store.quality.take(pa.array(rows[start : start + _ROWS]), QUALITY.names)
+        found = store.quality.take(rows[start : start + _ROWS], QUALITY.names)
         digests, _, measures = (column.to_pylist() for column in found.columns)
         with catalog.write() as writer:
             writer.quality.store(VERSION, dict(zip(digests, measures, strict=True)))

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
+from embedkit._internal.paths import absolute
 from embedkit.backbones.registry import DEFAULT
 from embedkit.cluster.location import Location
 from embedkit.cluster.store import StoreContent
 from embedkit.errors import BadInput
-from embedkit.results import AddReport, ProgressCallback, no_progress
+from embedkit.results import AddReport, ProgressCallback, StoreInfo, StorePredictions, no_progress
 from embedkit.search.embedding_store import full_names
 
 StrPath = str | os.PathLike[str]
@@ -44,6 +46,21 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self.location!r})"
+
+    def info(self) -> StoreInfo:
+        """Describe the store.
+
+        Returns
+        -------
+        StoreInfo
+            Counts, labels, backbones and failures.
+
+        Raises
+        ------
+        EmptyWorkspace
+            There is no store.
+        """
+        return self._content.info()
 
     def add(
         self,
@@ -121,3 +138,39 @@ class Store:
                 shares=shares,
                 progress=self._progress,
             )
+
+    def classify(
+        self, head: StrPath, *, on: str = "ray", workers: int | None = None
+    ) -> StorePredictions:
+        """Classify every image of the store with a head, from the stored embeddings.
+
+        Parameters
+        ----------
+        head : path
+            Folder of the head, such as ``indexes/default/heads/probe``.
+        on, workers : optional
+            As for :meth:`add`.
+
+        Returns
+        -------
+        StorePredictions
+            Counts, and the place of the predictions. Those of an earlier head of this name are
+            replaced.
+
+        Raises
+        ------
+        BadInput
+            The store has no embeddings that the head can classify.
+        BadArtefact, NotInWorkspace
+            The head is damaged, or there is none.
+        StoreBusy, StorageError, MissingExtra
+            As for :meth:`add`.
+        """
+        from embedkit.classify.heads.store import load_head
+        from embedkit.cluster.classify import classify_store
+        from embedkit.cluster.ray_session import ray_session
+
+        folder = Path(absolute(head))
+        loaded = load_head(folder.parent, folder.name)
+        with self._content.writing("classify"), ray_session(on, workers) as shares:
+            return classify_store(self._content, loaded, shares, self._progress)

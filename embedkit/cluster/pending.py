@@ -11,7 +11,7 @@ from embedkit.catalog import KnownImages
 from embedkit.cluster.digests import DigestTable
 from embedkit.cluster.files import file_name
 from embedkit.cluster.listing import LISTED
-from embedkit.cluster.store import StoreContent, digest_words
+from embedkit.cluster.store import StoreContent, digest_words, positions
 from embedkit.images.version import DECODER
 from embedkit.ingest.pipeline import FIRST_EMBEDDING
 from embedkit.results import EmbeddingSpec, Failure
@@ -39,7 +39,7 @@ class Pending:
         self._is_complete = _failed_finally(rows)
         used = np.flatnonzero(pc.and_(pc.is_valid(rows["sha256"]), pc.is_null(rows["stage"])))
         words = digest_words(rows["sha256"].take(pa.array(used)))
-        self._is_complete[used] = _contains(self.known.sha256[whole], words)
+        self._is_complete[used] = positions(self.known.sha256[whole], words) >= 0
         keys = [_key(path) for path in rows["path"].to_pylist()]
         self._places = DigestTable.numbered(keys)
 
@@ -112,20 +112,6 @@ def _failed_finally(rows: pa.Table) -> np.ndarray:
     """Return for each file whether this version of the decoder failed on it, bool (N,)."""
     failed = pc.and_(pc.equal(rows["stage"], "decode"), pc.equal(rows["decoder"], DECODER))
     return np.array(pc.fill_null(failed, False).to_numpy())
-
-
-def _contains(known: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Return which rows of ``words`` (N, 4) are among the sorted rows ``known`` (M, 4)."""
-    if not len(known):
-        return np.zeros(len(words), bool)
-    every = np.concatenate([known, words])
-    order = np.lexsort(every.T[::-1])  # stable: known rows come first among equal ones
-    ordered = every[order]
-    starts = np.r_[True, (ordered[1:] != ordered[:-1]).any(axis=1)]
-    first = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
-    found = np.empty(len(order), bool)
-    found[order] = order[first] < len(known)
-    return found[len(known) :]
 
 
 def _key(path: str) -> bytes:

@@ -248,7 +248,7 @@ class _Pull:
     ) -> Iterator[pa.Table]:
         for first in range(0, len(rows), max(1, size)):
             self._progress(Progress(stage, first, len(rows)))
-            yield dataset.take(pa.array(rows[first : first + max(1, size)]), columns)
+            yield dataset.take(rows[first : first + max(1, size)], columns)
 
 
 def _write_files(

@@ -180,7 +180,7 @@ class _Push:
 
     def _merge(self, row_of: dict[str, int], mine: dict[str, FileRow]) -> int:
         """Update the files that the store has, by the ids of their rows; return how many."""
-        ids = pa.array([row for row in row_of.values() if row >= 0], pa.int64())
+        ids = np.array([row for row in row_of.values() if row >= 0], np.int64)
         if not len(ids):
             return 0
         changed: list[FileRow] = []
@@ -196,9 +196,9 @@ class _Push:
                         for name, value in old.facts().items()
                     ]
         kept = pa.Table.from_pylist([{**fact, "reserved": False} for fact in facts], KEPT_FACTS)
-        self._store.kept_facts.replace(kept, "sha256", "place", "name")
+        self._store.kept_facts.upsert(kept, "sha256", "place", "name")
         rows = pa.Table.from_pylist([file.to_store() for file in changed], FILES)
-        self._store.files.replace(rows, "path")
+        self._store.files.upsert(rows, "path")
         return len(changed)
 
     def _write(self, files: Sequence[FileRow]) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from embedkit._internal.paths import from_stored, to_stored
 from embedkit.catalog import KnownImages
+from embedkit.cluster.files import file_name
 from embedkit.cluster.lease import writing
 from embedkit.cluster.location import Location
 from embedkit.cluster.tables import (
@@ -25,15 +26,19 @@ from embedkit.errors import BadArtefact, BadInput, EmptyWorkspace, NotInWorkspac
 from embedkit.ingest.pipeline import FINGERPRINT, FIRST_EMBEDDING, UP_TO_DATE
 from embedkit.results import (
     EmbeddingSpec,
+    Failure,
     Progress,
     ProgressCallback,
     ResolvedName,
+    StoreInfo,
     no_progress,
 )
 
 MANIFEST = "store.json"
 FORMAT = 1
 """Version of the layout of a store."""
+_FAILURES = 1000
+"""Maximum number of failures in the description of a store."""
 
 
 class StoreContent:
@@ -162,6 +167,32 @@ class StoreContent:
         names = ", ".join(item.name for item in known)
         raise NotInWorkspace(f"{name} is not in {self.location}, which has {names}")
 
+    def info(self) -> StoreInfo:
+        """Return the content of the store. Raises :class:`EmptyWorkspace` if there is none."""
+        if (backbones := self.backbones()) == () and self.files.open() is None:
+            raise EmptyWorkspace(
+                f"there is no store at {self.location}; 'embedkit add PHOTOS --store "
+                f"{self.location} --on ray' makes one"
+            )
+        failed = self.files.read(["path", "stage", "reason"], "stage IS NOT NULL")
+        first = failed.sort_by("path").slice(0, _FAILURES).to_pylist()
+        labels = self.files.read(["label"], "stage IS NULL")["label"]
+        counts = labels.drop_null().value_counts().to_pylist()
+        return StoreInfo(
+            store=self.location.place,
+            files=len(labels),
+            images=self.images.count(),
+            failed=len(failed),
+            failures=tuple(
+                Failure(file_name(row["path"]), row["stage"], row["reason"]) for row in first
+            ),
+            labels={
+                str(item["values"]): int(item["counts"])
+                for item in sorted(counts, key=lambda item: str(item["values"]))
+            },
+            embedded={item.name: self.embeddings(item.spec).count() for item in backbones},
+        )
+
     # -- known results -----------------------------------------------------------------------------
 
     def known_images(self, specs: Sequence[EmbeddingSpec]) -> KnownImages:
@@ -182,6 +213,40 @@ class StoreContent:
             return KnownImages(every, mask)
         starts = np.flatnonzero(np.r_[True, (every[1:] != every[:-1]).any(axis=1)])
         return KnownImages(every[starts], np.bitwise_or.reduceat(mask, starts))
+
+
+def common_rows(datasets: Sequence[Dataset]) -> pa.Table:
+    """Return the row ids of the images that all of some datasets contain.
+
+    There is one column, uint64, for each dataset; images are in the order of the first one.
+    """
+    found = [dataset.read(["sha256"], with_row_id=True) for dataset in datasets]
+    columns = [found[0]["_rowid"].to_numpy()]
+    words = digest_words(found[0]["sha256"])
+    for other in found[1:]:
+        others = digest_words(other["sha256"])
+        order = np.lexsort(others.T[::-1])
+        places = positions(others[order], words)
+        is_common = places >= 0
+        words, columns = words[is_common], [column[is_common] for column in columns]
+        columns.append(other["_rowid"].to_numpy()[order[places[is_common]]])
+    return pa.table({str(number): column for number, column in enumerate(columns)})
+
+
+def positions(known: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Return the row of each digest among known ones, int64 (N,); -1 for those that are not there.
+
+    ``known`` (M, 4) and ``words`` (N, 4) are digests as big-endian words; ``known`` is sorted and
+    distinct.
+    """
+    order = np.lexsort(np.concatenate([known, words]).T[::-1])  # stable: known ones come first
+    ordered = np.concatenate([known, words])[order]
+    starts = np.r_[True, (ordered[1:] != ordered[:-1]).any(axis=1)][: len(order)]
+    first = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
+    found = np.empty(len(order), np.int64)
+    found[order] = order[first]
+    found[found >= len(known)] = -1
+    return found[len(known) :]
 
 
 def digest_words(digests: pa.ChunkedArray) -> np.ndarray:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from embedkit.cluster.location import Location, missing_extra
@@ -200,15 +201,7 @@ class Dataset:
         except (ValueError, OSError) as error:
             raise self._error(error) from error
 
-    def take(self, row_ids: pa.Array, columns: Sequence[str]) -> pa.Table:
-        """Return some columns of the rows with these ids, in their order."""
-        found = self.open()
-        try:
-            return found._take_rows(row_ids.to_pylist(), columns=list(columns))
-        except (ValueError, OSError) as error:
-            raise self._error(error) from error
-
-    def replace(self, rows: pa.Table, *keys: str) -> None:
+    def upsert(self, rows: pa.Table, *keys: str) -> None:
         """Replace the rows with the same keys, all or none; rows with other keys are added."""
         if not rows.num_rows:
             return
@@ -256,6 +249,26 @@ class Dataset:
                 read_version=dataset.version,
                 storage_options=self._options,
             )
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def replace(self, fragments: Sequence[str]) -> None:
+        """Replace all rows by those in written files, at once. Raises :class:`StorageError`."""
+        try:
+            lance.LanceDataset.commit(
+                self.location.place,
+                lance.LanceOperation.Overwrite(
+                    self.schema, [lance.FragmentMetadata.from_json(text) for text in fragments]
+                ),
+                storage_options=self._options,
+            )
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def take(self, rows: np.ndarray, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return rows, given by their row ids, in this order."""
+        try:
+            return self.open()._take_rows(rows.tolist(), columns=list(columns or self.schema.names))
         except (ValueError, OSError) as error:
             raise self._error(error) from error
 

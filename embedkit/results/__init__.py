@@ -83,7 +83,14 @@ from embedkit.results.review import (
 )
 from embedkit.results.spec import PIPELINE_VERSION, EmbeddingSpec, ResolvedName
 from embedkit.results.split import ClassSplit, Split
-from embedkit.results.store import CopyReport, Difference, PullReport, PushReport
+from embedkit.results.store import (
+    CopyReport,
+    Difference,
+    PullReport,
+    PushReport,
+    StoreInfo,
+    StorePredictions,
+)
 from embedkit.results.verdicts import Verdict, VerdictList, VerdictReport
 from embedkit.results.workspace import (
     LabelReport,
@@ -179,6 +186,8 @@ __all__ = [
     "SpecInfo",
     "Split",
     "StageTimes",
+    "StoreInfo",
+    "StorePredictions",
     "Thresholds",
     "TrashedFile",
     "TruncatedFile",

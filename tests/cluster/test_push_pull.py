@@ -216,7 +216,7 @@ def test_a_push_that_is_killed_at_any_commit_continues(
     place = tmp_path / "killed"
     killed = repeated(
         monkeypatch,
-        [(Dataset, "commit"), (Dataset, "replace"), (Location, "write")],
+        [(Dataset, "commit"), (Dataset, "upsert"), (Location, "write")],
         lambda: filled.push(place),
         lambda: assert_whole(place),
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import draw_photo, write_photos
 
-from embedkit import BadInput, Store, Workspace
+from embedkit import BadInput, EmptyWorkspace, Store, Workspace
 from embedkit.cluster import embedder
 from embedkit.cluster.store import StoreContent
 
@@ -160,3 +160,16 @@ def test_bad_input_is_refused_before_anything_is_written(tmp_path: Path, photos:
     with pytest.raises(BadInput, match="cannot run on 'dask'"):
         Store(tmp_path / "store").add(photos, on="dask")
     assert not (tmp_path / "store/store.json").exists()
+
+
+def test_a_store_is_described(tmp_path: Path, photos: Path, tiny: str) -> None:
+    with pytest.raises(EmptyWorkspace, match="there is no store at"):
+        Store(tmp_path / "store").info()
+    (photos / "red/broken.jpg").write_bytes(b"broken")
+    store = Store(tmp_path / "store")
+    store.add(photos, backbones=tiny, labels_from_folders=True, workers=1)
+    info = store.info()
+    assert (info.files, info.images, info.failed) == (12, 12, 1)
+    assert info.labels == {"blue": 6, "red": 6}
+    assert info.embedded == {tiny: 12}
+    assert [Path(item.path).name for item in info.failures] == ["broken.jpg"]
