@@ -137,6 +137,8 @@ WORKSPACE = [
     "labels",
     "last_split",
     "load_plan",
+    "pull",
+    "push",
     "quarantine",
     "recipe",
     "relocate",
