@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet
+from processes import below
 
 from embedkit import Workspace
 from embedkit.cluster.store import StoreContent
@@ -48,35 +49,16 @@ def copy_photos(source: Path, target: Path, photos: int, broken: int) -> None:
 
 def workers_of(driver: int) -> list[int]:
     """Return the processes of Ray workers below a process."""
-    parents, workers = {}, []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                status = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-                name = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            parents[int(entry.name)] = int(status[1])
-            if name.startswith(b"ray::"):
-                workers.append(int(entry.name))
-
-    def is_below(process: int) -> bool:
-        while process in parents:
-            process = parents[process]
-            if process == driver:
-                return True
-        return False
-
-    return [process for process in workers if is_below(process)]
+    return [
+        number for number, (name, _) in below(driver).items() if name.startswith("ray::MapWorker")
+    ]
 
 
 def add(photos: Path, store: Path, backbone: str, kill: str, delay: float) -> tuple[int, str]:
     """Run the command; kill something after ``delay`` seconds. Return its status and output."""
     command = [sys.executable, "-m", "embedkit", "add", photos, "--store", store, "--on", "ray"]
     command += ["--workers", "2", "--backbone", backbone, "--json", "--quiet"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if kill:
         deadline = time.monotonic() + delay
         while process.poll() is None and time.monotonic() < deadline:
@@ -85,7 +67,9 @@ def add(photos: Path, store: Path, backbone: str, kill: str, delay: float) -> tu
             victims = workers_of(process.pid) if kill == "worker" else [process.pid]
             if victims:
                 os.kill(random.choice(victims), signal.SIGKILL)
-    output, _ = process.communicate()
+    output, errors = process.communicate()
+    if process.returncode not in (0, -signal.SIGKILL):
+        sys.exit(f"the command ended with {process.returncode}: {errors}")
     return process.returncode, output
 
 
