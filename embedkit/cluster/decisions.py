@@ -289,19 +289,22 @@ def _split_text(split: _Split) -> str:
 
 
 def _read_split(store: StoreContent) -> _Split | None:
-    manifest = (store.location / SPLIT).read_json()
-    if manifest is None:
-        return None
-    try:
-        report, digest = str(manifest["report"]), str(manifest["rows"])
-        json.loads(report)
-    except (KeyError, ValueError) as error:
-        raise BadArtefact(f"{store.location / SPLIT} is damaged: {error}") from error
-    place = _split_file(store, digest)
-    content = place.read()
-    if content is None or hashlib.sha256(content).hexdigest() != digest:
-        raise BadArtefact(f"{place} is missing or damaged; delete {store.location / SPLIT}")
-    return report, pa.ipc.open_file(content).read_all()
+    digest = ""
+    while True:
+        manifest = (store.location / SPLIT).read_json()
+        if manifest is None:
+            return None
+        try:
+            report, earlier, digest = str(manifest["report"]), digest, str(manifest["rows"])
+            json.loads(report)
+        except (KeyError, ValueError) as error:
+            raise BadArtefact(f"{store.location / SPLIT} is damaged: {error}") from error
+        place = _split_file(store, digest)
+        content = place.read()
+        if content is not None and hashlib.sha256(content).hexdigest() == digest:
+            return report, pa.ipc.open_file(content).read_all()
+        if digest == earlier:  # else a push may have replaced it just now
+            raise BadArtefact(f"{place} is missing or damaged; delete {store.location / SPLIT}")
 
 
 def _write_split(store: StoreContent, report: str, rows: pa.Table) -> None:

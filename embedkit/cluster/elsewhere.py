@@ -26,6 +26,11 @@ class Elsewhere:
         ]
         self._urls: list[str] = []
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no folder was relocated, and none was added."""
+        return not (self._relocated or self._urls)
+
     def add(self, folder: str) -> None:
         """Let a folder of the store have a URL in the workspace."""
         self._urls.append(_start(folder))

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from embedkit.catalog import Catalog
 from embedkit.cluster.decisions import push_decisions
-from embedkit.cluster.elsewhere import Elsewhere, in_store
+from embedkit.cluster.elsewhere import SCHEME, Elsewhere
 from embedkit.cluster.heads import push_heads
 from embedkit.cluster.lookup import digest_array, find_keys
 from embedkit.cluster.merging import Differences, FileRow, merge_files
@@ -55,7 +55,10 @@ def push(
         files, updated, failures = run.files()
         decisions = push_decisions(catalog, store, run.found, progress)
         names, warnings = push_heads(heads, store, run.found, progress)
-        for dataset in (store.files, store.images, *(store.embeddings(b.spec) for b in backbones)):
+        for dataset in (
+            *(store.embeddings(item.spec) for item in backbones),
+            *(store.images, store.files, store.verdicts, store.kept_facts, store.quality),
+        ):
             dataset.tidy()
     return PushReport(
         store=store.location.place,
@@ -138,15 +141,16 @@ class _Push:
         with self._catalog.read() as reader:
             files = reader.transfer.files()
             elsewhere = Elsewhere(reader.folders.relocated_urls())
-        places, stored = self._in_store(files.column("place").to_pylist(), elsewhere)
+        here = files.column("place").combine_chunks().cast(pa.string())
+        places, stored = self._in_store(here, elsewhere)
         added = updated = failures = 0
         for first in self._starts(len(files), "copying files", ROWS):
             part = slice(first, first + ROWS)
             with self._catalog.read() as reader:
                 rows = reader.transfer.file_rows(files.slice(first, ROWS))
-            here = files.column("place")[part].to_pylist()
-            path_of = dict(zip(here, places[part], strict=True))
-            row_of = dict(zip(places[part], stored[part].tolist(), strict=True))
+            paths = places[part].to_pylist()
+            path_of = dict(zip(here[part].to_pylist(), paths, strict=True))
+            row_of = dict(zip(paths, stored[part].tolist(), strict=True))
             digests = digest_array(rows.column("sha256"))
             is_copied = pc.or_(pc.is_null(digests), pc.is_in(digests, value_set=self._images))
             is_copied = pc.and_not(is_copied, rows.column("is_hidden"))
@@ -161,22 +165,18 @@ class _Push:
             updated += self._merge({place: row_of[place] for place in mine}, mine)
         return added, updated, failures
 
-    def _in_store(
-        self, places: Sequence[str], elsewhere: Elsewhere
-    ) -> tuple[list[str], np.ndarray]:
+    def _in_store(self, places: pa.Array, elsewhere: Elsewhere) -> tuple[pa.Array, np.ndarray]:
         """Return the paths of files in the store, and the ids of their rows; -1 without a row.
 
         ``places`` are those in the workspace.
         """
-        found = list(map(elsewhere.before_relocation, places))
-        rows = find_keys(self._store.files, "path", pa.array(found, pa.string()))
-        for number in np.flatnonzero(rows < 0).tolist():
-            found[number] = in_store(places[number])
-        new = np.flatnonzero(rows < 0)
-        rows[new] = find_keys(
-            self._store.files, "path", pa.array([found[number] for number in new], pa.string())
-        )
-        return found, rows
+        own = pc.replace_substring_regex(places, f"^{SCHEME}", "")
+        rows = find_keys(self._store.files, "path", own)
+        if elsewhere.is_empty:
+            return own, rows
+        earlier = pa.array(map(elsewhere.before_relocation, places.to_pylist()), pa.string())
+        found = find_keys(self._store.files, "path", earlier)
+        return pc.if_else(pa.array(found >= 0), earlier, own), np.where(found >= 0, found, rows)
 
     def _merge(self, row_of: dict[str, int], mine: dict[str, FileRow]) -> int:
         """Update the files that the store has, by the ids of their rows; return how many."""

@@ -355,7 +355,7 @@ def test_photos_elsewhere_are_searched_labelled_and_judged(
     away.verdicts.set("keep", url)
     assert away.info().labels == {"blue": 8, "green": 3, "red": 6, "緑": 1}
     assert [len(group.members) for group in away.duplicates().groups] == [2]
-    assert away.compare(["resnet50"]).queries == 17
+    assert away.compare(["resnet50"]).queries == 16
     assert away.review("labels") is not None
     away.heads.evaluate(["first"])
     assert toys.passes == []
@@ -478,6 +478,26 @@ def test_the_destination_keeps_what_it_has(
     assert merge_files(file_row(**mine), file_row(**other), found) == file_row(**merged)
     assert dict(found.counts) == differences
     assert all(item.name == "/photos/1.jpg" for item in found.examples)
+
+
+@pytest.mark.parametrize(
+    ("label", "folder_label", "row"),
+    [
+        (None, None, (None, None, None)),
+        ("red", None, ("red", "csv", None)),
+        (None, "blue", ("blue", "folder", None)),
+        ("red", "blue", ("red", "csv", "blue")),
+    ],
+)
+def test_a_row_of_a_store_has_the_label_that_applies(
+    label: str | None, folder_label: str | None, row: tuple[str | None, ...]
+) -> None:
+    file = file_row(label=label, folder_label=folder_label, attributes={"b": "2", "a": "1"})
+    stored = file.to_store()
+    assert (stored["label"], stored["label_source"], stored["folder_label"]) == row
+    assert FileRow.of_store(stored) == file
+    if label is not None and folder_label is None:
+        assert FileRow.of_store({**stored, "label_source": None}) == file
 
 
 def test_labels_that_differ_are_reported_and_stay(store: Path, place: Path, tmp_path: Path) -> None:
