@@ -3,7 +3,7 @@
     python scripts/make_large_workspace.py WORKSPACE --pictures FOLDER --photos 200000 --dim 256
     python scripts/bench_push_pull.py WORKSPACE FOLDER
 
-Pushes the workspace to a new store in FOLDER, pushes it again, pulls the store into a new workspace,
+Pushes the workspace to a new store in FOLDER, pushes it again, pulls the store into a workspace,
 pulls it again, and pulls a sample of 10,000 images into another one. Each step is a process of its
 own. Prints the seconds of the copy, those of the whole process, which also builds the index of a
 pulled workspace, and the peak memory beside that of a process that only opens both sides.

@@ -12,7 +12,7 @@ from embedkit._internal.paths import from_stored, to_stored
 from embedkit.catalog import KnownImages
 from embedkit.cluster.files import file_name
 from embedkit.cluster.lease import writing
-from embedkit.cluster.location import Location
+from embedkit.cluster.location import store_location
 from embedkit.cluster.tables import (
     FILES,
     IMAGES,
@@ -48,7 +48,7 @@ class StoreContent:
     """
 
     def __init__(self, place: str, progress: ProgressCallback = no_progress) -> None:
-        self.location = Location(place)
+        self.location = store_location(place)
         self._progress = progress
         self.files = Dataset(self.location / "files.lance", FILES)
         self.images = Dataset(self.location / "images.lance", IMAGES)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from embedkit.cluster.location import Location, missing_extra
+from embedkit.cluster.location import Location, missing_extra, reason_of
 from embedkit.errors import StorageError
 from embedkit.results import EmbeddingSpec
 from embedkit.results.fingerprint import LUMA_SIDE
@@ -302,10 +302,8 @@ class Dataset:
             raise self._error(error) from error
 
     def _error(self, error: Exception) -> StorageError:
-        from embedkit._internal.text import one_line
-
         return StorageError(
-            f"{self.location}: {one_line(error)}; check the address, the credentials and the "
+            f"{self.location}: {reason_of(error)}; check the address, the credentials and the "
             "connection, then run the same command again"
         )
 
