@@ -40,6 +40,8 @@ def test_shown_names_are_one_line_of_valid_text() -> None:
         ("s3:/bucket/1 a.jpg", "s3://bucket/1 a.jpg"),  # as pathlib writes it
         ("file:///photos/1.jpg", "file:///photos/1.jpg"),
         ("file:/photos/1.jpg", "file:///photos/1.jpg"),
+        ("tar+file:/photos.tar#1.jpg", "tar+file:///photos.tar#1.jpg"),
+        ("tar+s3:/bucket/1.tar#1.jpg", "tar+s3://bucket/1.tar#1.jpg"),
         ("a:/1.jpg", None),  # a drive, or a folder
         ("Album:/1.jpg", None),
         ("photos/s3:/1.jpg", None),

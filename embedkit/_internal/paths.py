@@ -16,8 +16,8 @@ _PRIVATE_USE = 0xF700
 
 
 _URL = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")  # the drive of a Windows path has one letter
-_SHORTENED_URL = re.compile("^(s3|s3a|gs|gcs|az|abfs|abfss|hdfs|hf|http|https):/(?!/)")
-_SHORTENED_FILE_URL = re.compile("^file:/(?!/)")
+_SHORTENED_URL = re.compile(r"^((?:tar\+)?(?:s3|s3a|gs|gcs|az|abfs|abfss|hdfs|hf|https?)):/(?!/)")
+_SHORTENED_FILE_URL = re.compile(r"^((?:tar\+)?file):/(?!/)")
 """The start of a URL with its slashes made one, as pathlib does."""
 
 
@@ -86,7 +86,7 @@ def absolute(path: str | os.PathLike[str]) -> str:
     if not os.fspath(path):
         raise BadInput("an empty path; '.' is the current folder")
     text = _SHORTENED_URL.sub(r"\1://", os.fspath(path), count=1)
-    text = _SHORTENED_FILE_URL.sub("file:///", text, count=1)
+    text = _SHORTENED_FILE_URL.sub(r"\1:///", text, count=1)
     if is_url(text):
         return text.rstrip("/")
     return os.path.abspath(os.path.expanduser(text))

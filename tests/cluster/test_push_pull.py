@@ -391,21 +391,24 @@ def test_a_pulled_folder_that_is_relocated_needs_no_forward_pass(
     assert away.pull(store).is_empty
 
 
-def test_a_store_of_urls_is_pulled_as_urls(store: Path, place: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["s3://bucket", "tar+s3://bucket/a.tar#", "tar+file:///a.tar#"])
+def test_a_store_of_urls_is_pulled_as_urls(
+    start: str, store: Path, place: Path, tmp_path: Path
+) -> None:
     content = StoreContent(str(store))
     rows = content.files.read(FILES.names).to_pylist()
     for row in rows:
-        row["path"] = row["path"].replace(str(place), "s3://bucket")
+        row["path"] = row["path"].replace(f"{place}/", f"{start}/")
     content.files.delete("true")
     content.files.append(pa.Table.from_pylist(rows, FILES))
     before = store_content(store)
     other = Workspace(tmp_path / "other")
     assert other.pull(store).unreachable == 18
     files = [row[0] for row in workspace_content(other.folder)["files"]]
-    assert all(path.startswith("s3://bucket/photos/") for path in files)
-    assert other.search("s3://bucket/photos/red/3.jpg", k=1)[0].label == "red"
+    assert all(path.startswith(f"{start}/photos/") for path in files)
+    assert other.search(f"{start}/photos/red/3.jpg", k=1)[0].label == "red"
     assert other.push(store).is_empty and store_content(store) == before
-    assert other.remove("s3://bucket/photos/red").files == 11
+    assert other.remove(Path(f"{start}/photos/red")).files == 11
 
 
 # -- what both sides have --------------------------------------------------------------------------
