@@ -95,8 +95,7 @@ def add(
     Examples:
 
     \b
-        embedkit add photos --labels-from-folders
-        embedkit add photos --backbone efficientnet_lite2 --exclude 'thumbs/'
+        embedkit add photos --labels-from-folders --exclude 'thumbs/'
         embedkit add s3://bucket/photos --store s3://bucket/store --on ray
     """
     from embedkit.workspace import Workspace
