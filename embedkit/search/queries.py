@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from embedkit._internal.paths import absolute, shown
+from embedkit._internal.paths import absolute, is_url, shown
 from embedkit.backbones.registry import parse
 from embedkit.catalog import Catalog, Revision
 from embedkit.errors import BadInput, EmptyWorkspace, NotInWorkspace
@@ -88,7 +89,9 @@ def embed_images(
             known = reader.images.ids(digests)
             return known, reader.embeddings.of_images(spec, list(known.values()))
 
-    return image_queries(resolved, snapshot.revisions[spec], images, stored, load)
+    return image_queries(
+        resolved, snapshot.revisions[spec], images, partial(digest_in, catalog), stored, load
+    )
 
 
 StoredEmbeddings = Callable[[Sequence[bytes]], tuple[dict[bytes, int], dict[int, np.ndarray]]]
@@ -100,11 +103,15 @@ def image_queries(
     resolved: ResolvedName,
     revision: Revision,
     images: Sequence[ImageInput],
+    digest_at: Callable[[str | os.PathLike[str]], bytes],
     stored: StoredEmbeddings,
     load: Callable[[ResolvedName], "Backbone"],
 ) -> Queries:
-    """Return images as queries of a backbone: see :func:`embed_images`."""
-    digests = [_digest(item) for item in images]
+    """Return images as queries of a backbone: see :func:`embed_images`.
+
+    ``digest_at`` returns the SHA-256 of the file at a path or URL.
+    """
+    digests = [_digest(item, digest_at) for item in images]
     read = {digest for digest in digests if digest is not None}
     known, embeddings = stored(list(read)) if read else ({}, {})
     image_ids = tuple(known.get(digest) if digest is not None else None for digest in digests)
@@ -213,13 +220,13 @@ def open_query(image: ImageInput) -> Decoder:
     return decoder_of(image)
 
 
-def _digest(image: object) -> bytes | None:
+def _digest(image: object, digest_at: Callable[[str | os.PathLike[str]], bytes]) -> bytes | None:
     """Return the SHA-256 of an image's file or bytes; None for an image without either."""
     _check_query(image)
     if isinstance(image, bytes):
         return sha256(image).digest()
     if isinstance(image, (str, os.PathLike)):
-        return digest_of(image)
+        return digest_at(image)
     if isinstance(image, Decoder) and image.sha256 is not None:
         return bytes.fromhex(image.sha256)
     return None
@@ -263,6 +270,25 @@ def digest_of(image: str | os.PathLike[str], *, must_decode: bool = False) -> by
     except BadInput as error:
         raise BadInput(f"{shown(path)}: {error}") from error
     return sha256(content).digest()
+
+
+def digest_in(
+    catalog: Catalog, image: str | os.PathLike[str], *, must_decode: bool = False
+) -> bytes:
+    """Return the SHA-256 of a file: see :func:`digest_of`; for a URL, as the catalog knows it.
+
+    Raises :class:`NotInWorkspace` for a URL that the catalog does not know.
+    """
+    path = absolute(image)
+    if not is_url(path):
+        return digest_of(image, must_decode=must_decode)
+    with catalog.read() as reader:
+        facts = reader.files.facts([path])
+    if path not in facts:
+        raise NotInWorkspace(
+            f"{shown(path)} is not in the workspace; only files on this machine can be opened"
+        )
+    return bytes.fromhex(facts[path].sha256)
 
 
 def _load_unchanged(
