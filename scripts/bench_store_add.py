@@ -93,13 +93,13 @@ def run(way: str, photos: Path, workers: int) -> tuple[float, float]:
             command = [sys.executable, __file__, "--plain", photos, "--workers", workers]
         started = time.monotonic()
         process = subprocess.Popen(
-            list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         processor = ProcessorTime(process.pid)
-        status = process.wait()
+        _, errors = process.communicate()
         seconds = processor.stop()
-        if status:
-            sys.exit(f"{way} ended with status {status}")
+        if process.returncode:
+            sys.exit(f"{way} ended with {process.returncode}: {errors}")
         return seconds, time.monotonic() - started
 
 

@@ -89,14 +89,13 @@ def add(
     folder, one with / with the path below PATH; a pattern that ends with / matches folders only.
 
     --store adds to a store on shared or object storage, with workers on Ray. PATH may then be a URL
-    or a listing, and the status is also 1 if a file could not be read: the same command tries it
-    again.
+    or a listing, and the status is also 1 if a file could not be listed or read: the same command
+    tries it again.
 
     Examples:
 
     \b
-        embedkit add photos --labels-from-folders
-        embedkit add photos --backbone efficientnet_lite2 --exclude 'thumbs/'
+        embedkit add photos --labels-from-folders --exclude 'thumbs/'
         embedkit add s3://bucket/photos --store s3://bucket/store --on ray
     """
     from embedkit.workspace import Workspace
@@ -122,7 +121,7 @@ def add(
                 workers=workers,
             )
         _show_added(report, fingerprints_only, as_json)
-        if any(failure.stage == "read" for failure in report.failures):
+        if any(failure.stage in ("scan", "read") for failure in report.failures):
             click.get_current_context().exit(1)
         return
     if on is not None or workers is not None:

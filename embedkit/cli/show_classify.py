@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from embedkit._internal.paths import shown
+from embedkit._internal.paths import is_url, shown
 from embedkit._internal.text import counted
 from embedkit.classify.evaluation.evaluation import describe
 from embedkit.classify.head import Head
@@ -182,8 +182,10 @@ def evaluation_summary(evaluation: Evaluation) -> None:
 
 
 def _relative_path(path: str | None) -> str:
-    """Return a path relative to the current folder."""
-    return "(missing)" if path is None else os.path.relpath(path)
+    """Return a path relative to the current folder, or a URL."""
+    if path is None:
+        return "(missing)"
+    return path if is_url(path) else os.path.relpath(path)
 
 
 def predictions_table(predictions: Predictions) -> None:

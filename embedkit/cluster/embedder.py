@@ -13,7 +13,7 @@ from embedkit.cluster.rows import embedding_rows, file_rows, image_rows
 from embedkit.cluster.store import StoreContent
 from embedkit.errors import BadInput
 from embedkit.ingest.network import IngestNetwork, resolve_without_network
-from embedkit.ingest.pipeline import IngestPipeline
+from embedkit.ingest.pipeline import ALL_RESULTS, IngestPipeline
 from embedkit.results import ResolvedName, no_progress
 
 BLOCK = "block"
@@ -79,12 +79,23 @@ class Embedder:
         todo = PendingFiles(files.add_column(0, "root_id", pa.array([0] * len(files), pa.int64())))
         pipelines: list[IngestPipeline] = []
         batches: list[Batch] = []
+        claimed: set[bytes] = set()
+
+        def claim(digests: Sequence[bytes]) -> list[int | None]:
+            masks = self._ask("claim", number, list(digests))
+            # The registry does not know a copy in the block from the block's next worker.
+            found = [
+                ALL_RESULTS if sha256 in claimed else mask
+                for sha256, mask in zip(digests, masks, strict=True)
+            ]
+            claimed.update(digests)
+            return found
 
         def process(files: PendingFiles) -> None:
             pipelines.append(
                 IngestPipeline(
-                    StoreFiles(),
-                    lambda digests: self._ask("claim", number, list(digests)),
+                    StoreFiles(files.table["path"].to_pylist()),
+                    claim,
                     self._networks,
                     batches.append,
                 )

@@ -124,8 +124,9 @@ class Store:
         places = [Location(os.fspath(source)).place for source in sources]
         if not places:
             raise BadInput("nothing to add; name photos, folders of photos or listings")
-        known = self._content.backbones()
-        names = full_names(backbones) or [item.name for item in known] or [DEFAULT]
+        known, compared = self._content.backbones(), self._content.compared()
+        earlier = [item.name for item in known if item.name not in compared]
+        names = full_names(backbones) or earlier or [DEFAULT]
         chosen = (
             [] if fingerprints_only else [resolve(name, known, self._progress) for name in names]
         )

@@ -2,24 +2,43 @@
 
 Credentials come from the environment or the machine's role, as every tool of the file system finds
 them. They are never part of a URL, and nothing stores them.
+
+URLs are taken as fsspec takes them: the names of files in them are not percent-encoded, except in
+those of ``http`` and ``https``. So two files never have the same URL.
 """
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from embedkit._internal.paths import absolute, shown
+from embedkit._internal.paths import absolute, is_url, shown
 from embedkit._internal.text import one_line
-from embedkit.errors import BadArtefact, BadInput, MissingExtra, StorageError
+from embedkit.errors import (
+    BadArtefact,
+    BadInput,
+    EmbedkitError,
+    MissingExtra,
+    StorageError,
+)
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 PIP = "pip install 'embedkit[cluster]'"
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+_CHAINED = re.compile(r"::[A-Za-z][A-Za-z0-9+.-]*://")
+_LOCAL = ("file", "local")
+_SIGNED = re.compile(
+    r"[?&](x-amz-[^=&]*|x-goog-[^=&]*|signature|sig|awsaccesskeyid|access_token)=", re.IGNORECASE
+)
+"""Parameters of URLs that give access to whoever has the URL."""
+_USER = re.compile(r"(?<=://)[^/@\s]*@")
+_QUERY = re.compile(r"(://[^\s?'\"<>]*)\?[^\s'\"<>]*")
 
 
 def missing_extra(module: str | None) -> MissingExtra:
@@ -27,9 +46,22 @@ def missing_extra(module: str | None) -> MissingExtra:
     return MissingExtra(f"stores need the package {module}; run {PIP}")
 
 
-def is_url(place: str) -> bool:
-    """Return whether a place is a URL, such as ``s3://bucket/photos``, and not a path."""
-    return "://" in place
+def scheme_of(url: str) -> str:
+    """Return the scheme of a URL in lower case."""
+    found = _URL.match(url)
+    assert found is not None
+    return found[1].lower()
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without the users, passwords and parameters of URLs in it."""
+    return _QUERY.sub(r"\1", _USER.sub("", text))
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the reason of an error of a file system on one line, without credentials."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return one_line(Exception(without_secrets(text))) if text else type(error).__name__
 
 
 class Location:
@@ -42,27 +74,46 @@ class Location:
     """
 
     def __init__(self, place: str) -> None:
-        if not place.isprintable() or not place:
-            raise BadInput(f"{shown(place)!r} cannot be the place of a store; give a path or a URL")
-        if place.startswith("file://"):
-            place = urlsplit(place).path
-        self.place = place.rstrip("/") if is_url(place) else absolute(place)
-        if is_url(place) and urlsplit(place).password is not None:
+        found = _URL.match(place)
+        if found is not None and found[1].lower() in _LOCAL:
+            place, found = found[2], None
+        if "\0" in place:
+            raise BadInput(f"{shown(place)}: a NUL character, which no file name contains")
+        if _CHAINED.search(place):
             raise BadInput(
-                "a URL must not contain a password; set the credentials in the environment, as for "
-                "the other tools of this storage"
+                f"{without_secrets(shown(place))}: file systems inside others are not supported; "
+                "give the URL of one file system"
             )
+        if found is None:
+            self.place = absolute(place)
+            return
+        scheme, rest = found[1].lower(), found[2]
+        _check_no_secrets(scheme, rest)
+        # Object storage has two schemes for the same objects.
+        scheme = "s3" if scheme == "s3a" else scheme
+        self.place = f"{scheme}://{rest if scheme in ('http', 'https') else rest.rstrip('/')}"
 
     def __truediv__(self, name: str) -> "Location":
         return Location(f"{self.place}/{name}")
 
     def __str__(self) -> str:
-        return self.place
+        return without_secrets(shown(self.place)) if self.is_http else shown(self.place)
 
     @property
     def is_local(self) -> bool:
         """Whether it is a path of this machine, or of storage that is mounted on it."""
         return not is_url(self.place)
+
+    @property
+    def is_http(self) -> bool:
+        """Whether it is on a web server, which lists no folders."""
+        return self.place.startswith(("http://", "https://"))
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of its name in lower case, with its dot."""
+        path = re.split("[?#]", self.place)[0] if self.is_http else self.place
+        return os.path.splitext(path)[1].lower()
 
     @cached_property
     def _filesystem(self) -> tuple["AbstractFileSystem", str]:
@@ -70,14 +121,16 @@ class Location:
             import fsspec
         except ModuleNotFoundError as error:
             raise missing_extra(error.name) from error
+        if self.is_local:
+            return fsspec.filesystem("file"), self.place
+        scheme = scheme_of(self.place)
+        kind = _kind(scheme)
+        # fsspec's own function takes "::" in the name of a file for another file system.
         try:
-            filesystem, path = fsspec.core.url_to_fs(self.place)
-        except ImportError as error:  # the file system's own package
-            scheme = urlsplit(self.place).scheme
-            raise MissingExtra(f"{scheme}:// needs another package: {one_line(error)}") from error
-        except ValueError as error:
-            raise BadInput(f"{self.place}: {one_line(error)}") from error
-        return filesystem, path
+            options = kind._get_kwargs_from_urls(self.place)
+            return fsspec.filesystem(scheme, **options), str(kind._strip_protocol(self.place))
+        except (ImportError, TypeError, ValueError) as error:
+            raise BadInput(f"{self}: {reason_of(error)}") from error
 
     @property
     def filesystem(self) -> "AbstractFileSystem":
@@ -88,6 +141,15 @@ class Location:
     def path(self) -> str:
         """The path on :attr:`filesystem`."""
         return self._filesystem[1]
+
+    def check_readable(self) -> None:
+        """Raise :class:`BadInput` for a URL that names no file of a known file system.
+
+        Raises :class:`MissingExtra` when the package of the file system is not installed.
+        """
+        _kind(scheme_of(self.place))
+        if self.place.startswith("s3://") and "?versionId=" in self.place:
+            raise BadInput("versions of an object are not supported; give its current version")
 
     @property
     def lance_options(self) -> dict[str, str] | None:
@@ -108,18 +170,32 @@ class Location:
         """Raise :class:`StorageError`, which names this place, for an error of its storage."""
         try:
             yield
-        except OSError as error:
-            reason = error.strerror or one_line(error)
+        except (EmbedkitError, FileExistsError):
+            raise
+        except Exception as error:  # the packages of file systems raise anything
             raise StorageError(
-                f"{self.place}: {reason}; check the address, the credentials and the connection, "
-                "then run the same command again"
+                f"{self}: {reason_of(error)}; check the address, the credentials and the "
+                "connection, then run the same command again"
             ) from error
 
-    def exists(self) -> bool:
-        """Return whether there is a file or folder. Raises :class:`StorageError`."""
+    def info(self) -> dict[str, Any] | None:
+        """Return what the file system knows of a file or folder; None if there is none.
+
+        Raises :class:`StorageError`.
+        """
         with self.errors():
             self.filesystem.invalidate_cache()
-            return bool(self.filesystem.exists(self.path))
+            try:
+                return dict(self.filesystem.info(self.path))
+            except FileNotFoundError:
+                return None
+
+    def url_of(self, path: str) -> str:
+        """Return the URL of a path on :attr:`filesystem`."""
+        start = self.place.removesuffix(self.path)
+        if start == self.place:
+            return str(self.filesystem.unstrip_protocol(path))
+        return start + path
 
     def read(self) -> bytes | None:
         """Return the content of a file, or None if there is none. Raises :class:`StorageError`."""
@@ -166,9 +242,45 @@ class Location:
             if not isinstance(found, dict):
                 raise ValueError("not an object")
         except ValueError as error:
-            raise BadArtefact(f"{self.place} is damaged: {one_line(error)}") from error
+            raise BadArtefact(f"{self} is damaged: {one_line(error)}") from error
         return found
 
     def write_json(self, content: dict[str, Any]) -> None:
         """Write a JSON object to a file whole. Raises :class:`StorageError`."""
         self.write(json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True).encode())
+
+
+def store_location(place: str) -> Location:
+    """Return the location of a store. Raises :class:`BadInput` for an unsuitable name."""
+    if shown(place) != place:
+        raise BadInput(f"{shown(place)!r} cannot be the place of a store; give a path or a URL")
+    return Location(place)
+
+
+@cache
+def _kind(scheme: str) -> type["AbstractFileSystem"]:
+    """Return the class of the file systems of a scheme."""
+    import fsspec
+
+    try:
+        found: type[AbstractFileSystem] = fsspec.get_filesystem_class(scheme)
+        return found
+    except ImportError as error:  # the file system's own package
+        raise MissingExtra(f"{scheme}:// needs another package: {one_line(error)}") from error
+    except ValueError as error:
+        raise BadInput(f"{scheme}:// is not a known file system") from error
+
+
+def _check_no_secrets(scheme: str, rest: str) -> None:
+    """Raise :class:`BadInput` for a URL that contains credentials."""
+    user, at, _ = rest.split("/")[0].rpartition("@")
+    if at and ":" in user:
+        raise BadInput(
+            f"a {scheme}:// URL must not contain a password; set the credentials in the "
+            "environment, as for the other tools of this storage"
+        )
+    if scheme in ("http", "https") and _SIGNED.search(rest):
+        raise BadInput(
+            f"a signed {scheme}:// URL is a credential and must not be stored; give the address "
+            "of the storage, such as s3://, with credentials from the environment"
+        )

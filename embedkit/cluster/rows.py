@@ -1,6 +1,7 @@
 """The rows of a batch of the ingest pipeline for the datasets of a store."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
@@ -41,8 +42,8 @@ def image_rows(images: Sequence[ImageRow]) -> pa.Table:
     rows = []
     for image in images:
         if (found := image.fingerprint) is not None:
-            values = {name: getattr(found, name) for name in IMAGES.names[3:]}
-            rows.append({"sha256": image.sha256, "md5": image.md5, "bytes": image.bytes, **values})
+            values = {"md5": image.md5, "bytes": image.bytes, "share": image.share}
+            rows.append({"sha256": image.sha256, **values, **asdict(found)})
     return pa.Table.from_pylist(rows, IMAGES)
 
 

@@ -1,18 +1,27 @@
 """The content of a store: its manifest and its datasets."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
 
+from embedkit._internal.paths import from_stored, to_stored
 from embedkit.catalog import KnownImages
 from embedkit.cluster.files import file_name
 from embedkit.cluster.lease import writing
-from embedkit.cluster.location import Location
-from embedkit.cluster.tables import FILES, IMAGES, Dataset, embeddings_schema
+from embedkit.cluster.location import store_location
+from embedkit.cluster.tables import (
+    FILES,
+    IMAGES,
+    KEPT_FACTS,
+    QUALITY,
+    VERDICTS,
+    Dataset,
+    embeddings_schema,
+)
 from embedkit.errors import BadArtefact, BadInput, EmptyWorkspace, NotInWorkspace
 from embedkit.ingest.pipeline import FINGERPRINT, FIRST_EMBEDDING, UP_TO_DATE
 from embedkit.results import (
@@ -39,10 +48,13 @@ class StoreContent:
     """
 
     def __init__(self, place: str, progress: ProgressCallback = no_progress) -> None:
-        self.location = Location(place)
+        self.location = store_location(place)
         self._progress = progress
         self.files = Dataset(self.location / "files.lance", FILES)
         self.images = Dataset(self.location / "images.lance", IMAGES)
+        self.verdicts = Dataset(self.location / "verdicts.lance", VERDICTS)
+        self.kept_facts = Dataset(self.location / "kept-facts.lance", KEPT_FACTS)
+        self.quality = Dataset(self.location / "quality.lance", QUALITY)
 
     def embeddings(self, spec: EmbeddingSpec) -> Dataset:
         """Return the dataset of the embeddings of a spec."""
@@ -58,29 +70,44 @@ class StoreContent:
     # -- the manifest ------------------------------------------------------------------------------
 
     def backbones(self) -> tuple[ResolvedName, ...]:
-        """Return the backbones that photos were added with, in order; none for a new store.
+        """Return the backbones of the store, in order; none for a new store.
 
         Raises :class:`BadInput` when the place is not a store, and :class:`BadArtefact` when the
         manifest is damaged or newer than this version of embedkit.
         """
+        return tuple(item for item, _ in self._backbones())
+
+    def compared(self) -> frozenset[str]:
+        """Return the names of the backbones that photos were only compared with."""
+        return frozenset(item.name for item, is_compared in self._backbones() if is_compared)
+
+    def _backbones(self) -> list[tuple[ResolvedName, bool]]:
+        """Return the backbones, each with whether it was only compared."""
         manifest = (self.location / MANIFEST).read_json()
         if manifest is None:
             if self._is_foreign():
                 raise BadInput(f"{self.location} is not a store, and not empty; give another place")
-            return ()
+            return []
         if manifest.get("format") != FORMAT:
             raise BadArtefact(
                 f"{self.location} has format {manifest.get('format')!r}, and this embedkit knows "
                 f"{FORMAT}; run 'pip install --upgrade embedkit'"
             )
         try:
-            return tuple(
-                ResolvedName(
-                    item["name"], EmbeddingSpec.from_json(json.dumps(item["spec"])), "", 0, 0
+            return [
+                (
+                    ResolvedName(
+                        from_stored(item["name"]),
+                        EmbeddingSpec.from_json(json.dumps(item["spec"])),
+                        "",
+                        0,
+                        0,
+                    ),
+                    bool(item.get("compared", False)),
                 )
                 for item in manifest["backbones"]
-            )
-        except (KeyError, TypeError, ValueError) as error:
+            ]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BadArtefact(f"{self.location / MANIFEST} is damaged: {error}") from error
 
     def _is_foreign(self) -> bool:
@@ -95,21 +122,30 @@ class StoreContent:
             names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in found}
         return bool(names - {"lease.json", self.location.path.rsplit("/", 1)[-1]})
 
-    def register(self, backbones: Sequence[ResolvedName]) -> None:
+    def register(self, backbones: Sequence[ResolvedName], compared: Collection[str] = ()) -> None:
         """Add backbones to the manifest, and create what is missing of the store.
 
-        Raises :class:`BadInput` when the store has another spec of such a name.
+        ``compared`` are the names of those that photos are only compared with. Raises
+        :class:`BadInput` when the store has another spec of such a name.
         """
-        known = {item.name: item for item in self.backbones()}
+        found = self._backbones()
+        known = {item.name: item for item, _ in found}
+        only = {item.name: is_compared for item, is_compared in found}
         for item in backbones:
             old = known.setdefault(item.name, item)
+            only[item.name] = only.get(item.name, True) and item.name in compared
             if old.spec != item.spec:
                 raise BadInput(
                     f"{self.location} has {item.name} with other weights or preprocessing; use the "
                     "same weights, or another store"
                 )
-        content = [{"name": item.name, "spec": asdict(item.spec)} for item in known.values()]
-        (self.location / MANIFEST).write_json({"format": FORMAT, "backbones": content})
+        content = [
+            {"name": to_stored(item.name), "spec": asdict(item.spec), "compared": only[item.name]}
+            for item in known.values()
+        ]
+        manifest = {"format": FORMAT, "backbones": content}
+        if (self.location / MANIFEST).read_json() != json.loads(json.dumps(manifest)):
+            (self.location / MANIFEST).write_json(manifest)
 
     def backbone(self, name: str | None) -> ResolvedName:
         """Return a backbone of the store, by default the first one.

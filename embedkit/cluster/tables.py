@@ -2,18 +2,20 @@
 
 ``files`` has a row for each path or URL, with its label, or with the reason why it cannot be used.
 ``images`` has a row for each distinct image, by SHA-256, with its fingerprint. ``embeddings`` of a
-spec has a row for each embedded image. Row ids are stable: they stay when files of a dataset are
+spec has a row for each embedded image. What workspaces have pushed besides is in ``verdicts``,
+``kept_facts`` and ``quality``. Row ids are stable: they stay when files of a dataset are
 merged, so that an index can name rows.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from embedkit.cluster.location import Location, missing_extra
+from embedkit.cluster.location import Location, missing_extra, reason_of
 from embedkit.errors import StorageError
 from embedkit.results import EmbeddingSpec
 from embedkit.results.fingerprint import LUMA_SIDE
@@ -38,6 +40,8 @@ FILES = pa.schema(
         ("stage", pa.string()),  # the step that failed; null for a usable image
         ("reason", pa.string()),
         ("decoder", pa.string()),  # version of the decoder that failed
+        ("label_source", pa.string()),  # folder, or csv: from a table; null counts as csv
+        ("folder_label", pa.string()),  # the folder's label, if another one comes from a table
     ]
 )
 IMAGES = pa.schema(
@@ -53,6 +57,34 @@ IMAGES = pa.schema(
         ("sharpness", pa.float32()),
         ("brightness", pa.float32()),
         ("contrast", pa.float32()),
+        ("share", pa.float64()),  # of the pixels that were decoded; below 1 for a truncated image
+    ]
+)
+VERDICTS = pa.schema(
+    [
+        # All decisions ever made: of those on one subject, the latest counts.
+        pa.field("first_sha256", pa.binary(32), nullable=False),
+        ("second_sha256", pa.binary(32)),
+        pa.field("verdict", pa.string(), nullable=False),
+        ("label", pa.string()),
+        pa.field("decided_at", pa.timestamp("us"), nullable=False),  # UTC
+    ]
+)
+KEPT_FACTS = pa.schema(
+    [
+        # Labels from tables and other columns of files that moved or changed, by content.
+        SHA256,
+        pa.field("place", pa.string(), nullable=False),  # the path at which the file had them
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("value", pa.string(), nullable=False),
+        pa.field("reserved", pa.bool_(), nullable=False),  # see embedkit.catalog
+    ]
+)
+QUALITY = pa.schema(
+    [
+        SHA256,
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("measures", pa.string(), nullable=False),  # JSON
     ]
 )
 SPEC_KEY = b"embedkit.spec"
@@ -90,6 +122,7 @@ class Dataset:
     def __init__(self, location: Location, schema: pa.Schema) -> None:
         self.location = location
         self.schema = schema
+        self._pinned: tuple[Any] | None = None
 
     @property
     def _options(self) -> dict[str, str] | None:
@@ -100,6 +133,8 @@ class Dataset:
 
         Raises :class:`StorageError`.
         """
+        if self._pinned is not None:
+            return self._pinned[0]
         try:
             return lance.dataset(
                 self.location.place, version=version, storage_options=self._options
@@ -108,6 +143,12 @@ class Dataset:
             if "was not found" in str(error) or "Not found" in str(error):
                 return None
             raise self._error(error) from error
+
+    def at_present(self) -> "Dataset":
+        """Return the dataset as it is now, for reading: later changes are not seen."""
+        found = Dataset(self.location, self.schema)
+        found._pinned = (self.open(),)
+        return found
 
     def ensure(self) -> Any:
         """Return the dataset; create an empty one if it does not exist."""
@@ -132,6 +173,42 @@ class Dataset:
             return pa.schema([self.schema.field(name) for name in columns]).empty_table()
         try:
             return found.to_table(columns=list(columns), filter=where, **options)
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def batches(
+        self,
+        columns: Sequence[str],
+        where: str | None = None,
+        *,
+        row_ids: bool = False,
+        rows: int = 1 << 16,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield some columns of all rows, or of those that meet an SQL condition, in batches.
+
+        With ``row_ids``, the last column ``_rowid`` has the ids for :meth:`take`.
+        """
+        found = self.open()
+        if found is None:
+            return
+        try:
+            yield from found.to_batches(
+                columns=list(columns),
+                filter=where,
+                with_row_id=row_ids,
+                batch_size=rows,
+                batch_readahead=2,
+            )
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def upsert(self, rows: pa.Table, *keys: str) -> None:
+        """Replace the rows with the same keys, all or none; rows with other keys are added."""
+        if not rows.num_rows:
+            return
+        try:
+            merge = self.ensure().merge_insert(list(keys))
+            merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
         except (ValueError, OSError) as error:
             raise self._error(error) from error
 
@@ -198,6 +275,8 @@ class Dataset:
 
     def append(self, rows: pa.Table) -> None:
         """Add rows. Raises :class:`StorageError`."""
+        if rows.num_rows:
+            self.ensure()  # Lance would warn about a new dataset
         self.commit(self.write_fragments(rows))
 
     def delete(self, where: str) -> None:
@@ -223,11 +302,29 @@ class Dataset:
         except (ValueError, OSError) as error:
             raise self._error(error) from error
 
-    def _error(self, error: Exception) -> StorageError:
-        from embedkit._internal.text import one_line
+    def index(self, column: str) -> None:
+        """Build or extend the index that finds rows by the values of a column."""
+        dataset = self.open()
+        if dataset is None:
+            return
+        with self.errors():
+            known = [item for item in dataset.describe_indices() if item.field_names == [column]]
+            if known:
+                dataset.optimize.optimize_indices(index_names=[known[0].name])
+            else:
+                dataset.create_scalar_index(column, "BTREE")
 
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise :class:`StorageError` for the errors of Lance."""
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def _error(self, error: Exception) -> StorageError:
         return StorageError(
-            f"{self.location}: {one_line(error)}; check the address, the credentials and the "
+            f"{self.location}: {reason_of(error)}; check the address, the credentials and the "
             "connection, then run the same command again"
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from embedkit._internal.paths import is_url
 from embedkit.catalog import Catalog, LiveFile
 from embedkit.duplicates.evidence import WEIGHTS, Evidence, Fingerprints
 from embedkit.duplicates.examiner import Examiner, FileExaminer
@@ -94,9 +95,12 @@ def find_duplicates(
 
 
 def files_on_disk(files: Mapping[int, list[LiveFile]]) -> dict[int, list[LiveFile]]:
-    """Return the files of each image that exist now; omit images that have none."""
+    """Return the files of each image that exist now; omit images that have none.
+
+    Files at URLs count as existing, but cannot be opened.
+    """
     existing = {
-        image_id: [file for file in of_image if os.path.exists(file.path)]
+        image_id: [file for file in of_image if is_url(file.path) or os.path.exists(file.path)]
         for image_id, of_image in files.items()
     }
     return {image_id: of_image for image_id, of_image in existing.items() if of_image}

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from embedkit.images.fingerprint import Sketch
 
 READERS = 4
-"""Files read concurrently; more than cores, as reading mostly waits for the disk."""
+"""Files of a local disk read concurrently; more than cores, as reading mostly waits for it."""
 
 READ_AHEAD = 64_000_000
 PREPARE_AHEAD = 192_000_000
@@ -67,6 +67,8 @@ ALL_RESULTS = -1
 _MAX_PARTIAL = 1 - 1e-6
 """Maximum share of decoded pixels of a truncated image. A progressive JPEG may have all pixels and
 only lack detail."""
+_UNKNOWN_BYTES = 1_000_000
+"""Bytes to allow for a file of unknown size."""
 _ITEM_BYTES = 2048
 """Memory of an item besides its bytes and pixels."""
 
@@ -115,6 +117,10 @@ class _Group:
 class Files(Protocol):
     """Where the files of a pipeline are."""
 
+    @property
+    def readers(self) -> int:
+        """Number of files to read concurrently."""
+
     def read(self, file: PendingFile) -> bytes:
         """Return the content of a file. Raises :class:`UnreadableImage` (stage ``read``)."""
 
@@ -127,6 +133,11 @@ class RootFiles:
 
     def __init__(self, roots: dict[int, str]) -> None:
         self._roots = roots
+
+    @property
+    def readers(self) -> int:
+        """Number of files to read concurrently: :data:`READERS`."""
+        return READERS
 
     def read(self, file: PendingFile) -> bytes:
         """Return the content of a file: see :class:`Files`."""
@@ -206,9 +217,9 @@ class IngestPipeline:
         started = committed = time.monotonic()
         reading = OrderedMap(
             self._read_pack,
-            self._admitted(_packs(todo)),
-            threads=READERS,
-            weight=lambda files: sum(_ITEM_BYTES + file.bytes for file in files),
+            self._admitted(_packs(todo, len(todo) // (2 * self._files.readers))),
+            threads=self._files.readers,
+            weight=lambda files: sum(_ITEM_BYTES + _size(file) for file in files),
             limit=READ_AHEAD,
         )
         preparing = OrderedMap(
@@ -452,7 +463,8 @@ class IngestPipeline:
         Waiting for files is divided between reading and decoding in proportion to their work.
         """
         spent = self._clock.seconds
-        read, decode = spent.get("read", 0.0) / READERS, spent.get("decode", 0.0) / cores
+        read = spent.get("read", 0.0) / self._files.readers
+        decode = spent.get("decode", 0.0) / cores
         files = spent.get("files", 0.0) / (read + decode or 1.0)
         opening = sum(network.waited for network in self._networks)
         waited = {
@@ -465,19 +477,28 @@ class IngestPipeline:
         return StageTimes(seconds=seconds, opening=opening, **waited, bottleneck=slowest)
 
 
+def _size(file: PendingFile) -> int:
+    """Return the bytes of a file, or a guess if the listing does not name them."""
+    return file.bytes or _UNKNOWN_BYTES
+
+
 def _is_large(files: Iterable[PendingFile]) -> bool:
     """Return whether a pack contains a large file."""
     return any(file.bytes > LARGE_BYTES for file in files)
 
 
-def _packs(files: Iterable[PendingFile]) -> Iterator[list[PendingFile]]:
-    """Yield the files in order, in packs: see :data:`PACK_FILES`."""
+def _packs(files: Iterable[PendingFile], most: int) -> Iterator[list[PendingFile]]:
+    """Yield the files in order, in packs: see :data:`PACK_FILES`.
+
+    Packs of more than ``most`` files would leave readers without work.
+    """
+    most = max(1, min(PACK_FILES, most))
     pack: list[PendingFile] = []
     size = 0
     for file in files:
         pack.append(file)
-        size += file.bytes
-        if len(pack) == PACK_FILES or size >= PACK_BYTES:
+        size += _size(file)
+        if len(pack) == most or size >= PACK_BYTES:
             yield pack
             pack, size = [], 0
     if pack:

@@ -83,7 +83,14 @@ from embedkit.results.review import (
 )
 from embedkit.results.spec import PIPELINE_VERSION, EmbeddingSpec, ResolvedName
 from embedkit.results.split import ClassSplit, Split
-from embedkit.results.store import StoreInfo, StorePredictions
+from embedkit.results.store import (
+    CopyReport,
+    Difference,
+    PullReport,
+    PushReport,
+    StoreInfo,
+    StorePredictions,
+)
 from embedkit.results.verdicts import Verdict, VerdictList, VerdictReport
 from embedkit.results.workspace import (
     LabelReport,
@@ -122,6 +129,8 @@ __all__ = [
     "ClassSplit",
     "ComparedQuery",
     "Comparison",
+    "CopyReport",
+    "Difference",
     "DuplicateGroup",
     "Duplicates",
     "EmbeddingSpec",
@@ -153,6 +162,8 @@ __all__ = [
     "ProbeAccuracy",
     "Progress",
     "ProgressCallback",
+    "PullReport",
+    "PushReport",
     "Quarantine",
     "QueryMetrics",
     "Ranking",

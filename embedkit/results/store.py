@@ -1,6 +1,7 @@
 """Results of operations on stores."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from embedkit.results.ingest import Failure
 
@@ -64,3 +65,127 @@ class StoreInfo:
     failures: tuple[Failure, ...] = ()
     labels: dict[str, int] = field(default_factory=dict)
     embedded: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A fact that the workspace and the store have differently; the copy changed neither.
+
+    Attributes
+    ----------
+    kind : {'file', 'label', 'column', 'verdict', 'split', 'head'}
+        What differs: the content of a file, its label, the value in another column of a label
+        table, the verdict on an image or a pair, the split, or a head.
+    name : str
+        Path of the file, SHA-256 of the image, or name of the head; empty for the split.
+    kept : str
+        What the destination of the copy has, and keeps.
+    other : str
+        What the other side has.
+    """
+
+    kind: Literal["file", "label", "column", "verdict", "split", "head"]
+    name: str
+    kept: str
+    other: str
+
+
+@dataclass(frozen=True)
+class CopyReport:
+    """What a copy between a workspace and a store has added to its destination.
+
+    Attributes
+    ----------
+    store : str
+        Path or URL of the store.
+    images : int
+        Images with their fingerprints.
+    embeddings : dict of str to int
+        Embeddings by backbone.
+    files : int
+        Files of images, with their labels and other columns.
+    updated : int
+        Files that the destination had, and that got more labels or columns, or newer content.
+    failures : int
+        Files that could not be used.
+    verdicts : int
+        Verdicts.
+    kept_facts : int
+        Labels from tables and other columns of files that have moved or changed.
+    measures : int
+        Images with quality measures.
+    split : int
+        Images of the split.
+    heads : tuple of str
+        Names of heads.
+    differences : dict of str to int
+        Number of facts that both sides have, but differently, by kind; none of them was changed.
+    examples : tuple of Difference
+        The first differences of each kind.
+    warnings : tuple of str
+        Problems that did not stop the operation.
+    seconds : float
+        Duration of the run.
+    """
+
+    store: str
+    images: int = 0
+    embeddings: dict[str, int] = field(default_factory=dict)
+    files: int = 0
+    updated: int = 0
+    failures: int = 0
+    verdicts: int = 0
+    kept_facts: int = 0
+    measures: int = 0
+    split: int = 0
+    heads: tuple[str, ...] = ()
+    differences: dict[str, int] = field(default_factory=dict)
+    examples: tuple[Difference, ...] = ()
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the destination already had everything."""
+        counts = (
+            self.images,
+            *self.embeddings.values(),
+            self.files,
+            self.updated,
+            self.failures,
+            self.verdicts,
+            self.kept_facts,
+            self.measures,
+            self.split,
+            len(self.heads),
+        )
+        return not any(counts)
+
+
+@dataclass(frozen=True)
+class PushReport(CopyReport):
+    """The result of copying a workspace to a store: see :class:`CopyReport`.
+
+    Attributes
+    ----------
+    incomplete : int
+        Images that were not copied, because they have no fingerprint of this version.
+    """
+
+    incomplete: int = 0
+
+
+@dataclass(frozen=True)
+class PullReport(CopyReport):
+    """The result of copying a store to a workspace: see :class:`CopyReport`.
+
+    Attributes
+    ----------
+    selected : int
+        Images of the store that were selected: all, or those of the sample.
+    unreachable : int
+        New files of the workspace that this machine does not reach.
+    """
+
+    selected: int = 0
+    unreachable: int = 0

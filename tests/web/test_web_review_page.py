@@ -191,6 +191,22 @@ def test_a_class_is_shown_with_the_odd_photos_first_and_relabelled(
     decided(page, 2)
 
 
+@pytest.mark.usefixtures("reviewed")
+def test_a_topic_in_words_is_offered_only_with_a_backbone_that_embeds_words(opened: Open) -> None:
+    page = opened("/review")
+    page.check("input[value=off-topic]")
+    assert page.locator("text=Topic in words").count() == 0
+
+    def answer(route: Any) -> None:
+        content = route.fetch().json()
+        route.fulfill(json=content | {"text_backbones": content["backbones"]})
+
+    page.route("**/api/v1/server", answer)
+    page.reload()
+    page.check("input[value=off-topic]")
+    page.wait_for_selector("text=Topic in words")
+
+
 def test_off_topic_photos_are_decided_and_the_most_useful_one_comes_first(
     reviewed: Workspace, opened: Open
 ) -> None:

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from embedkit._internal.cores import limit_cores
-from embedkit.cluster.ray_session import reason_of
-from embedkit.errors import EmbedkitError, StorageError
+from embedkit.cluster.ray_session import error_of_worker
 from embedkit.results import Progress, ProgressCallback
 
 Result = TypeVar("Result")
@@ -70,7 +69,7 @@ class Tasks:
             except ray.exceptions.RayError as error:
                 for other in running:
                     ray.cancel(other)
-                raise _cause_of(error) from error
+                raise error_of_worker(error) from error
             done += 1
             self._progress(Progress(phase, done, len(arguments)))
             yield number, result
@@ -89,14 +88,3 @@ def _run(cores: int, function: Callable[..., Result], *values: Any) -> Result:
     limit_cores(cores)
     with threadpool_limits(cores):
         return function(*values)
-
-
-def _cause_of(error: Exception) -> EmbedkitError:
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, EmbedkitError):
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    if cause is not None:
-        return cause
-    return StorageError(
-        f"a task failed: {reason_of(error)}; nothing was changed, so run the same command again"
-    )

@@ -140,13 +140,20 @@ export const READ_ONLY = "The server was started with --read-only.";
 export const quickLabels = (counts) => Object.entries(counts)
   .sort(([, one], [, other]) => other - one).slice(0, 9).map(([label]) => label).sort();
 
-// Choose a label by its first letters, or a new one.
+// Labels that a person types in full come first, then those that begin with the letters.
+function rank(label, wanted) {
+  const text = label.toLowerCase();
+  return text === wanted ? 0 : text.startsWith(wanted) ? 1 : 2;
+}
+
+// Choose a label by some of its letters, or a new one.
 export class LabelChooser extends Component {
   state = { text: "" };
 
   render({ labels, onChoose, onClose }, { text }) {
     const wanted = text.trim().toLowerCase();
-    const found = labels.filter((label) => label.toLowerCase().includes(wanted)).slice(0, 12);
+    const found = labels.filter((label) => label.toLowerCase().includes(wanted))
+      .sort((one, other) => rank(one, wanted) - rank(other, wanted)).slice(0, 12);
     const isNew = wanted !== "" && !labels.some((label) => label.toLowerCase() === wanted);
     const submit = (event) => {
       event.preventDefault();

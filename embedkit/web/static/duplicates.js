@@ -399,6 +399,7 @@ class Duplicates extends Component {
     if (server.is_empty) return html`<div class="empty"><h2 class="title">No photos yet</h2>
       <p>Add a folder of photos, then reload this page.</p><p><kbd>embedkit add photos</kbd></p></div>`;
     const close = () => this.setState({ dialog: null }, this.focus);
+    const choose = (index) => { close(); this.go(index); };
     const openRestore = () => this.setState({ dialog: "restore" });
     const dialogs = html`
       ${dialog === "help" && html`<${Help} keys=${KEYS} onClose=${close} />`}
@@ -408,7 +409,7 @@ class Duplicates extends Component {
       ${dialog === "restore" && html`<${Restore} quarantines=${quarantines} onRestore=${this.restore} onClose=${close} />`}
       ${dialog === "groups" && html`<${Dialog} className="group-list" title="Groups" onClose=${close}>
         <${Grid} source=${source} cellSize=${84} label="Groups" tagOf=${tagOf} onError=${complain}
-          onClick=${(index) => { close(); this.go(index); }} /><button class="button" onClick=${close}>Close</button><//>`}
+          onClick=${choose} onOpen=${choose} /><button class="button" onClick=${close}>Close</button><//>`}
       ${dialog === "large" && html`<${Large} file=${group.members[state.current]} onClose=${close} />`}`;
     if (run) return html`<div class="empty"><h2 class="title" id="place" tabindex="-1">${run.title}</h2>
       <${RunProgress} key=${run.id} id=${run.id} onDone=${this.finished} onError=${complain} /></div>`;

@@ -11,10 +11,11 @@ const KEYS = [
   ["← ↑ → ↓", "Move"],
   ["+ -", "Zoom"],
   ["0", "Show all"],
+  ["p", "Choose the photo nearest to the middle"],
   ["v", "Select what is in view"],
   ["l", "Draw a lasso; or Shift and drag"],
   ["c", "Colour by label, suspicion or group"],
-  ["Enter", "Open the selection in the grid"],
+  ["Enter", "Open the selection in the grid, or enlarge the chosen photo"],
   ["s", "Search for photos similar to the chosen one"],
   ["Esc", "Clear the selection"],
   ["?", "These keys"],
@@ -301,6 +302,12 @@ export class View extends Component {
     else this.#showPhoto(index, true);
   }
 
+  // Choose the photo nearest to the middle of the view.
+  pinMiddle() {
+    const { width, height } = this.plot;
+    this.pin(this.plot.at(width / 2, height / 2, Math.max(width, height) / 2));
+  }
+
   async #showPhoto(index, isPinned) {
     try {
       if (!this.details.has(index)) {
@@ -308,8 +315,10 @@ export class View extends Component {
         this.details.set(index, photos[0]);
       }
       const photo = this.details.get(index);
-      if (photo) this.setState({ photo: { ...photo, index, isPinned } }, this.redraw);
-      else say("This photo is gone.");
+      if (photo) {
+        this.setState({ photo: { ...photo, index, isPinned } }, this.redraw);
+        if (isPinned) announce([nameOf(photo.path), ...photo.labels].join(", "));
+      } else say("This photo is gone.");
     } catch (error) {
       complain(error);
     }
@@ -326,6 +335,7 @@ export class View extends Component {
     else if (event.key === "+" || event.key === "=") this.zoom(1.5);
     else if (event.key === "-") this.zoom(1 / 1.5);
     else if (event.key === "0") this.reset();
+    else if (event.key === "p") this.pinMiddle();
     else if (event.key === "v") this.selectView();
     else if (event.key === "l") this.setState({ isLasso: !isLasso });
     else if (event.key === "c") this.colourBy(nextChoice(this.props.map, this.state.colouring.by));

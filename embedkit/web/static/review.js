@@ -281,7 +281,7 @@ class Review extends Component {
   }
 
   renderStart() {
-    const { k, topic, runs, isUnlabelled } = this.state;
+    const { k, topic, runs, isUnlabelled, server } = this.state;
     const what = this.state.what ?? (isUnlabelled ? "off-topic" : "labels");
     const begin = (event) => {
       event.preventDefault();
@@ -300,7 +300,7 @@ class Review extends Component {
         <label>Photos to list<select class="field" value=${k} onChange=${(event) => this.setState({ k: event.target.value })}>
           <option value="">up to 50, if probably wrong</option>
           ${[100, 200, 500].map((count) => html`<option value=${count}>the first ${count}</option>`)}</select></label>
-        ${what === "off-topic" && html`<label>Topic in words (optional; needs a CLIP-like backbone)<input class="field"
+        ${what === "off-topic" && server.text_backbones.length > 0 && html`<label>Topic in words (optional)<input class="field"
           value=${topic} maxlength="1000" onInput=${(event) => this.setState({ topic: event.target.value })} /></label>`}
       </div>
       <p><button class="button primary">Start</button></p>

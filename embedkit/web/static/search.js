@@ -194,6 +194,8 @@ class Search extends Component {
   pressed = (event) => {
     const { photo, asked, results, dialog } = this.state;
     if (isTyping(event) || dialog) return;
+    if (document.activeElement === document.body) this.grid.current?.pressed(event);
+    if (event.defaultPrevented) return;
     if (event.key === "?") this.setState({ dialog: "help" });
     else if (event.key === "/") document.getElementById("text")?.focus();
     else if (event.key === "o") choose();
