@@ -228,6 +228,7 @@ def write_store(place: Path, data: Synthetic) -> EmbeddingSpec:
             **{
                 name: np.full(len(numbers), 0.5, np.float32) for name in ("sharpness", "brightness")
             },
+            "share": np.ones(len(numbers)),
             "contrast": (flat.std(axis=1) / 255).astype(np.float32),
         }
         fragments["images"] += store.images.write_fragments(pa.table(rows, IMAGES))

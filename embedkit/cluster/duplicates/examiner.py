@@ -77,7 +77,7 @@ def content_of_store(files: Sequence[LiveFile]) -> bytes:
 
     Raises :class:`UnreadableImage` when no file does.
     """
-    reader = StoreFiles()
+    reader = StoreFiles([file.path for file in files])
     for file in files:
         with suppress(UnreadableImage):
             data = reader.read(PendingFile(0, file.path, 0, 0, None))

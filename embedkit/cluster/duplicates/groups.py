@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from embedkit._internal.paths import native_path, to_stored
+from embedkit._internal.paths import is_url, to_stored
 from embedkit.catalog import LiveFile
 from embedkit.cluster.duplicates.examiner import StoreExaminer, pixel_digests
 from embedkit.cluster.duplicates.exchange import fixed, numbers, unfixed
 from embedkit.cluster.duplicates.merge import PAIRS
 from embedkit.cluster.duplicates.run import Run
 from embedkit.cluster.duplicates.score import Scoring
-from embedkit.cluster.location import is_url
+from embedkit.cluster.files import file_name
 from embedkit.duplicates.evidence import Evidence
 from embedkit.duplicates.find import best_first
 from embedkit.duplicates.groups import (
@@ -153,7 +153,7 @@ def read_groups(table: pa.Table) -> list[DuplicateGroup]:
         DuplicateGroup(
             kind=rows[0]["kind"],
             score=rows[0]["group_score"],
-            representative=_native_path(rows[0]["path"]),
+            representative=file_name(rows[0]["path"]),
             members=tuple(map(_member, rows)),
             conflict=rows[0]["conflict"],
         )
@@ -188,11 +188,7 @@ def _files(table: pa.Table) -> dict[int, list[LiveFile]]:
 
 
 def _native(file: LiveFile) -> LiveFile:
-    return LiveFile(_native_path(file.path), file.label, file.sha256)
-
-
-def _native_path(path: str) -> str:
-    return path if is_url(path) else native_path(path)
+    return LiveFile(file_name(file.path), file.label, file.sha256)
 
 
 def _rows(number: int, group: DuplicateGroup) -> list[dict[str, object]]:
@@ -224,7 +220,7 @@ def _rows(number: int, group: DuplicateGroup) -> list[dict[str, object]]:
 
 def _member(row: dict[str, Any]) -> GroupMember:
     return GroupMember(
-        path=_native_path(row["path"]),
+        path=file_name(row["path"]),
         sha256=row["sha256"].hex(),
         label=row["label"],
         hamming=row["hamming"],

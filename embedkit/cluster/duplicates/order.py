@@ -22,6 +22,8 @@ MAX_BLOCK = 1 << 17
 MIN_BLOCK = 1 << 12
 USABLE = "stage IS NULL AND sha256 IS NOT NULL"
 """Condition of the files that contain a usable image."""
+WHOLE = "share IS NULL OR share >= 1"
+"""Condition of the images that are not truncated."""
 NUMBER = pa.schema([("number", pa.int64())])
 VECTOR_NUMBER = pa.schema([("number", pa.int64()), ("block", pa.int32())])
 NUMBERED = pa.schema(
@@ -98,19 +100,19 @@ def number_images(run: Run, workers: int, sample: int) -> Numbering:
         connection.register(
             "images",
             images.scanner(
-                columns=["sha256", "width", "height", "bytes"], with_row_address=True
+                columns=["sha256", "width", "height", "bytes", "share"], with_row_address=True
             ).to_reader(),
         )
         connection.execute("CREATE TABLE every AS SELECT * FROM images")
         connection.execute(
-            """CREATE TABLE numbered AS
+            f"""CREATE TABLE numbered AS
                SELECT row_number() OVER (
                           ORDER BY width::BIGINT * height DESC, bytes DESC, first, sha256
                       ) - 1 AS number,
                       sha256, width, height, bytes, files, _rowaddr
                FROM (SELECT sha256, any_value(width) AS width, any_value(height) AS height,
                             any_value(bytes) AS bytes, min(_rowaddr) AS _rowaddr
-                     FROM every GROUP BY sha256)
+                     FROM every WHERE {WHOLE} GROUP BY sha256)
                JOIN known USING (sha256)"""
         )
         ((count,),) = connection.execute("SELECT count(*) FROM numbered").fetchall()
