@@ -28,6 +28,7 @@ from embedkit.cluster.duplicates.find import (
 from embedkit.cluster.duplicates.plan import plan_duplicates
 from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.store import StoreContent
+from embedkit.cluster.tables import bytes_literal
 from embedkit.duplicates.pair_search import duplicate_options
 from embedkit.results import DuplicateGroup, no_progress
 
@@ -169,6 +170,7 @@ import ray
 from embedkit.cluster.duplicates.find import find_duplicates
 from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.store import StoreContent
+from embedkit.cluster.tables import bytes_literal
 from embedkit.duplicates.pair_search import duplicate_options
 ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
 def progress(state):
@@ -213,6 +215,23 @@ def test_many_images_in_small_parts_have_the_pairs_of_one_machine(
     assert not any(member.sure for group in groups for member in group.members[1:])
     assert pairs_dataset(store).count() == found.pairs == len(ours)
     assert list(plan_duplicates(store, PlanOptions(), no_progress)) == []
+
+
+def test_truncated_and_repeated_rows_are_not_compared_twice(tmp_path: Path) -> None:
+    bench = script("bench_store_duplicates")
+    data = bench.Synthetic(400, 16)
+    spec = bench.write_store(tmp_path / "store", data)
+    store = StoreContent(str(tmp_path / "store"))
+    truncated, repeated = bench.digests(np.array([data.originals, data.originals + 1]))
+    store.images.open().update({"share": "0.5"}, f"sha256 = {bytes_literal(truncated)}")
+    for dataset in (store.images, store.embeddings(spec)):
+        names = dataset.schema.names
+        dataset.append(dataset.read(names, f"sha256 = {bytes_literal(repeated)}"))
+    found = searched(store)
+    assert found.images == data.images - 1 and found.embedded == data.images - 1
+    pairs = pairs_dataset(store).read(["first", "second"]).to_pylist()
+    paired = [sha256 for pair in pairs for sha256 in pair.values()]
+    assert truncated not in paired and paired.count(repeated) == 1
 
 
 def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
