@@ -98,15 +98,18 @@ def results_of(dataset: Any) -> Iterator[Any]:
     try:
         yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
     except ray.exceptions.RayError as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, EmbedkitError):
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        if cause is not None:
-            raise cause from None
-        raise StorageError(
-            f"a worker failed: {_reason(error)}; what was committed is stored, and the same "
-            "command continues"
-        ) from error
+        raise error_of_worker(error) from error
+
+
+def error_of_worker(error: Exception) -> EmbedkitError:
+    """Return the error of embedkit that ended a worker, or :class:`StorageError` for another."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, EmbedkitError):
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    return cause or StorageError(
+        f"a worker failed: {_reason(error)}; what was committed is stored, and the same command "
+        "continues"
+    )
 
 
 def _reason(error: Exception) -> str:

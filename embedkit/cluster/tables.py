@@ -9,6 +9,7 @@ merged, so that an index can name rows.
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -298,6 +299,26 @@ class Dataset:
             )
             if small >= _MANY_FRAGMENTS:
                 dataset.optimize.compact_files(target_rows_per_fragment=_FRAGMENT_ROWS)
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def index(self, column: str) -> None:
+        """Build or extend the index that finds rows by the values of a column."""
+        dataset = self.open()
+        if dataset is None:
+            return
+        with self.errors():
+            known = [item for item in dataset.describe_indices() if item.field_names == [column]]
+            if known:
+                dataset.optimize.optimize_indices(index_names=[known[0].name])
+            else:
+                dataset.create_scalar_index(column, "BTREE")
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise :class:`StorageError` for the errors of Lance."""
+        try:
+            yield
         except (ValueError, OSError) as error:
             raise self._error(error) from error
 
