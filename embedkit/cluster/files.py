@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from embedkit._internal.paths import native_path
+from embedkit._internal.paths import is_url, native_path
 from embedkit.catalog import PendingFile
-from embedkit.cluster.location import Location, is_url
+from embedkit.cluster.location import Location
 from embedkit.cluster.reading import read_whole
 from embedkit.cluster.shards import Shards, is_member
 from embedkit.errors import BadInput, UnreadableImage

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from embedkit._internal.paths import absolute, shown
+from embedkit._internal.paths import absolute, is_url, shown
 from embedkit._internal.text import one_line
 from embedkit.errors import (
     BadArtefact,
@@ -44,11 +44,6 @@ _QUERY = re.compile(r"(://[^\s?'\"<>]*)\?[^\s'\"<>]*")
 def missing_extra(module: str | None) -> MissingExtra:
     """Return the error for a module of the extra ``cluster`` that is not installed."""
     return MissingExtra(f"stores need the package {module}; run {PIP}")
-
-
-def is_url(place: str) -> bool:
-    """Return whether a place is a URL, such as ``s3://bucket/photos``, and not a path."""
-    return _URL.match(place) is not None
 
 
 def scheme_of(url: str) -> str:

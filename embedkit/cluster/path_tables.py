@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from embedkit._internal.paths import from_stored, shown, to_stored
+from embedkit._internal.paths import from_stored, is_url, shown, to_stored
 from embedkit._internal.tables import Table
 from embedkit.cluster.entries import Entry
-from embedkit.cluster.location import Location, is_url, reason_of
+from embedkit.cluster.location import Location, reason_of
 from embedkit.cluster.reading import opened
 from embedkit.cluster.tables import Dataset
 from embedkit.errors import BadInput, EmbedkitError, StorageError, UnreadableImage

@@ -3,16 +3,17 @@
 The ids of images are the row ids of their embeddings, which differ between specs.
 """
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embedkit._internal import paths
+from embedkit._internal.paths import is_url, shown
 from embedkit.backbones import LOADING, open_backbone
 from embedkit.catalog import LiveFile, Revision
 from embedkit.cluster.index_search import StoreIndex
-from embedkit.cluster.location import is_url
 from embedkit.cluster.store import StoreContent, digest_words
 from embedkit.cluster.tables import bytes_literal, text_literal
 from embedkit.cluster.vectors import Vectors
@@ -21,7 +22,13 @@ from embedkit.images.decode import ImageInput
 from embedkit.ingest.labels import as_label
 from embedkit.ingest.network import resolve
 from embedkit.results import Matches, ProgressCallback, ResolvedName, no_progress
-from embedkit.search.queries import Queries, image_queries, parsed_digest, text_query
+from embedkit.search.queries import (
+    Queries,
+    digest_of,
+    image_queries,
+    parsed_digest,
+    text_query,
+)
 from embedkit.search.search import SearchFilter, empty_filter, search
 
 if TYPE_CHECKING:
@@ -114,7 +121,20 @@ class StoreSearch:
             row_ids, found = vectors.at(np.array(sorted(known.values()), np.int64))
             return known, dict(zip(row_ids.tolist(), found, strict=True))
 
-        return image_queries(resolved, Revision(), images, stored, self._network)
+        return image_queries(resolved, Revision(), images, self._digest_at, stored, self._network)
+
+    def _digest_at(self, image: str | os.PathLike[str]) -> bytes:
+        """Return the SHA-256 of a file; of a photo of the store at a URL, as the store knows it."""
+        path = os.fspath(image)
+        if not is_url(path):
+            return digest_of(path)
+        found = self._store.files.read(["sha256"], f"{_USABLE} AND path = {text_literal(path)}")
+        if not len(found):
+            raise NotInWorkspace(
+                f"{shown(path)} is not in the store; only files on this machine can be opened"
+            )
+        digest: bytes = found["sha256"][0].as_py()
+        return digest
 
     def query_stored(self, backbone: str | None, sha256: str) -> Queries:
         """Return an image of the store as a query, by its stored embedding.

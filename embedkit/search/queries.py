@@ -89,8 +89,9 @@ def embed_images(
             known = reader.images.ids(digests)
             return known, reader.embeddings.of_images(spec, list(known.values()))
 
-    revision = snapshot.revisions[spec]
-    return image_queries(resolved, revision, images, stored, load, partial(digest_in, catalog))
+    return image_queries(
+        resolved, snapshot.revisions[spec], images, partial(digest_in, catalog), stored, load
+    )
 
 
 StoredEmbeddings = Callable[[Sequence[bytes]], tuple[dict[bytes, int], dict[int, np.ndarray]]]
@@ -102,12 +103,15 @@ def image_queries(
     resolved: ResolvedName,
     revision: Revision,
     images: Sequence[ImageInput],
+    digest_at: Callable[[str | os.PathLike[str]], bytes],
     stored: StoredEmbeddings,
     load: Callable[[ResolvedName], "Backbone"],
-    digest_of_file: "DigestOfFile | None" = None,
 ) -> Queries:
-    """Return images as queries of a backbone: see :func:`embed_images`."""
-    digests = [_digest(item, digest_of_file or digest_of) for item in images]
+    """Return images as queries of a backbone: see :func:`embed_images`.
+
+    ``digest_at`` returns the SHA-256 of the file at a path or URL.
+    """
+    digests = [_digest(item, digest_at) for item in images]
     read = {digest for digest in digests if digest is not None}
     known, embeddings = stored(list(read)) if read else ({}, {})
     image_ids = tuple(known.get(digest) if digest is not None else None for digest in digests)
@@ -216,17 +220,13 @@ def open_query(image: ImageInput) -> Decoder:
     return decoder_of(image)
 
 
-DigestOfFile = Callable[[str | os.PathLike[str]], bytes]
-"""Function of a path that returns the SHA-256 of the file."""
-
-
-def _digest(image: object, digest_of_file: DigestOfFile) -> bytes | None:
+def _digest(image: object, digest_at: Callable[[str | os.PathLike[str]], bytes]) -> bytes | None:
     """Return the SHA-256 of an image's file or bytes; None for an image without either."""
     _check_query(image)
     if isinstance(image, bytes):
         return sha256(image).digest()
     if isinstance(image, (str, os.PathLike)):
-        return digest_of_file(image)
+        return digest_at(image)
     if isinstance(image, Decoder) and image.sha256 is not None:
         return bytes.fromhex(image.sha256)
     return None
