@@ -105,6 +105,7 @@ PUBLIC = [
     "StorageError",
     "Store",
     "StoreBusy",
+    "StoreIndexReport",
     "StoreInfo",
     "StorePredictions",
     "Thresholds",

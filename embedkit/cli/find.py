@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -154,7 +155,7 @@ def _show_added(report: AddReport, fingerprints_only: bool, as_json: bool) -> No
 
 
 @click.command()
-@click.argument("image", required=False, type=PATH)
+@click.argument("image", required=False, type=WORD_OR_PATH)
 @click.option("--text", metavar="WORDS", help="Words instead of a photo, for CLIP-like backbones.")
 @click.option(
     "-k", type=click.IntRange(min=1), default=10, show_default=True, help="Number of matches."
@@ -164,7 +165,7 @@ def _show_added(report: AddReport, fingerprints_only: bool, as_json: bool) -> No
 @click.option(
     "--label", metavar="L", shell_complete=complete_labels, help="Only photos with this label."
 )
-@click.option("--folder", type=PATH, metavar="P", help="Only photos below this folder.")
+@click.option("--folder", type=WORD_OR_PATH, metavar="P", help="Only photos below this folder.")
 @click.option(
     "--verify",
     type=click.IntRange(min=0),
@@ -174,18 +175,20 @@ def _show_added(report: AddReport, fingerprints_only: bool, as_json: bool) -> No
 )
 @click.option("--html", type=PAGE, metavar="FILE", help="Write a page of thumbnails.")
 @click.option("--csv", type=TABLE, metavar="FILE", help="Write the matches as CSV.")
+@store_option
 @options
 def search(
-    image: Path | None,
+    image: str | None,
     text: str | None,
     k: int,
     backbone: str | None,
     max_distance: float | None,
     label: str | None,
-    folder: Path | None,
+    folder: str | None,
     verify: int,
     html: Path | None,
     csv: Path | None,
+    store: str | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -195,6 +198,8 @@ def search(
     first N matches are compared with IMAGE point by point: photos that show the same object come
     first, ranked by the agreement of the region where they agree least.
 
+    --store searches a store; it reads no photo but IMAGE and takes no --verify.
+
     Examples:
 
     \b
@@ -203,17 +208,22 @@ def search(
     """
     from embedkit.workspace import Workspace
 
+    request: dict[str, Any] = {
+        "text": text,
+        "backbone": backbone,
+        "max_distance": max_distance,
+        "label": label,
+        "folder": folder,
+    }
     with show.progress_bar() as progress:
-        matches = Workspace(workspace, progress).search(
-            image,
-            k,
-            text=text,
-            backbone=backbone,
-            max_distance=max_distance,
-            label=label,
-            folder=folder,
-            verify=verify,
-        )
+        if store is not None:
+            if verify:
+                raise BadInput("--verify cannot be used with --store")
+            from embedkit.cluster.facade import Store
+
+            matches = Store(store, progress).search(image, k, **request)
+        else:
+            matches = Workspace(workspace, progress).search(image, k, verify=verify, **request)
     if html is not None:
         matches.save_html(html)
     if csv is not None:

@@ -1,9 +1,9 @@
 """Output of the commands that copy between a workspace and a store."""
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
+from embedkit._internal.text import counted, size_text
 from embedkit.cli.show import print_hint, print_line, print_warning
-from embedkit.results import CopyReport, PullReport, PushReport
+from embedkit.results import CopyReport, PullReport, PushReport, StoreIndexReport
 
 
 def push_summary(report: PushReport) -> None:
@@ -24,6 +24,18 @@ def pull_summary(report: PullReport) -> None:
             f"{counted(report.unreachable, 'new file')} cannot be opened from here; if they are in "
             "another folder here, 'embedkit relocate OLD NEW' records it"
         )
+
+
+def index_summary(report: StoreIndexReport) -> None:
+    """Print the state of an index."""
+    images = counted(report.images, "image")
+    if not report.shards:
+        print_line(f"{images}: searched exactly, without an index")
+        return
+    print_line(
+        f"{images} in {report.factory}, {report.encoded} of them new; recall@10 "
+        f"{report.recall_at_10:.3f}, {size_text(report.bytes)}, {report.seconds:.1f} s"
+    )
 
 
 def _copied(report: CopyReport, where: str) -> None:

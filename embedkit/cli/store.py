@@ -8,7 +8,7 @@ import click
 
 from embedkit.cli import show, show_store
 from embedkit.cli.complete import complete_backbones
-from embedkit.cli.options import options
+from embedkit.cli.options import backbone_option, on_option, options, workers_option
 
 _store = click.option("--store", required=True, metavar="URI", help="Path or URL of the store.")
 
@@ -81,4 +81,38 @@ def pull(store: str, sample: int | None, seed: int, workspace: Path, as_json: bo
         show_store.pull_summary(report)
 
 
-COMMANDS: Sequence[click.Command] = (push, pull)
+@click.command()
+@_store
+@backbone_option
+@on_option
+@workers_option
+@options
+def index(
+    store: str,
+    backbone: str | None,
+    on: str | None,
+    workers: int | None,
+    workspace: Path,  # noqa: ARG001
+    as_json: bool,
+) -> None:
+    """Bring the search index of a store up to date, as add does.
+
+    Searches compare photos that are not in the index one by one, such as those that were pushed.
+    Small stores need no index.
+
+    Example:
+
+    \b
+        embedkit index --store s3://bucket/store --on ray
+    """
+    from embedkit.cluster.facade import Store
+
+    with show.progress_bar() as progress:
+        report = Store(store, progress).build_index(backbone, on=on or "ray", workers=workers)
+    if as_json:
+        show.print_json(asdict(report))
+    else:
+        show_store.index_summary(report)
+
+
+COMMANDS: Sequence[click.Command] = (push, pull, index)

@@ -112,12 +112,9 @@ class Embedder:
                     batches.append(Batch(failures=[(file, *_DEADLY)]))
             self._ask("finish_alone", number)
         images = [image for batch in batches for image in batch.images]
-        attributes = dict(
-            zip(files["path"].to_pylist(), block["attributes"].to_pylist(), strict=True)
-        )
         written = {
             BLOCK: number,
-            "files": self._store.files.write_fragments(file_rows(batches, attributes)),
+            "files": self._store.files.write_fragments(file_rows(batches, block.to_pylist())),
             "images": self._store.images.write_fragments(image_rows(images)),
             "embeddings": [
                 (

@@ -13,5 +13,8 @@ class Entry(NamedTuple):
     mtime_ns: int = 0
     """When it was changed; 0 if the source does not name it."""
     label: str | None = None
+    """Label from a table or an archive."""
+    folder_label: str | None = None
+    """Label from the name of a folder."""
     attributes: tuple[tuple[str, str], ...] = ()
     """Name and value of other columns."""

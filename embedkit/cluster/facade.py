@@ -3,14 +3,28 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embedkit._internal.paths import absolute
 from embedkit.backbones.registry import DEFAULT
 from embedkit.cluster.location import Location
 from embedkit.cluster.store import StoreContent
 from embedkit.errors import BadInput
-from embedkit.results import AddReport, ProgressCallback, StoreInfo, StorePredictions, no_progress
+from embedkit.images.decode import ImageInput
+from embedkit.results import (
+    AddReport,
+    Matches,
+    ProgressCallback,
+    StoreIndexReport,
+    StoreInfo,
+    StorePredictions,
+    no_progress,
+)
 from embedkit.search.embedding_store import full_names
+from embedkit.search.search import check_count
+
+if TYPE_CHECKING:
+    from embedkit.cluster.search import StoreSearch
 
 StrPath = str | os.PathLike[str]
 
@@ -38,6 +52,7 @@ class Store:
     def __init__(self, place: StrPath, progress: ProgressCallback = no_progress) -> None:
         self._progress = progress
         self._content = StoreContent(os.fspath(place), progress)
+        self._search: StoreSearch | None = None
 
     @property
     def location(self) -> str:
@@ -112,6 +127,7 @@ class Store:
             The storage or the cluster cannot be used.
         """
         from embedkit.cluster.add import add_to_store
+        from embedkit.cluster.index_build import build_index
         from embedkit.cluster.ray_session import ray_session
         from embedkit.ingest.network import resolve
 
@@ -130,15 +146,117 @@ class Store:
         chosen = (
             [] if fingerprints_only else [resolve(name, known, self._progress) for name in names]
         )
-        with self._content.writing("add"), ray_session(on, workers) as shares:
-            return add_to_store(
-                self._content,
-                places,
-                chosen,
-                labels_from_folders=labels_from_folders,
-                shares=shares,
-                progress=self._progress,
-            )
+        with ray_session(on, workers) as shares:
+            with self._content.writing("add"):
+                report = add_to_store(
+                    self._content,
+                    places,
+                    chosen,
+                    labels_from_folders=labels_from_folders,
+                    shares=shares,
+                    progress=self._progress,
+                )
+            for backbone in chosen:
+                build_index(self._content, backbone, self._progress)
+        return report
+
+    def build_index(
+        self, backbone: str | None = None, *, on: str = "ray", workers: int | None = None
+    ) -> StoreIndexReport:
+        """Bring the index of a backbone's embeddings up to date, for fast searches.
+
+        :meth:`add` does this too. Without it, a search compares the new images one by one.
+
+        Parameters
+        ----------
+        backbone : str, optional
+            A backbone of the store. Default: the first one.
+        on, workers : optional
+            As for :meth:`add`.
+
+        Returns
+        -------
+        StoreIndexReport
+            The index, and its recall.
+
+        Raises
+        ------
+        EmptyWorkspace, NotInWorkspace
+            The store has no embeddings, or none of this backbone.
+        StoreBusy, StorageError, MissingExtra
+            As for :meth:`add`.
+        """
+        from embedkit.cluster.index_build import build_index
+        from embedkit.cluster.ray_session import ray_session
+
+        resolved = self._content.backbone(_full_name(backbone))
+        with ray_session(on, workers):
+            return build_index(self._content, resolved, self._progress)
+
+    def search(
+        self,
+        image: ImageInput | None = None,
+        k: int = 10,
+        *,
+        sha256: str | None = None,
+        text: str | None = None,
+        backbone: str | None = None,
+        max_distance: float | None = None,
+        label: str | None = None,
+        folder: StrPath | None = None,
+    ) -> Matches:
+        """Return the images nearest to a photo, to an embedding or to words. Needs no Ray.
+
+        Parameters
+        ----------
+        image : path, URL, bytes, Pillow image or array
+            As for :meth:`Workspace.search`; a URL is that of a photo in the store.
+        k : int, default 10
+            The number of images.
+        sha256 : str, optional
+            Hex digest of a photo of the store, in place of an image.
+        text : str, optional
+            Words to search for in place of an image; needs a CLIP-like backbone.
+        backbone : str, optional
+            A backbone of the store. Default: the first one.
+        max_distance : float, optional
+            Maximum cosine distance of a match, in [0, 2].
+        label : str, optional
+            Only files with this label.
+        folder : path or URL, optional
+            Only files below this folder.
+
+        Returns
+        -------
+        Matches
+            A list of :class:`Match`, the nearest first.
+
+        Raises
+        ------
+        EmptyWorkspace, NotInWorkspace
+            As :meth:`Workspace.search`.
+        BadInput
+            The image cannot be read, or arguments contradict each other.
+        StorageError
+            The storage cannot be read.
+        """
+        from embedkit.cluster.search import StoreSearch, store_filter
+
+        if sum(given is not None for given in (image, sha256, text)) != 1:
+            raise BadInput("give either an image or a text to search for, or the sha256 of a photo")
+        check_count(k)
+        passing = store_filter(max_distance, label, None if folder is None else os.fspath(folder))
+        if self._search is None:
+            self._search = StoreSearch(self._content, self._progress)
+        name = _full_name(backbone)
+        if text is not None:
+            queries = self._search.query_text(name, text)
+        elif sha256 is not None:
+            queries = self._search.query_stored(name, sha256)
+        else:
+            assert image is not None
+            queries = self._search.query_images(name, [image])
+        return self._search.matches(queries, k, passing)[0]
 
     def classify(
         self, head: StrPath, *, on: str = "ray", workers: int | None = None
@@ -175,3 +293,7 @@ class Store:
         loaded = load_head(folder.parent, folder.name)
         with self._content.writing("classify"), ray_session(on, workers) as shares:
             return classify_store(self._content, loaded, shares, self._progress)
+
+
+def _full_name(backbone: str | None) -> str | None:
+    return None if backbone is None else full_names(backbone)[0]

@@ -53,9 +53,9 @@ def tables_in(location: Location) -> Iterator[Location]:
     yield from map(Location, found)
 
 
-def entry_of(url: str, info: dict[str, Any], label: str | None = None) -> Entry:
+def entry_of(url: str, info: dict[str, Any], folder_label: str | None = None) -> Entry:
     """Return the entry of a file that a file system has described."""
-    return Entry(url, int(info.get("size") or 0), _mtime_ns(info), label)
+    return Entry(url, int(info.get("size") or 0), _mtime_ns(info), None, folder_label)
 
 
 def _local(folder: str, labels_from_folders: bool) -> Iterator[Entry | Failure]:
@@ -65,7 +65,7 @@ def _local(folder: str, labels_from_folders: bool) -> Iterator[Entry | Failure]:
             yield item
         elif isinstance(item, FoundFile):
             path = paths.to_stored(item.path)
-            yield Entry(path, item.bytes, item.mtime_ns, labels.of(item.path))
+            yield Entry(path, item.bytes, item.mtime_ns, None, labels.of(item.path))
 
 
 def _names(location: Location) -> Iterator[str]:

@@ -12,7 +12,7 @@ everything is built again, when there are far more rows than at the last trainin
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,17 @@ from embedkit.index.approximate import (
     trained,
 )
 from embedkit.index.exact import NearestSoFar, Proposals, merged
-from embedkit.index.index import EXACT_UP_TO, FLAT, MERGE_SHARE, RETRAIN_FACTOR
+from embedkit.index.index import EXACT_UP_TO, MERGE_SHARE, RETRAIN_FACTOR
 from embedkit.index.manifest import FileRecord
 from embedkit.index.shards import Shard, read_trained, write_lists, write_trained
-from embedkit.results import EmbeddingSpec, Progress, ProgressCallback, ResolvedName, no_progress
+from embedkit.results import (
+    EmbeddingSpec,
+    Progress,
+    ProgressCallback,
+    ResolvedName,
+    StoreIndexReport,
+    no_progress,
+)
 
 SHARDS = 16
 """Number of shards of an index of medium size: enough for several workers."""
@@ -67,46 +74,9 @@ searches of two million clustered vectors read thirty times as many codes."""
 _STAGE = "building the index"
 
 
-@dataclass(frozen=True)
-class IndexReport:
-    """What :func:`build_index` did.
-
-    Attributes
-    ----------
-    images : int
-        Images with an embedding.
-    factory : str
-        FAISS factory string; ``Flat`` when there are so few images that no index is needed.
-    encoded : int
-        Images that were encoded; the others were in the index already.
-    trained : bool
-        Whether FAISS was trained.
-    shards : int
-        Files with inverted lists.
-    effort : int
-        Number of lists that a search reads.
-    recall_at_10 : float
-        Share of the ten nearest images that the index finds, measured against exact search.
-    bytes : int
-        Size of the index.
-    seconds : float
-        Duration.
-    """
-
-    images: int
-    factory: str = FLAT
-    encoded: int = 0
-    trained: bool = False
-    shards: int = 0
-    effort: int = 0
-    recall_at_10: float = 1.0
-    bytes: int = 0
-    seconds: float = 0.0
-
-
 def build_index(
     store: StoreContent, backbone: ResolvedName, progress: ProgressCallback = no_progress
-) -> IndexReport:
+) -> StoreIndexReport:
     """Bring the index of a backbone's embeddings up to date, within a session of Ray.
 
     Searches use the old index until the new one is complete. A build that was interrupted continues
@@ -132,11 +102,11 @@ class _Build:
         self._files = StoreIndexFiles(store.location, spec.digest)
         self._vectors = Vectors(store.embeddings(spec))
 
-    def run(self) -> IndexReport:
+    def run(self) -> StoreIndexReport:
         total = len(self._vectors)
         if total <= EXACT_UP_TO:
             self._files.remove()
-            return IndexReport(total)
+            return StoreIndexReport(total)
         self._files.sweep()
         self._progress(Progress("indexing digests"))
         for dataset in (self._store.files, self._store.embeddings(self._spec)):
@@ -164,7 +134,7 @@ class _Build:
         self._files.save(manifest)
         (self._files.location / UNFINISHED).remove()
         self._files.tidy(manifest)
-        return IndexReport(
+        return StoreIndexReport(
             images=total,
             factory=manifest.factory,
             encoded=sum(piece.rows for piece in pieces),

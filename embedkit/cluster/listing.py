@@ -23,7 +23,8 @@ LISTED = pa.schema(
         ("path", pa.string()),
         ("bytes", pa.int64()),
         ("mtime_ns", pa.int64()),
-        ("label", pa.string()),
+        ("label", pa.string()),  # from a table or an archive
+        ("folder_label", pa.string()),
         ("attributes", ATTRIBUTES),
     ]
 )

@@ -171,6 +171,7 @@ def _rows(
                 size or 0,
                 mtime_ns or 0,
                 _tidy(label or "") or None,
+                None,
                 tuple(
                     (name, text)
                     for name, value in zip(names, attributes, strict=True)

@@ -11,12 +11,14 @@ from embedkit.catalog import KnownImages
 from embedkit.cluster.digests import DigestTable
 from embedkit.cluster.files import file_name
 from embedkit.cluster.listing import LISTED
+from embedkit.cluster.merging import FileRow
 from embedkit.cluster.store import StoreContent, digest_words, positions
 from embedkit.images.version import DECODER
 from embedkit.ingest.pipeline import FIRST_EMBEDDING
 from embedkit.results import EmbeddingSpec, Failure
 
-_FACTS = ("sha256", "stage", "reason", "decoder")
+_FACTS = ("label_source", "sha256", "stage", "reason", "decoder")
+_COMPARED = ("bytes", "mtime_ns", "label", "folder_label")
 
 
 class Pending:
@@ -94,15 +96,19 @@ class Pending:
 
     def _unread(self, found: pa.Table, skip: Container[str]) -> pa.Table:
         places = self._places.get([_key(path) for path in found["path"].to_pylist()])
-        stored = self._rows.select(LISTED.names).take(pa.array(places, pa.int64()))
+        stored = self._rows.take(pa.array(places, pa.int64()))
         rows = []
         for place, new, old in zip(places, found.to_pylist(), stored.to_pylist(), strict=True):
             if new["path"] in skip:
                 continue
             if place is not None:
-                for name in ("label", "attributes"):
-                    new[name] = new[name] or old[name]
-                if self._is_complete[place] and new == old:
+                known = FileRow.of_store(old)
+                new["label"] = new["label"] or known.label
+                new["folder_label"] = new["folder_label"] or known.folder_label
+                new["attributes"] = sorted((dict(new["attributes"]) or known.attributes).items())
+                is_same = all(getattr(known, name) == new[name] for name in _COMPARED)
+                is_same = is_same and known.attributes == dict(new["attributes"])
+                if is_same and self._is_complete[place]:
                     continue
             rows.append(new)
         return pa.Table.from_pylist(rows, LISTED)

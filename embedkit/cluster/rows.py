@@ -1,40 +1,45 @@
 """The rows of a batch of the ingest pipeline for the datasets of a store."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from embedkit.catalog import Batch, ImageRow, PendingFile
+from embedkit.catalog import Batch, ImageRow
+from embedkit.cluster.merging import FileRow
 from embedkit.cluster.tables import FILES, IMAGES, embeddings_schema
 from embedkit.images.version import DECODER
 from embedkit.results import EmbeddingSpec
 
-Attributes = Mapping[str, list[tuple[str, str]]]
-"""Other columns of the listing, by path."""
 
+def file_rows(batches: Sequence[Batch], listed: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return a row for each file of some batches, usable or not.
 
-def file_rows(batches: Sequence[Batch], attributes: Attributes) -> pa.Table:
-    """Return a row for each file of some batches, usable or not."""
-    rows: dict[str, dict[str, object]] = {}
+    ``listed`` are the rows of :data:`embedkit.cluster.listing.LISTED` of these files.
+    """
+    rows = {
+        row["path"]: FileRow(
+            path=row["path"],
+            sha256=None,
+            bytes=row["bytes"],
+            mtime_ns=row["mtime_ns"],
+            label=row["label"],
+            folder_label=row["folder_label"],
+            attributes=dict(row["attributes"]),
+            stage=None,
+            reason=None,
+            decoder=None,
+        )
+        for row in listed
+    }
     for batch in batches:
         for file, sha256 in batch.files:
-            rows.setdefault(file.path, _row(file, attributes))["sha256"] = sha256
+            rows[file.path] = replace(rows[file.path], sha256=sha256)
         for file, stage, reason in batch.failures:
-            failure = {"stage": stage, "reason": reason, "decoder": DECODER}
-            rows.setdefault(file.path, _row(file, attributes)).update(failure)
-    return pa.Table.from_pylist(list(rows.values()), FILES)
-
-
-def _row(file: PendingFile, attributes: Attributes) -> dict[str, object]:
-    return {
-        "path": file.path,
-        "bytes": file.bytes,
-        "mtime_ns": file.mtime_ns,
-        "label": file.label,
-        "attributes": attributes[file.path],
-    }
+            rows[file.path] = replace(rows[file.path], stage=stage, reason=reason, decoder=DECODER)
+    return pa.Table.from_pylist([row.to_store() for row in rows.values()], FILES)
 
 
 def image_rows(images: Sequence[ImageRow]) -> pa.Table:

@@ -234,7 +234,8 @@ class _Sample:
                 member_path(self._shard, photo.name),
                 photo.size,
                 self._mtime_ns,
-                self._label or named or by_folder or None,
+                self._label or named or None,
+                by_folder or None,
                 tuple(self._attributes.items()),
             )
 

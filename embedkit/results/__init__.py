@@ -88,6 +88,7 @@ from embedkit.results.store import (
     Difference,
     PullReport,
     PushReport,
+    StoreIndexReport,
     StoreInfo,
     StorePredictions,
 )
@@ -186,6 +187,7 @@ __all__ = [
     "SpecInfo",
     "Split",
     "StageTimes",
+    "StoreIndexReport",
     "StoreInfo",
     "StorePredictions",
     "Thresholds",

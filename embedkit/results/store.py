@@ -189,3 +189,40 @@ class PullReport(CopyReport):
 
     selected: int = 0
     unreachable: int = 0
+
+
+@dataclass(frozen=True)
+class StoreIndexReport:
+    """The index of a backbone's embeddings in a store.
+
+    Attributes
+    ----------
+    images : int
+        Images with an embedding.
+    factory : str
+        FAISS factory string; ``Flat`` when there are so few images that no index is needed.
+    encoded : int
+        Images that were encoded; the others were in the index already.
+    trained : bool
+        Whether FAISS was trained.
+    shards : int
+        Files with inverted lists.
+    effort : int
+        Number of lists that a search reads.
+    recall_at_10 : float
+        Share of the ten nearest images that the index finds, measured against exact search.
+    bytes : int
+        Size of the index.
+    seconds : float
+        Duration.
+    """
+
+    images: int
+    factory: str = "Flat"
+    encoded: int = 0
+    trained: bool = False
+    shards: int = 0
+    effort: int = 0
+    recall_at_10: float = 1.0
+    bytes: int = 0
+    seconds: float = 0.0

@@ -173,3 +173,29 @@ def test_a_store_is_described(tmp_path: Path, photos: Path, tiny: str) -> None:
     assert info.labels == {"blue": 6, "red": 6}
     assert info.embedded == {tiny: 12}
     assert [Path(item.path).name for item in info.failures] == ["broken.jpg"]
+
+
+def test_a_label_from_a_table_comes_before_that_of_a_folder(
+    tmp_path: Path, photos: Path, tiny: str
+) -> None:
+    (tmp_path / "list.csv").write_text(f"path,label,shop\n{photos}/red/0.jpg,scarlet,A\n")
+    store = Store(tmp_path / "store")
+    store.add(tmp_path / "list.csv", fingerprints_only=True, workers=1)
+    for _ in range(2):
+        store.add(photos, backbones=tiny, labels_from_folders=True, workers=1)
+        rows = StoreContent(str(tmp_path / "store")).files.read(
+            ["path", "label", "label_source", "folder_label", "attributes"]
+        )
+        facts = {row.pop("path"): row for row in rows.to_pylist()}
+        assert facts[f"{photos}/red/0.jpg"] == {
+            "label": "scarlet",
+            "label_source": "csv",
+            "folder_label": "red",
+            "attributes": [("shop", "A")],
+        }
+        assert facts[f"{photos}/red/1.jpg"] == {
+            "label": "red",
+            "label_source": "folder",
+            "folder_label": None,
+            "attributes": [],
+        }

@@ -72,7 +72,9 @@ def entries(
         for row in item.to_pylist():
             path = row.pop("path")
             assert path not in rows
-            rows[path] = row | {"attributes": dict(row["attributes"])}
+            label = row["label"] or row.pop("folder_label")
+            row.pop("folder_label", None)
+            rows[path] = row | {"label": label, "attributes": dict(row["attributes"])}
     return rows, failures
 
 
