@@ -105,6 +105,7 @@ PUBLIC = [
     "StorageError",
     "Store",
     "StoreBusy",
+    "StoreDuplicates",
     "StoreIndexReport",
     "StoreInfo",
     "StorePredictions",

@@ -1,7 +1,7 @@
 """The class :class:`Store`."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,10 @@ from embedkit.errors import BadInput
 from embedkit.images.decode import ImageInput
 from embedkit.results import (
     AddReport,
+    DuplicateGroup,
     Matches,
     ProgressCallback,
+    StoreDuplicates,
     StoreIndexReport,
     StoreInfo,
     StorePredictions,
@@ -257,6 +259,71 @@ class Store:
             assert image is not None
             queries = self._search.query_images(name, [image])
         return self._search.matches(queries, k, passing)[0]
+
+    def duplicates(
+        self,
+        kinds: Sequence[str] = (),
+        *,
+        max_hamming: int | None = None,
+        max_distance: float | None = None,
+        any_orientation: bool = False,
+        backbone: str | None = None,
+        on: str = "ray",
+        workers: int | None = None,
+    ) -> StoreDuplicates:
+        """Find groups of files that show the same picture, and store them.
+
+        Images, thresholds and scores are those of :meth:`Workspace.duplicates`. Both files of a
+        likely copy are opened; pairs whose files cannot be opened are for review. Verdicts are not
+        applied.
+
+        Parameters
+        ----------
+        kinds, max_hamming, max_distance, any_orientation : optional
+            As for :meth:`Workspace.duplicates`; hashes have 64 bits.
+        backbone : str, optional
+            Backbone whose embeddings are used. Default: the store's first one, if it has any.
+        on, workers : optional
+            As for :meth:`add`.
+
+        Returns
+        -------
+        StoreDuplicates
+            The figures of the search. :meth:`duplicate_groups` returns the groups.
+
+        Raises
+        ------
+        EmptyWorkspace
+            The store has no images.
+        BadInput
+            An argument is wrong.
+        StoreBusy, StorageError, MissingExtra
+            As for :meth:`add`.
+        """
+        from embedkit.cluster.duplicates.find import find_duplicates
+        from embedkit.cluster.duplicates.tasks import Tasks
+        from embedkit.cluster.ray_session import ray_session
+        from embedkit.duplicates.pair_search import duplicate_options
+
+        options = duplicate_options(kinds, max_hamming, max_distance, 64, any_orientation)
+        name = _full_name(backbone)
+        has_embeddings = name is not None or self._content.backbones()
+        spec = self._content.backbone(name).spec if has_embeddings else None
+        with ray_session(on, workers) as shares:
+            tasks = Tasks(shares.workers, shares.cores, self._progress)
+            return find_duplicates(self._content, spec, options, tasks)
+
+    def duplicate_groups(self) -> Iterator[DuplicateGroup]:
+        """Yield the groups of the last search for duplicates, the highest score first.
+
+        Yields
+        ------
+        DuplicateGroup
+            A group, as :meth:`Workspace.duplicates` has it.
+        """
+        from embedkit.cluster.duplicates.find import stored_groups
+
+        return stored_groups(self._content)
 
     def classify(
         self, head: StrPath, *, on: str = "ray", workers: int | None = None

@@ -226,3 +226,48 @@ class StoreIndexReport:
     recall_at_10: float = 1.0
     bytes: int = 0
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class StoreDuplicates:
+    """The result of a search for duplicates in a store.
+
+    Attributes
+    ----------
+    groups, copies : int
+        Number of groups, and of their files other than representatives.
+    pairs : int
+        Number of pairs of images that may be copies.
+    images, embedded : int
+        Number of images that were compared, and of those with an embedding.
+    kinds : tuple of str
+        Kinds of duplicates that were searched.
+    max_hamming, hash_bits : int
+        Maximum number of different bits of perceptual duplicates, and the size of the hashes.
+    any_orientation : bool
+        Whether rotated and mirrored perceptual duplicates were searched.
+    max_distance, min_score : float
+        Maximum distance of semantic duplicates, and minimum score of combined evidence.
+    chance_hamming, chance_distance : float
+        Expected number of pairs of different images below these limits.
+    recall : float
+        Share of the candidates by embedding that the search compared, measured on sampled images.
+    examined : int
+        Pairs of which both files were opened.
+    """
+
+    groups: int
+    copies: int
+    pairs: int
+    images: int
+    embedded: int
+    kinds: tuple[str, ...]
+    max_hamming: int
+    hash_bits: int
+    any_orientation: bool
+    max_distance: float
+    min_score: float
+    chance_hamming: float
+    chance_distance: float
+    recall: float
+    examined: int

@@ -31,6 +31,8 @@ from embedkit.errors import BadInput, EmptyWorkspace
 from embedkit.results import Progress
 from embedkit.review.measured import VERSION
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("with space.jpg", "日本語.jpg", "new\nline.jpg", os.fsdecode(b"latin-\xe9.jpg"))
 
 

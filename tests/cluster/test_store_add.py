@@ -12,7 +12,7 @@ from embedkit import BadInput, EmptyWorkspace, Store, Workspace
 from embedkit.cluster import embedder
 from embedkit.cluster.store import StoreContent
 
-pytestmark = pytest.mark.usefixtures("two_workers")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_workers")]
 
 
 def stored_vectors(place: Path, number: int = 0) -> dict[bytes, np.ndarray]:

@@ -8,7 +8,7 @@ from embedkit import BadInput, Store, Workspace
 from embedkit.cluster.classify import predictions_of
 from embedkit.cluster.store import StoreContent
 
-pytestmark = pytest.mark.usefixtures("two_workers")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_workers")]
 
 
 def test_the_predictions_are_those_of_a_workspace(tmp_path: Path, photos: Path, tiny: str) -> None:

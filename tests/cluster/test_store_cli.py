@@ -1,15 +1,18 @@
 """The commands on a store: the output of those on a workspace."""
 
 import json
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from embedkit import Store
 from embedkit.cli.app import embedkit
 
-pytestmark = pytest.mark.usefixtures("two_workers")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_workers")]
 
 
 def run(*words: object, status: int = 0) -> Any:
@@ -40,9 +43,20 @@ def test_a_store_answers_as_a_workspace_does(tmp_path: Path, photos: Path, tiny:
         "search", photos / "red/0.jpg", "--verify", "3", *store, status=2
     )
 
+    shutil.copy(photos / "red/0.jpg", photos / "red/copy.jpg")
+    run("add", photos, *options, *store, "--workers", "1")
+    run("add", photos, *options, *workspace)
+    copies = run("duplicates", *store, "--on", "ray", "--workers", "1")
+    assert (copies["groups"], copies["copies"], copies["images"]) == (1, 1, 12)
+    groups = [asdict(group) for group in Store(store[1]).duplicate_groups()]
+    assert [[Path(item["path"]).name for item in group["members"]] for group in groups] == [
+        [Path(item["path"]).name for item in group["members"]]
+        for group in run("duplicates", *workspace)["groups"]
+    ]
+
     assert run("index", *store, "--on", "ray")["images"] == 12
     info = run("info", *store)
-    assert (info["files"], info["failed"], info["labels"]) == (12, 1, {"blue": 6, "red": 6})
+    assert (info["files"], info["failed"], info["labels"]) == (13, 1, {"blue": 6, "red": 7})
 
 
 def test_options_that_have_no_meaning_are_refused(tmp_path: Path, photos: Path) -> None:

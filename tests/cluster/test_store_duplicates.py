@@ -32,7 +32,7 @@ from embedkit.cluster.tables import bytes_literal
 from embedkit.duplicates.pair_search import duplicate_options
 from embedkit.results import DuplicateGroup, no_progress
 
-pytestmark = pytest.mark.usefixtures("two_workers")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_workers")]
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 

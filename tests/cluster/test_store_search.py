@@ -28,6 +28,8 @@ from embedkit.index import approximate
 from embedkit.index.metric import cross_distances
 from embedkit.results import EmbeddingSpec, Matches, Progress, ResolvedName
 
+pytestmark = pytest.mark.slow
+
 DIM = 32
 NONE = (0.0, 0.0, 0.0)
 SPEC = EmbeddingSpec("toy/x", "0" * 64, DIM, 8, "squash", 1.0, "bilinear", NONE, NONE, "native")

@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -37,7 +37,7 @@ from embedkit.duplicates.pair_search import (
 )
 from embedkit.duplicates.semantic import distances_of_sample, sampled_places
 from embedkit.errors import BadInput, EmptyWorkspace
-from embedkit.results import DuplicateGroup, EmbeddingSpec
+from embedkit.results import DuplicateGroup, EmbeddingSpec, StoreDuplicates
 
 FOLDER = "runs"
 PREFIX = "duplicates-"
@@ -48,39 +48,6 @@ _PROBED = 256
 _FINGERPRINT_BYTES = 650
 """Size of what travels with an image, except its vector."""
 _GROUPS_AT_A_TIME = 10_000
-
-
-@dataclass(frozen=True)
-class StoreDuplicates:
-    """The duplicates of a store: the figures of a search, and the groups in the store.
-
-    Attributes
-    ----------
-    groups, copies : int
-        Number of groups, and of their files other than representatives.
-    pairs : int
-        Number of pairs of images that may be copies.
-    images, embedded, kinds, max_hamming, max_distance, min_score, chance_hamming, \
-chance_distance, recall, examined
-        As in :class:`embedkit.Duplicates`. The recall was measured, on sampled images, as the share
-        of the pairs of candidates by embedding that the cells contain.
-    """
-
-    groups: int
-    copies: int
-    pairs: int
-    images: int
-    embedded: int
-    kinds: tuple[str, ...]
-    max_hamming: int
-    hash_bits: int
-    any_orientation: bool
-    max_distance: float
-    min_score: float
-    chance_hamming: float
-    chance_distance: float
-    recall: float
-    examined: int
 
 
 def groups_dataset(store: StoreContent) -> Dataset:
