@@ -10,6 +10,7 @@ merged, so that an index can name rows.
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,8 @@ SPEC_KEY = b"embedkit.spec"
 _STORAGE_VERSION = "2.2"
 _FRAGMENT_ROWS = 1 << 20
 """Rows of a file of a dataset after small ones have been merged."""
+_KEPT_VERSIONS = timedelta(days=1)
+"""Age up to which versions of a dataset are kept, for those who read them."""
 _MANY_FRAGMENTS = 64
 """Number of small files of a dataset from which they are merged."""
 
@@ -289,7 +292,10 @@ class Dataset:
                 raise self._error(error) from error
 
     def tidy(self) -> None:
-        """Merge small files of the dataset, and remove those of no version."""
+        """Merge small files of the dataset, and remove its versions of earlier days.
+
+        Files that were written but never committed are removed after a week.
+        """
         dataset = self.open()
         if dataset is None:
             return
@@ -299,6 +305,7 @@ class Dataset:
             )
             if small >= _MANY_FRAGMENTS:
                 dataset.optimize.compact_files(target_rows_per_fragment=_FRAGMENT_ROWS)
+            dataset.cleanup_old_versions(older_than=_KEPT_VERSIONS)
         except (ValueError, OSError) as error:
             raise self._error(error) from error
 
