@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -77,3 +79,18 @@ def test_a_file_that_cannot_be_read_decides_the_exit_status(tmp_path: Path, phot
     ]
     (tmp_path / "list.csv").write_text(f"path\n{photos}/red/0.jpg\n")
     assert run("add", tmp_path / "list.csv", *store)["failed"] == 0
+
+
+@pytest.mark.parametrize("module", ["lance", "ray"])
+def test_without_the_extra_the_error_names_it(tmp_path: Path, photos: Path, module: str) -> None:
+    words = ["add", str(photos), "--store", str(tmp_path / "store"), "--fingerprints-only"]
+    code = (
+        f"import sys; sys.modules[{module!r}] = None\n"
+        f"sys.argv = ['embedkit', *{words!r}]\n"
+        "from embedkit.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "pip install 'embedkit[cluster]'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "store").exists()
