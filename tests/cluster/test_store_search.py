@@ -16,7 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from embedkit import BadInput, DamagedCache, NotInWorkspace, Store, StoreBusy, Workspace
 from embedkit.cluster import index_build, index_search, lease
-from embedkit.cluster.index_build import IndexReport, build_index
+from embedkit.cluster.index_build import build_index
 from embedkit.cluster.index_files import MANIFEST, UNFINISHED, StoreIndexFiles
 from embedkit.cluster.index_plan import Piece, Ranges, pieces_outside, shards_of
 from embedkit.cluster.index_search import StoreIndex
@@ -26,7 +26,13 @@ from embedkit.cluster.tables import FILES
 from embedkit.cluster.vectors import Vectors
 from embedkit.index import approximate
 from embedkit.index.metric import cross_distances
-from embedkit.results import EmbeddingSpec, Matches, Progress, ResolvedName
+from embedkit.results import (
+    EmbeddingSpec,
+    Matches,
+    Progress,
+    ResolvedName,
+    StoreIndexReport,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +81,7 @@ class Collection:
         self.content.embeddings(SPEC).delete(f"sha256 IN ({some})")
         self.vectors = np.delete(self.vectors, rows, axis=0)
 
-    def build(self, progress: Callable[[Progress], None] = lambda _: None) -> IndexReport:
+    def build(self, progress: Callable[[Progress], None] = lambda _: None) -> StoreIndexReport:
         return build_index(self.content, TOY, progress)
 
     def brute(self, queries: np.ndarray, k: int) -> tuple[list[list[bytes]], np.ndarray]:
