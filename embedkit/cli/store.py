@@ -8,7 +8,7 @@ import click
 
 from embedkit.cli import show, show_store
 from embedkit.cli.complete import complete_backbones
-from embedkit.cli.options import backbone_option, on_option, options, workers_option
+from embedkit.cli.options import backbone_option, on_option, options
 
 _store = click.option("--store", required=True, metavar="URI", help="Path or URL of the store.")
 
@@ -85,13 +85,11 @@ def pull(store: str, sample: int | None, seed: int, workspace: Path, as_json: bo
 @_store
 @backbone_option
 @on_option
-@workers_option
 @options
 def index(
     store: str,
     backbone: str | None,
     on: str | None,
-    workers: int | None,
     workspace: Path,  # noqa: ARG001
     as_json: bool,
 ) -> None:
@@ -108,7 +106,7 @@ def index(
     from embedkit.cluster.facade import Store
 
     with show.progress_bar() as progress:
-        report = Store(store, progress).build_index(backbone, on=on or "ray", workers=workers)
+        report = Store(store, progress).build_index(backbone, on=on or "ray")
     if as_json:
         show.print_json(asdict(report))
     else:

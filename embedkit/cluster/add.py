@@ -1,9 +1,9 @@
 """The driver of an add on a cluster.
 
 The driver lists the sources, leaves out the files that the store has, and gives the others in
-blocks to Ray Data. Workers write the rows of a block to files beside the datasets. The driver
-commits the files of many blocks at once: each block whole, and once. What a killed driver had not
-committed, the same command computes again.
+blocks to Ray Data. Workers write the images and embeddings of a block to files beside the datasets.
+The driver commits the files of many blocks at once: each block whole, and once. The same command
+computes again what a killed driver had not committed.
 
 Embeddings are committed before images, and images before files. So the image of a committed file is
 in the store, unless no worker could use it: then the file is a copy of a broken one, which another
@@ -16,16 +16,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from embedkit.cluster.claims import Registry
 from embedkit.cluster.digests import empty_table
 from embedkit.cluster.embedder import BLOCK, Embedder
 from embedkit.cluster.listing import listed
-from embedkit.cluster.location import Location
 from embedkit.cluster.pending import Pending
 from embedkit.cluster.ray_session import Shares, results_of
+from embedkit.cluster.rows import from_bytes
 from embedkit.cluster.store import StoreContent
-from embedkit.cluster.tables import text_literal
+from embedkit.cluster.tables import FILES
 from embedkit.errors import StorageError
 from embedkit.results import AddReport, Failure, Progress, ProgressCallback, ResolvedName
 
@@ -93,7 +94,7 @@ def add_to_store(
         is_first = False
     for dataset in (store.files, store.images, *map(store.embeddings, specs)):
         dataset.tidy()
-    images, failures, missing = pending.summary(found, [Location(item).place for item in sources])
+    images, failures, missing = pending.summary(found, sources)
     seconds = time.monotonic() - started
     new = run.embedded if backbones else run.fingerprinted
     return AddReport(
@@ -198,13 +199,15 @@ class _Pass:
             rows = [text for block in blocks for text in dict(block["embeddings"])[digest]]
             self._store.embeddings(backbone.spec).commit(rows)
         self._store.images.commit([text for block in blocks for text in block["images"]])
-        outdated = self._pending.stored([path for block in blocks for path in block["paths"]])
-        if outdated:
-            self._store.files.delete(f"path IN ({', '.join(map(text_literal, outdated))})")
-        self._store.files.commit([text for block in blocks for text in block["files"]])
+        files = pa.concat_tables(
+            [FILES.empty_table(), *(from_bytes(block["files"]) for block in blocks)]
+        )
+        is_old = pa.array(self._pending.are_stored(files["path"].to_pylist()), pa.bool_())
+        self._store.files.upsert(files.filter(is_old), "path")
+        self._store.files.append(files.filter(pc.invert(is_old)))
+        self._run.failed.update(files.filter(pc.is_valid(files["stage"]))["path"].to_pylist())
         for block in blocks:
             self._run.embedded += block["embedded"]
             self._run.fingerprinted += block["fingerprinted"]
-            self._run.failed.update(block["failed"])
             self._run.warnings.update(dict.fromkeys(block["warnings"]))
         self._committed += len(blocks)

@@ -38,7 +38,7 @@ PREDICTIONS = pa.schema(
 
 def predictions_of(store: StoreContent, head: str) -> Dataset:
     """Return the dataset of the predictions of a head, by its name."""
-    return Dataset(store.location / f"predictions-{head}.lance", PREDICTIONS)
+    return store.dataset(store.location / f"predictions-{head}.lance", PREDICTIONS)
 
 
 def classify_store(
@@ -76,7 +76,7 @@ def classify_store(
         head=head.name,
         dataset=target.location.place,
         images=done,
-        without_embedding=store.images.count() - done,
+        without_embedding=max(0, store.images.count() - done),
         unknown=unknown,
         labels={name: counts[name] for name in head.classes_},
     )

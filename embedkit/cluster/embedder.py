@@ -9,7 +9,7 @@ import pyarrow as pa
 from embedkit._internal.cores import limit_cores
 from embedkit.catalog import Batch, PendingFiles
 from embedkit.cluster.files import StoreFiles
-from embedkit.cluster.rows import embedding_rows, file_rows, image_rows
+from embedkit.cluster.rows import as_bytes, embedding_rows, file_rows, image_rows
 from embedkit.cluster.store import StoreContent
 from embedkit.errors import BadInput
 from embedkit.ingest.network import IngestNetwork, resolve_without_network
@@ -21,12 +21,11 @@ BLOCK = "block"
 WRITTEN = pa.schema(
     [
         (BLOCK, pa.int64()),
-        # Metadata of the written files of each dataset; of the embeddings by digest of the spec.
-        ("files", pa.list_(pa.string())),
+        ("files", pa.binary()),  # the rows: see :func:`embedkit.cluster.rows.as_bytes`
+        # Metadata of the written files of the other datasets; of embeddings by digest of the spec.
         ("images", pa.list_(pa.string())),
         ("embeddings", pa.map_(pa.string(), pa.list_(pa.string()))),
         ("paths", pa.list_(pa.string())),
-        ("failed", pa.list_(pa.string())),  # paths
         ("digests", pa.list_(pa.binary(32))),  # of the images with new results
         ("embedded", pa.int64()),
         ("fingerprinted", pa.int64()),
@@ -114,7 +113,7 @@ class Embedder:
         images = [image for batch in batches for image in batch.images]
         written = {
             BLOCK: number,
-            "files": self._store.files.write_fragments(file_rows(batches, block.to_pylist())),
+            "files": as_bytes(file_rows(batches, block.to_pylist())),
             "images": self._store.images.write_fragments(image_rows(images)),
             "embeddings": [
                 (
@@ -126,7 +125,6 @@ class Embedder:
                 for network in self._networks
             ],
             "paths": files["path"].to_pylist(),
-            "failed": [file.path for batch in batches for file, *_ in batch.failures],
             "digests": [image.sha256 for image in images],
             "embedded": sum(pipeline.embedded for pipeline in pipelines),
             "fingerprinted": sum(pipeline.fingerprinted for pipeline in pipelines),

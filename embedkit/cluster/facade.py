@@ -129,7 +129,7 @@ class Store:
             The storage or the cluster cannot be used.
         """
         from embedkit.cluster.add import add_to_store
-        from embedkit.cluster.index_build import build_index
+        from embedkit.cluster.index_build import update_index
         from embedkit.cluster.ray_session import ray_session
         from embedkit.ingest.network import resolve
 
@@ -148,23 +148,20 @@ class Store:
         chosen = (
             [] if fingerprints_only else [resolve(name, known, self._progress) for name in names]
         )
-        with ray_session(on, workers) as shares:
-            with self._content.writing("add"):
-                report = add_to_store(
-                    self._content,
-                    places,
-                    chosen,
-                    labels_from_folders=labels_from_folders,
-                    shares=shares,
-                    progress=self._progress,
-                )
+        with ray_session(on, workers) as shares, self._content.writing("add"):
+            report = add_to_store(
+                self._content,
+                places,
+                chosen,
+                labels_from_folders=labels_from_folders,
+                shares=shares,
+                progress=self._progress,
+            )
             for backbone in chosen:
-                build_index(self._content, backbone, self._progress)
+                update_index(self._content, backbone, self._progress)
         return report
 
-    def build_index(
-        self, backbone: str | None = None, *, on: str = "ray", workers: int | None = None
-    ) -> StoreIndexReport:
+    def build_index(self, backbone: str | None = None, *, on: str = "ray") -> StoreIndexReport:
         """Bring the index of a backbone's embeddings up to date, for fast searches.
 
         :meth:`add` does this too. Without it, a search compares the new images one by one.
@@ -173,7 +170,7 @@ class Store:
         ----------
         backbone : str, optional
             A backbone of the store. Default: the first one.
-        on, workers : optional
+        on : str, default 'ray'
             As for :meth:`add`.
 
         Returns
@@ -192,7 +189,7 @@ class Store:
         from embedkit.cluster.ray_session import ray_session
 
         resolved = self._content.backbone(_full_name(backbone))
-        with ray_session(on, workers):
+        with ray_session(on):
             return build_index(self._content, resolved, self._progress)
 
     def search(
@@ -306,6 +303,7 @@ class Store:
         from embedkit.duplicates.pair_search import duplicate_options
 
         options = duplicate_options(kinds, max_hamming, max_distance, 64, any_orientation)
+        self._content.require()
         name = _full_name(backbone)
         has_embeddings = name is not None or self._content.backbones()
         spec = self._content.backbone(name).spec if has_embeddings else None

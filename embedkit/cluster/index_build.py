@@ -85,9 +85,16 @@ def build_index(
     Raises :class:`StorageError`, and :class:`StoreBusy` when another process writes to the store.
     """
     with store.writing("index"):
-        started = time.monotonic()
-        report = _Build(store, backbone.spec, progress).run()
-        return replace(report, seconds=time.monotonic() - started)
+        return update_index(store, backbone, progress)
+
+
+def update_index(
+    store: StoreContent, backbone: ResolvedName, progress: ProgressCallback
+) -> StoreIndexReport:
+    """Bring an index up to date as :func:`build_index` does; the caller holds the lease."""
+    started = time.monotonic()
+    report = _Build(store, backbone.spec, progress).run()
+    return replace(report, seconds=time.monotonic() - started)
 
 
 class _Build:

@@ -11,11 +11,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from embedkit.cluster.location import Location
-from embedkit.errors import StoreBusy
+from embedkit.errors import StorageError, StoreBusy
 
 FILE_NAME = "lease.json"
 PATIENCE = 120.0
@@ -28,10 +29,51 @@ _SETTLE = 0.5
 _PAUSE = 1.0
 
 
+class Lease:
+    """The right to write to a store, which a thread renews."""
+
+    def __init__(self, file: Location, token: str, task: str) -> None:
+        self._file = file
+        self._token = token
+        self._task = task
+        self._renewed = time.monotonic()
+        self._is_lost = False
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise :class:`StoreBusy` when another process may have taken the lease over."""
+        if self._is_lost or time.monotonic() - self._renewed > _VALID:
+            raise StoreBusy(
+                f"{self._file}: this process could not renew its right to write, and another one "
+                "may have taken it over; run the same command again"
+            )
+
+    def end(self) -> None:
+        """Give the lease back."""
+        self._ended.set()
+        self._thread.join()
+        with suppress(StorageError):  # it expires
+            if _is_of(_content(self._file), self._token):
+                self._file.remove()
+
+    def _renew(self) -> None:
+        while not self._ended.wait(_RENEW):
+            try:
+                if not _is_of(_content(self._file), self._token):
+                    self._is_lost = True
+                    return
+                self._file.write(_entry(self._token, self._task))
+                self._renewed = time.monotonic()
+            except StorageError:
+                continue  # check() raises an error if this lasts
+
+
 @contextmanager
 def writing(
     store: Location, task: str, on_wait: Callable[[str], None], patience: float = PATIENCE
-) -> Iterator[None]:
+) -> Iterator[Lease]:
     """Hold the lease of a store while the block runs.
 
     ``on_wait`` is called once, with a line of text, when another process holds it. Raises
@@ -40,35 +82,35 @@ def writing(
     file = store / FILE_NAME
     token = secrets.token_hex(8)
     deadline = time.monotonic() + patience
-    seen: dict[str, Any] = {}
+    seen: dict[str, Any] | None = None
     since = time.monotonic()
     waiting = False
     while not _taken(file, token, task):
         content = _content(file)
+        if content is None:
+            continue
         if content != seen:
             seen, since = content, time.monotonic()
         # The clocks of two machines differ: only changes count, by this one's clock.
-        if seen and (_has_ended(seen) or time.monotonic() - since > _VALID):
-            if _content(file) == seen:
+        if _has_ended(content) or time.monotonic() - since > _VALID:
+            if _content(file) == content:
                 file.remove()
             continue
-        holder = f"{seen.get('task', 'a command')} of process {seen.get('process')} on "
-        holder += str(seen.get("host"))
+        holder = "another process"
+        if content:
+            holder = f"{content.get('task')} of process {content.get('process')} on "
+            holder += str(content.get("host"))
         if time.monotonic() >= deadline:
             raise StoreBusy(f"{store} is being written to by {holder}; try again when it has ended")
         if not waiting:
             on_wait(f"waiting for {holder}")
             waiting = True
         time.sleep(_PAUSE)
-    ended = threading.Event()
-    renewal = threading.Thread(target=_renew, args=(file, token, task, ended), daemon=True)
-    renewal.start()
+    lease = Lease(file, token, task)
     try:
-        yield
+        yield lease
     finally:
-        ended.set()
-        renewal.join()
-        file.remove()
+        lease.end()
 
 
 def _taken(file: Location, token: str, task: str) -> bool:
@@ -76,41 +118,66 @@ def _taken(file: Location, token: str, task: str) -> bool:
     with file.errors():
         try:
             if file.is_local:
-                os.makedirs(os.path.dirname(file.path), exist_ok=True)
-                descriptor = os.open(file.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-                with open(descriptor, "wb") as stream:
-                    stream.write(_entry(token, task))
+                _create(file.path, _entry(token, task))
             else:
                 file.filesystem.pipe_file(file.path, _entry(token, task), mode="create")
         except FileExistsError:
-            return False
+            # The answer to an earlier attempt of this process may have been lost.
+            return _is_of(_content(file), token)
     time.sleep(_SETTLE)
-    return _content(file).get("token") == token
+    return _is_of(_content(file), token)
 
 
-def _renew(file: Location, token: str, task: str, ended: threading.Event) -> None:
-    while not ended.wait(_RENEW):
-        file.write(_entry(token, task))
+def _create(path: str, entry: bytes) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    try:
+        with open(descriptor, "wb") as stream:
+            stream.write(entry)
+    except OSError:
+        os.unlink(path)
+        raise
 
 
 def _entry(token: str, task: str) -> bytes:
-    holder = {"process": os.getpid(), "host": socket.gethostname(), "task": task}
+    holder = {
+        "process": os.getpid(),
+        "host": socket.gethostname(),
+        "machine": _machine(),
+        "task": task,
+    }
     return json.dumps({"token": token, "renewed": time.time(), **holder}).encode()
 
 
-def _content(file: Location) -> dict[str, Any]:
-    """Return the content of the lease; empty if there is none, or if it is being written."""
+def _machine() -> str:
+    """Return what processes have in common that can see each other by number."""
     try:
-        found = json.loads(file.read() or b"{}")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # not Linux
+        return socket.gethostname()
+
+
+def _content(file: Location) -> dict[str, Any] | None:
+    """Return the content of the lease; None without one, empty if it is not a lease (yet)."""
+    content = file.read()
+    if content is None:
+        return None
+    try:
+        found = json.loads(content)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 
 
+def _is_of(content: dict[str, Any] | None, token: str) -> bool:
+    return content is not None and content.get("token") == token
+
+
 def _has_ended(content: dict[str, Any]) -> bool:
     """Return whether the holder was a process of this machine that has ended."""
     process = content.get("process")
-    if content.get("host") != socket.gethostname() or not isinstance(process, int):
+    if content.get("machine") != _machine() or not isinstance(process, int):
         return False
     try:
         os.kill(process, 0)

@@ -34,7 +34,7 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 _CHAINED = re.compile(r"::[A-Za-z][A-Za-z0-9+.-]*://")
 _LOCAL = ("file", "local")
 _SIGNED = re.compile(
-    r"[?&](x-amz-[^=&]*|x-goog-[^=&]*|signature|sig|awsaccesskeyid|access_token)=", re.IGNORECASE
+    r"[?&](x-amz-[^=&]*|x-goog-[^=&]*|signature|sig|awsaccesskeyid|[a-z_-]*token)=", re.IGNORECASE
 )
 """Parameters of URLs that give access to whoever has the URL."""
 _USER = re.compile(r"(?<=://)[^/@\s]*@")
@@ -274,7 +274,7 @@ def _kind(scheme: str) -> type["AbstractFileSystem"]:
 def _check_no_secrets(scheme: str, rest: str) -> None:
     """Raise :class:`BadInput` for a URL that contains credentials."""
     user, at, _ = rest.split("/")[0].rpartition("@")
-    if at and ":" in user:
+    if at and (":" in user or scheme in ("http", "https")):
         raise BadInput(
             f"a {scheme}:// URL must not contain a password; set the credentials in the "
             "environment, as for the other tools of this storage"

@@ -110,7 +110,12 @@ class _Columns:
                 f"{table} has no text column called path or url, which names the photos; rename "
                 f"one of its columns: {', '.join(map(shown, schema.names[:20]))}"
             )
-        self.label = self._of(schema, by_name.get(LABEL), _is_scalar)
+        self.label = by_name.get(LABEL)
+        if self.label is not None and not _is_scalar(schema.field(self.label).type):
+            raise BadInput(
+                f"the column {self.label} of {table} has the type {schema.field(self.label).type}, "
+                "which is not that of labels; write it as text"
+            )
         self.bytes = self._of(schema, by_name.get(BYTES), _is_number)
         self.mtime_ns = self._of(schema, by_name.get(MTIME), _is_number)
         known = (self.place, self.label, self.bytes, self.mtime_ns)
@@ -188,11 +193,18 @@ def _texts(column: pa.Array) -> list[str | None]:
 def _numbers(column: pa.Array) -> list[int | None]:
     """Return whole numbers, times as nanoseconds, and None for texts that are no numbers."""
     if _is_text(column.type):
-        return [int(text) if text and text.isdecimal() else None for text in _texts(column)]
+        texts = _texts(column)
+        return [_whole(int(text)) if text and text.isdecimal() else None for text in texts]
     if pa.types.is_timestamp(column.type):
         column = pc.cast(column, pa.timestamp("ns", column.type.tz))
-    numbers: list[int | None] = pc.cast(column, pa.int64(), safe=False).to_pylist()
-    return numbers
+    if not pa.types.is_integer(column.type):
+        column = pc.cast(column, pa.int64(), safe=False)
+    return [_whole(number) for number in column.to_pylist()]
+
+
+def _whole(number: int | None) -> int | None:
+    """Return a size or time; None for one that cannot be that of a file."""
+    return number if number is not None and 0 <= number < 1 << 63 else None
 
 
 def _path(table: Location, cell: str | None) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from embedkit._internal.paths import is_url, to_stored
 from embedkit.catalog import KnownImages
 from embedkit.cluster.digests import DigestTable
 from embedkit.cluster.files import file_name
@@ -63,10 +64,9 @@ class Pending:
         if len(rest):
             yield rest
 
-    def stored(self, paths: Sequence[str]) -> list[str]:
-        """Return those of some paths that the store has a row for."""
-        places = self._places.get([_key(path) for path in paths])
-        return [path for path, place in zip(paths, places, strict=True) if place is not None]
+    def are_stored(self, paths: Sequence[str]) -> list[bool]:
+        """Return for each path whether the store has a row for it."""
+        return [place is not None for place in self._places.get([_key(path) for path in paths])]
 
     def summary(
         self, listed: Iterable[pa.Table], sources: Sequence[str]
@@ -86,11 +86,13 @@ class Pending:
             Failure(file_name(row["path"]), row["stage"], row["reason"])
             for row in failed.to_pylist()
         ]
-        usable = rows.filter(pc.is_null(rows["stage"]))
+        used = pc.or_(pc.is_null(rows["stage"]), pc.equal(rows["stage"], "embed"))
+        usable = rows.filter(pc.and_(pc.is_valid(rows["sha256"]), pc.fill_null(used, True)))
         others = self._rows["path"].filter(pa.array(~is_listed))
         missing = np.zeros(len(others), bool)
         for source in sources:
-            missing |= pc.starts_with(others, source.rstrip("/") + "/").to_numpy()
+            place = source if is_url(source) else to_stored(source)
+            missing |= pc.starts_with(others, place.rstrip("/") + "/").to_numpy()
         images = int(pc.count_distinct(usable["sha256"]).as_py())
         return images, sorted(failures, key=lambda item: item.path), int(missing.sum())
 
@@ -103,6 +105,8 @@ class Pending:
                 continue
             if place is not None:
                 known = FileRow.of_store(old)
+                for name in ("bytes", "mtime_ns"):  # a table may not name them
+                    new[name] = new[name] or getattr(known, name)
                 new["label"] = new["label"] or known.label
                 new["folder_label"] = new["folder_label"] or known.folder_label
                 new["attributes"] = sorted((dict(new["attributes"]) or known.attributes).items())

@@ -4,13 +4,13 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from embedkit._internal.text import one_line
-from embedkit.cluster.location import missing_extra
+from embedkit.cluster.location import missing_extra, without_secrets
 from embedkit.errors import BadInput, EmbedkitError, StorageError
 
 CORES_PER_WORKER = 4
@@ -69,19 +69,30 @@ def ray_session(on: str, workers: int | None = None) -> Iterator[Shares]:
                 "'ray status' on the cluster"
             ) from error
     try:
-        yield _shares(ray.cluster_resources(), workers)
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        yield _shares(alive, workers)
     finally:
         if ours:
             ray.shutdown()
 
 
-def _shares(resources: dict[str, float], workers: int | None) -> Shares:
-    cores, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+def _shares(nodes: Sequence[Mapping[str, float]], workers: int | None) -> Shares:
+    """Return how the resources of some machines are divided.
+
+    A worker runs on one machine, so that its cores are limited by those of each.
+    """
+    machines = [(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
+    gpus = sum(gpu for cores, gpu in machines if cores)
+    if gpus:
+        machines = [(cores, gpu) for cores, gpu in machines if gpu]
     if workers is None:
-        workers = gpus or max(1, cores // CORES_PER_WORKER)
-    if workers > cores:
-        raise BadInput(f"{workers} workers need as many cores, and the cluster has {cores}")
-    return Shares(workers, cores // workers, 1 if gpus >= workers else 0)
+        workers = gpus or sum(max(1, cores // CORES_PER_WORKER) for cores, _ in machines if cores)
+    for share in range(max((cores for cores, _ in machines), default=0), 0, -1):
+        places = (min(cores // share, gpu if gpus else cores) for cores, gpu in machines)
+        if sum(places) >= max(workers, 1):
+            return Shares(max(workers, 1), share, 1 if gpus else 0)
+    found = f"{gpus} GPUs" if gpus else f"{sum(cores for cores, _ in machines)} cores"
+    raise BadInput(f"the cluster has {found}, which are too few for {max(workers, 1)} workers")
 
 
 def results_of(dataset: Any) -> Iterator[Any]:
@@ -115,4 +126,4 @@ def error_of_worker(error: Exception) -> EmbedkitError:
 def _reason(error: Exception) -> str:
     """Return the last error of a worker's traceback that is not an error of Ray itself."""
     found = re.findall(r"^(?!ray\.)[\w.]*(?:Error|Exception): .*", str(error), re.MULTILINE)
-    return str(found[-1]) if found else one_line(error)
+    return one_line(Exception(without_secrets(found[-1] if found else str(error))))

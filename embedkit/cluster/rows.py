@@ -39,6 +39,12 @@ def file_rows(batches: Sequence[Batch], listed: Sequence[Mapping[str, Any]]) -> 
             rows[file.path] = replace(rows[file.path], sha256=sha256)
         for file, stage, reason in batch.failures:
             rows[file.path] = replace(rows[file.path], stage=stage, reason=reason, decoder=DECODER)
+    # What a backbone cannot embed, it can embed in no other file.
+    not_embedded = {row.sha256: row for row in rows.values() if row.stage == "embed"}
+    for path, row in rows.items():
+        if row.stage is None and row.sha256 in not_embedded:
+            other = not_embedded[row.sha256]
+            rows[path] = replace(row, stage=other.stage, reason=other.reason, decoder=DECODER)
     return pa.Table.from_pylist([row.to_store() for row in rows.values()], FILES)
 
 
@@ -65,3 +71,18 @@ def embedding_rows(images: Sequence[ImageRow], spec: EmbeddingSpec) -> pa.Table:
         ],
         schema=embeddings_schema(spec),
     )
+
+
+def as_bytes(rows: pa.Table) -> bytes:
+    """Return rows in Arrow's format for streams; :func:`from_bytes` reads them."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def from_bytes(content: bytes) -> pa.Table:
+    """Return the rows that :func:`as_bytes` wrote."""
+    with pa.ipc.open_stream(content) as reader:
+        return reader.read_all()

@@ -15,7 +15,7 @@ from embedkit.backbones import LOADING, open_backbone
 from embedkit.catalog import LiveFile, Revision
 from embedkit.cluster.index_search import StoreIndex
 from embedkit.cluster.store import StoreContent, digest_words
-from embedkit.cluster.tables import bytes_literal, text_literal
+from embedkit.cluster.tables import USABLE, bytes_literal, text_literal
 from embedkit.cluster.vectors import Vectors
 from embedkit.errors import NotInWorkspace
 from embedkit.images.decode import ImageInput
@@ -34,7 +34,6 @@ from embedkit.search.search import SearchFilter, empty_filter, search
 if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
 
-_USABLE = "stage IS NULL AND sha256 IS NOT NULL"
 _DIGESTS_AT_ONCE = 5_000
 
 
@@ -128,7 +127,7 @@ class StoreSearch:
         path = os.fspath(image)
         if not is_url(path):
             return digest_of(path)
-        found = self._store.files.read(["sha256"], f"{_USABLE} AND path = {text_literal(path)}")
+        found = self._store.files.read(["sha256"], f"{USABLE} AND path = {text_literal(path)}")
         if not len(found):
             raise NotInWorkspace(
                 f"{shown(path)} is not in the store; only files on this machine can be opened"
@@ -188,7 +187,7 @@ class StoreFilesOfImages:
         """Return the labels that an error names."""
         if label is None:
             return []
-        table = self._store.files.read(["label"], f"{_USABLE} AND label IS NOT NULL")
+        table = self._store.files.read(["label"], f"{USABLE} AND label IS NOT NULL")
         return sorted(table["label"].unique().to_pylist())
 
     def of_images(
@@ -218,7 +217,7 @@ def _native(path: str) -> str:
 
 def _condition(label: str | None, folder: str | None) -> str:
     """Return the SQL condition of the usable files that pass a filter."""
-    condition = _USABLE
+    condition = USABLE
     if label is not None:
         condition += f" AND label = {text_literal(label)}"
     if folder is not None:

@@ -11,13 +11,14 @@ import pyarrow as pa
 from embedkit._internal.paths import from_stored, to_stored
 from embedkit.catalog import KnownImages
 from embedkit.cluster.files import file_name
-from embedkit.cluster.lease import writing
-from embedkit.cluster.location import store_location
+from embedkit.cluster.lease import Lease, writing
+from embedkit.cluster.location import Location, store_location
 from embedkit.cluster.tables import (
     FILES,
     IMAGES,
     KEPT_FACTS,
     QUALITY,
+    USABLE,
     VERDICTS,
     Dataset,
     embeddings_schema,
@@ -50,22 +51,35 @@ class StoreContent:
     def __init__(self, place: str, progress: ProgressCallback = no_progress) -> None:
         self.location = store_location(place)
         self._progress = progress
-        self.files = Dataset(self.location / "files.lance", FILES)
-        self.images = Dataset(self.location / "images.lance", IMAGES)
-        self.verdicts = Dataset(self.location / "verdicts.lance", VERDICTS)
-        self.kept_facts = Dataset(self.location / "kept-facts.lance", KEPT_FACTS)
-        self.quality = Dataset(self.location / "quality.lance", QUALITY)
+        self._lease: Lease | None = None
+        self.files = self.dataset(self.location / "files.lance", FILES)
+        self.images = self.dataset(self.location / "images.lance", IMAGES)
+        self.verdicts = self.dataset(self.location / "verdicts.lance", VERDICTS)
+        self.kept_facts = self.dataset(self.location / "kept-facts.lance", KEPT_FACTS)
+        self.quality = self.dataset(self.location / "quality.lance", QUALITY)
 
     def embeddings(self, spec: EmbeddingSpec) -> Dataset:
         """Return the dataset of the embeddings of a spec."""
         place = self.location / f"embeddings-{spec.digest}.lance"
-        return Dataset(place, embeddings_schema(spec))
+        return self.dataset(place, embeddings_schema(spec))
+
+    def dataset(self, location: Location, schema: pa.Schema) -> Dataset:
+        """Return a dataset of the store. It is not changed when the right to write was lost."""
+        return Dataset(location, schema, self._check)
+
+    def _check(self) -> None:
+        if self._lease is not None:
+            self._lease.check()
 
     @contextmanager
     def writing(self, task: str) -> Iterator[None]:
         """Hold the right to write to the store: see :func:`embedkit.cluster.lease.writing`."""
-        with writing(self.location, task, lambda text: self._progress(Progress(text))):
-            yield
+        with writing(self.location, task, lambda text: self._progress(Progress(text))) as lease:
+            self._lease = lease
+            try:
+                yield
+            finally:
+                self._lease = None
 
     # -- the manifest ------------------------------------------------------------------------------
 
@@ -120,7 +134,8 @@ class StoreContent:
             except FileNotFoundError:
                 return False
             names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in found}
-        return bool(names - {"lease.json", self.location.path.rsplit("/", 1)[-1]})
+        known = {"lease.json", "runs", self.location.path.rsplit("/", 1)[-1]}
+        return any(name not in known and not name.startswith(".lease.json") for name in names)
 
     def register(self, backbones: Sequence[ResolvedName], compared: Collection[str] = ()) -> None:
         """Add backbones to the manifest, and create what is missing of the store.
@@ -167,16 +182,21 @@ class StoreContent:
         names = ", ".join(item.name for item in known)
         raise NotInWorkspace(f"{name} is not in {self.location}, which has {names}")
 
-    def info(self) -> StoreInfo:
-        """Return the content of the store. Raises :class:`EmptyWorkspace` if there is none."""
-        if (backbones := self.backbones()) == () and self.files.open() is None:
+    def require(self) -> None:
+        """Raise :class:`EmptyWorkspace` if there is no store."""
+        if not self.backbones() and self.files.open() is None:
             raise EmptyWorkspace(
                 f"there is no store at {self.location}; 'embedkit add PHOTOS --store "
                 f"{self.location} --on ray' makes one"
             )
+
+    def info(self) -> StoreInfo:
+        """Return the content of the store. Raises :class:`EmptyWorkspace` if there is none."""
+        self.require()
+        backbones = self.backbones()
         failed = self.files.read(["path", "stage", "reason"], "stage IS NOT NULL")
         first = failed.sort_by("path").slice(0, _FAILURES).to_pylist()
-        labels = self.files.read(["label"], "stage IS NULL")["label"]
+        labels = self.files.read(["label"], USABLE)["label"]
         counts = labels.drop_null().value_counts().to_pylist()
         return StoreInfo(
             store=self.location.place,
@@ -199,7 +219,8 @@ class StoreContent:
         """Return the images of the store, and which results are stored for each."""
         parts = [(self.images, FINGERPRINT | UP_TO_DATE)]
         parts += [
-            (self.embeddings(spec), FIRST_EMBEDDING << number) for number, spec in enumerate(specs)
+            (self.embeddings(spec), (FIRST_EMBEDDING << number) | UP_TO_DATE)
+            for number, spec in enumerate(specs)
         ]
         words, bits = [np.empty((0, 4), np.uint64)], [np.empty(0, np.uint64)]
         for dataset, bit in parts:

@@ -8,7 +8,7 @@ merged, so that an index can name rows.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -120,11 +120,16 @@ class Dataset:
         Its folder.
     schema : pyarrow.Schema
         Its columns.
+    check : callable, optional
+        Called before each change; raises an error if this process must not make it.
     """
 
-    def __init__(self, location: Location, schema: pa.Schema) -> None:
+    def __init__(
+        self, location: Location, schema: pa.Schema, check: Callable[[], None] = lambda: None
+    ) -> None:
         self.location = location
         self.schema = schema
+        self._check = check
         self._pinned: tuple[Any] | None = None
 
     @property
@@ -207,6 +212,7 @@ class Dataset:
 
     def upsert(self, rows: pa.Table, *keys: str) -> None:
         """Replace the rows with the same keys, all or none; rows with other keys are added."""
+        self._check()
         if not rows.num_rows:
             return
         try:
@@ -241,6 +247,7 @@ class Dataset:
 
     def commit(self, fragments: Sequence[str]) -> None:
         """Add the rows in written files, all or none. Raises :class:`StorageError`."""
+        self._check()
         if not fragments:
             return
         try:
@@ -258,6 +265,7 @@ class Dataset:
 
     def replace(self, fragments: Sequence[str]) -> None:
         """Replace all rows by those in written files, at once. Raises :class:`StorageError`."""
+        self._check()
         try:
             lance.LanceDataset.commit(
                 self.location.place,
@@ -281,15 +289,6 @@ class Dataset:
         if rows.num_rows:
             self.ensure()  # Lance would warn about a new dataset
         self.commit(self.write_fragments(rows))
-
-    def delete(self, where: str) -> None:
-        """Delete the rows that meet an SQL condition."""
-        dataset = self.open()
-        if dataset is not None:
-            try:
-                dataset.delete(where)
-            except (ValueError, OSError) as error:
-                raise self._error(error) from error
 
     def tidy(self) -> None:
         """Merge small files of the dataset, and remove its versions of earlier days.
@@ -334,6 +333,10 @@ class Dataset:
             f"{self.location}: {reason_of(error)}; check the address, the credentials and the "
             "connection, then run the same command again"
         )
+
+
+USABLE = "sha256 IS NOT NULL AND (stage IS NULL OR stage = 'embed')"
+"""SQL condition of the files with a usable image, which some backbone may not embed."""
 
 
 def text_literal(text: str) -> str:

@@ -3,14 +3,18 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import draw_photo, write_photos
 
 from embedkit import BadInput, EmptyWorkspace, Store, Workspace
+from embedkit.catalog import Batch, PendingFile
 from embedkit.cluster import embedder
+from embedkit.cluster.rows import as_bytes, file_rows, from_bytes
 from embedkit.cluster.store import StoreContent
+from embedkit.cluster.tables import Dataset
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_workers")]
 
@@ -199,3 +203,52 @@ def test_a_label_from_a_table_comes_before_that_of_a_folder(
             "folder_label": None,
             "attributes": [],
         }
+
+
+def test_a_run_that_was_killed_between_two_commits_stores_nothing_twice(
+    tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(3):  # transparent: earlier versions decoded other pixels
+        picture = draw_photo(number, (64, 48)).convert("RGBA")
+        picture.putalpha(picture.convert("L"))
+        picture.save(photos / f"{number}.png")
+    (tmp_path / "list.csv").write_text(f"path,label\n{photos}/0.png,zero\n")
+    store = Store(tmp_path / "store")
+    store.add(tmp_path / "list.csv", backbones=tiny, workers=1)
+    with (photos / "0.png").open("ab") as file:
+        file.write(b"more")  # another image
+
+    commit, upsert = Dataset.commit, Dataset.upsert
+    for name in ("images.lance", "files.lance"):
+
+        def killed(self: Dataset, *arguments: Any, place: str = name) -> None:
+            if self.location.place.endswith(place):
+                raise KeyboardInterrupt
+            (commit if len(arguments) == 1 else upsert)(self, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Dataset, "commit", killed)
+            patch.setattr(Dataset, "upsert", killed)
+            with pytest.raises(KeyboardInterrupt):
+                store.add(photos, workers=1)
+    report = store.add(photos, workers=1)
+    assert (report.files, report.images, report.failed) == (3, 3, 0)
+    assert len(stored_vectors(tmp_path / "store")) == 4  # with the first content of 0.png
+    assert StoreContent(str(tmp_path / "store")).images.count() == 4
+    assert stored_files(tmp_path / "store")[f"{photos}/0.png"]["label"] == "zero"
+
+
+def test_what_a_backbone_cannot_embed_is_found_with_the_others() -> None:
+    listed = [
+        {"path": path, "bytes": 1, "mtime_ns": 1, "label": None, "folder_label": None}
+        | {"attributes": []}
+        for path in ("/1.jpg", "/copy.jpg", "/2.jpg")
+    ]
+    files = [PendingFile(0, row["path"], 1, 1, None) for row in listed]
+    batch = Batch(files=list(zip(files, (b"1" * 32, b"1" * 32, b"2" * 32), strict=True)))
+    batch.failures.append((files[0], "embed", "net gives no usable vector"))
+    rows = from_bytes(as_bytes(file_rows([batch], listed)))
+    assert rows["stage"].to_pylist() == ["embed", "embed", None]
+    assert rows["sha256"].to_pylist() == [b"1" * 32, b"1" * 32, b"2" * 32]

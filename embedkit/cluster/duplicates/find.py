@@ -52,12 +52,12 @@ _GROUPS_AT_A_TIME = 10_000
 
 def groups_dataset(store: StoreContent) -> Dataset:
     """Return the dataset of the groups of duplicates."""
-    return Dataset(store.location / "duplicates.lance", MEMBERS)
+    return store.dataset(store.location / "duplicates.lance", MEMBERS)
 
 
 def pairs_dataset(store: StoreContent) -> Dataset:
     """Return the dataset of the pairs of images that may be copies."""
-    return Dataset(store.location / "duplicate-pairs.lance", SCORED_PAIRS)
+    return store.dataset(store.location / "duplicate-pairs.lance", SCORED_PAIRS)
 
 
 def stored_duplicates(store: StoreContent) -> StoreDuplicates | None:
@@ -330,5 +330,5 @@ class _Search:
         result = replace(result, copies=members - result.groups)
         report = {REPORT_KEY: json.dumps(asdict(result)).encode()}
         pairs_of.replace(written[0])
-        Dataset(groups_of.location, MEMBERS.with_metadata(report)).replace(fragments)
+        self._store.dataset(groups_of.location, MEMBERS.with_metadata(report)).replace(fragments)
         return result

@@ -7,8 +7,9 @@ import pyarrow as pa
 
 from embedkit.cluster.duplicates.exchange import numbers
 from embedkit.cluster.duplicates.merge import IMAGES_PER_SET
-from embedkit.cluster.duplicates.order import USABLE, database
+from embedkit.cluster.duplicates.order import database
 from embedkit.cluster.duplicates.run import Run
+from embedkit.cluster.tables import USABLE
 
 LOCATED = pa.schema(
     [

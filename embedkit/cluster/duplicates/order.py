@@ -15,13 +15,12 @@ import pyarrow as pa
 
 from embedkit.cluster.duplicates.exchange import numbers
 from embedkit.cluster.duplicates.run import Block, Run
+from embedkit.cluster.tables import USABLE
 from embedkit.duplicates.semantic import sampled_places
 
 MAX_BLOCK = 1 << 17
 """Maximum number of rows that a task reads at a time."""
 MIN_BLOCK = 1 << 12
-USABLE = "stage IS NULL AND sha256 IS NOT NULL"
-"""Condition of the files that contain a usable image."""
 WHOLE = "share IS NULL OR share >= 1"
 """Condition of the images that are not truncated."""
 NUMBER = pa.schema([("number", pa.int64())])
