@@ -45,7 +45,11 @@ def test_a_lease_excludes_others_and_is_given_back(store: Location) -> None:
     assert waited(store) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", entry(machine="another")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", entry(machine="another")],
+    ids=["empty", "cut", "list", "another machine"],
+)
 def test_a_lease_that_nobody_renews_expires(store: Location, content: bytes) -> None:
     (store / FILE_NAME).write(content)
     assert len(waited(store)) == 1

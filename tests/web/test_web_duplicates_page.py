@@ -280,7 +280,7 @@ def test_the_move_that_is_asked_for_waits_for_a_decision_on_its_way(opened: Open
     page = opened("/duplicates")
     search(page)
     decisions: list[Any] = []
-    page.route("**/api/v1/duplicates/*/groups/*", decisions.append)
+    page.route("**/api/v1/duplicates/*/groups/*", lambda route: decisions.append(route))
     with page.expect_request("**/api/v1/duplicates/*/groups/*"):
         press(page, "1 a")
     decisions[0].continue_()
