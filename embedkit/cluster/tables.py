@@ -132,6 +132,9 @@ class Dataset:
         self._check = check
         self._pinned: tuple[Any] | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Dataset, (self.location, self.schema)  # another process has no right to lose
+
     @property
     def _options(self) -> dict[str, str] | None:
         return self.location.lance_options

@@ -401,7 +401,7 @@ def test_a_store_of_urls_is_pulled_as_urls(
     rows = content.files.read(FILES.names).to_pylist()
     for row in rows:
         row["path"] = row["path"].replace(f"{place}/", f"{start}/")
-    content.files.delete("true")
+    content.files.open().delete("true")
     content.files.append(pa.Table.from_pylist(rows, FILES))
     before = store_content(store)
     other = Workspace(tmp_path / "other")

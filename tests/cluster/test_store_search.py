@@ -78,7 +78,7 @@ class Collection:
 
     def delete(self, rows: np.ndarray) -> None:
         some = ",".join(f"X'{digest_of(vector).hex()}'" for vector in self.vectors[rows])
-        self.content.embeddings(SPEC).delete(f"sha256 IN ({some})")
+        self.content.embeddings(SPEC).open().delete(f"sha256 IN ({some})")
         self.vectors = np.delete(self.vectors, rows, axis=0)
 
     def build(self, progress: Callable[[Progress], None] = lambda _: None) -> StoreIndexReport:
