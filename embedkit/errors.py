@@ -17,6 +17,7 @@
     ├── CatalogBusy               another process kept the catalog open for too long
     ├── QuarantineBusy            another apply, undo or empty runs in this workspace
     ├── HeadBusy                  another process trains or combines a head of that name
+    ├── StoreBusy                 another process writes to the store
     ├── BadCatalog                the catalog cannot be read, or is newer than this embedkit
     ├── BadArtefact               a file beside the catalog, or a manifest, is damaged
     └── StorageError              the disk is full, read-only or failing
@@ -111,6 +112,10 @@ class QuarantineBusy(EmbedkitError):
 
 class HeadBusy(EmbedkitError):
     """Another process trains or combines a head of the same name."""
+
+
+class StoreBusy(EmbedkitError):
+    """Another process writes to the store."""
 
 
 class BadCatalog(EmbedkitError):

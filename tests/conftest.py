@@ -1,10 +1,12 @@
 """What tests share: photos that are drawn, a tiny network with weights made here, workspaces."""
 
 import atexit
+import logging
 import os
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -185,6 +187,24 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(tiny_weights: Path) -> str:
     """Name of a real backbone, small enough to run in every test (96 numbers)."""
     return f"timm/test_resnet?weights={tiny_weights}&size=64"
+
+
+@pytest.fixture(scope="session")
+def two_workers() -> Iterator[None]:
+    """Ray on this machine, with two cores."""
+    ray = pytest.importorskip("ray")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of starting Ray
+        ray.init(
+            num_cpus=2,
+            num_gpus=0,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=200_000_000,
+        )
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture

@@ -867,9 +867,10 @@ def test_a_file_that_cannot_be_removed_is_skipped_and_not_duplicated(
 
         return changed
 
-    monkeypatch.setattr(os, "unlink", refuse(unlink))
-    monkeypatch.setattr(os, "rename", refuse(rename))
-    report = apply(root, rows)
+    with monkeypatch.context() as patch:  # the folder is removed after the test
+        patch.setattr(os, "unlink", refuse(unlink))
+        patch.setattr(os, "rename", refuse(rename))
+        report = apply(root, rows)
     assert [item.reason for item in report.skipped] == ["Permission denied"], device
     assert not list((root / report.quarantine / "files").iterdir())
     assert os.stat(copy).st_nlink == 1

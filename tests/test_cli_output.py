@@ -118,7 +118,7 @@ def test_the_examples_run_in_a_folder_as_they_assume(run: Run, tmp_path: Path) -
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,camera", *rows]))
     skipped = (
         "demo",
-        "add photos --backbone efficientnet_lite2 --exclude",
+        "add photos --labels-from-folders --exclude",
         "heads export",
         "serve",  # it does not end
     )
@@ -137,7 +137,7 @@ def test_the_examples_run_in_a_folder_as_they_assume(run: Run, tmp_path: Path) -
             words += " --allow cropped"
         if words.startswith("relocate"):
             (tmp_path / "photos").rename(tmp_path / "moved")
-        if not words.startswith(skipped):
+        if not words.startswith(skipped) and "s3://" not in words:  # there is no such bucket
             run(words)
 
 

@@ -22,9 +22,10 @@ from embedkit.cleaning.planning import PlanOptions, plan_rows
 from embedkit.cli.app import embedkit
 from embedkit.duplicates import candidates, find, groups, pair_search, semantic
 from embedkit.duplicates.candidates import max_bits_within, pairs_by_hash
+from embedkit.duplicates.evidence import copy_probability, min_similarity
 from embedkit.duplicates.groups import Link, build_groups
 from embedkit.duplicates.orientations import ORIENTATIONS, orient_all, oriented_hashes
-from embedkit.duplicates.similarity import similarity
+from embedkit.duplicates.similarity import Outlines, downsampled, similarity
 from embedkit.duplicates.stars import build_stars
 from embedkit.errors import BadInput, EmptyWorkspace
 from embedkit.images.fingerprint import luma_thumbnail
@@ -605,11 +606,32 @@ def test_similarity_tolerates_orientations_and_crops() -> None:
     lumas = np.stack([luma(variant) for variant in variants])
     second = np.array([0, 1, 2, 3])
     first, may_be_crop = np.zeros(4, np.int64), np.ones(4, bool)
-    plain = similarity(lumas, first, second, np.zeros(4, np.uint8), ~may_be_crop)
-    found = similarity(lumas, first, second, np.array([0, 5, 0, 0]), may_be_crop)
+    small = downsampled(lumas)
+    plain = similarity(small, first, second, np.zeros(4, np.uint8), ~may_be_crop)
+    found = similarity(small, first, second, np.array([0, 5, 0, 0]), may_be_crop)
     assert found[0] == pytest.approx(1, abs=1e-5)
     assert found[1] > 0.99 > 0.6 > plain[1]
     assert found[2] > 0.95 > plain[2]
+
+
+def test_the_needed_similarity_gives_the_score() -> None:
+    differing, distance = np.array([0.0, 0.1, 0.3]), np.array([0.3, 0.2, np.nan], np.float32)
+    needed = min_similarity(differing, distance, 0.8, 0.5)
+    reached = copy_probability(differing, distance, needed + 2e-5, 0.8)
+    missed = copy_probability(differing, distance, needed - 1e-2, 0.8)
+    assert (missed < 0.5).all() and (reached >= 0.5).all()
+    assert min_similarity(np.array([1.0]), np.array([2.0]), 0.1, 0.999)[0] > 1
+
+
+def test_outlines_bound_similarities_from_above() -> None:
+    pictures = [draw_photo(seed, (120, 120)) for seed in range(12)]
+    small = downsampled(np.stack([luma(picture) for picture in pictures]))
+    first, second = np.triu_indices(12)
+    orientation = np.arange(len(first), dtype=np.uint8) % 8
+    found = similarity(small, first, second, orientation, np.zeros(len(first), bool))
+    bound = Outlines.of(small).bound(first, second, orientation)
+    assert (found <= bound).all()
+    assert (bound < 0.9).any()
     assert found[3] < 0.6
 
 

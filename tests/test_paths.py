@@ -31,3 +31,26 @@ def test_shown_names_are_one_line_of_valid_text() -> None:
     shown = paths.shown(os.fsdecode("写真 a\nb\x1b[31m".encode() + b"\xe9"))
     assert shown == "写真 a\\nb\\x1b[31m\\xe9"
     shown.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("s3://bucket/photos/", "s3://bucket/photos"),
+        ("s3:/bucket/1 a.jpg", "s3://bucket/1 a.jpg"),  # as pathlib writes it
+        ("file:///photos/1.jpg", "file:///photos/1.jpg"),
+        ("file:/photos/1.jpg", "file:///photos/1.jpg"),
+        ("tar+file:/photos.tar#1.jpg", "tar+file:///photos.tar#1.jpg"),
+        ("tar+s3:/bucket/1.tar#1.jpg", "tar+s3://bucket/1.tar#1.jpg"),
+        ("a:/1.jpg", None),  # a drive, or a folder
+        ("Album:/1.jpg", None),
+        ("photos/s3:/1.jpg", None),
+    ],
+)
+def test_a_url_is_the_absolute_path_of_itself(given: str, expected: str | None) -> None:
+    found = paths.absolute(given)
+    assert found == (expected or os.path.join(os.getcwd(), given))
+    assert paths.is_url(found) == (expected is not None)
+    if expected is not None:
+        assert paths.joined("/folder", found) == paths.address(found) == found
+        assert not paths.is_missing(found)

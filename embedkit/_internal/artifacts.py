@@ -184,8 +184,8 @@ def with_digest(content: Mapping[str, Any]) -> dict[str, Any]:
     return {**content, DIGEST: _digest(content)}
 
 
-def without_digest(source: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a JSON object read from ``source`` without its digest.
+def without_digest(source: object, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON object read from ``source``, a path or another place, without its digest.
 
     Raises :class:`BadArtefact` when the digest is not that of the content.
     """

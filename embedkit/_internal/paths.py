@@ -5,12 +5,20 @@ surrogates, which databases, terminals and HTML reject. Both forms exist for eve
 """
 
 import os
+import re
 import unicodedata
+from pathlib import PurePath
 
 from embedkit.errors import BadInput
 
 _PRIVATE_USE = 0xF700
 """A byte 0x80..0xff that is not UTF-8 is stored as U+F780..U+F7FF (private use)."""
+
+
+_URL = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")  # the drive of a Windows path has one letter
+_SHORTENED_URL = re.compile(r"^((?:tar\+)?(?:s3|s3a|gs|gcs|az|abfs|abfss|hdfs|hf|https?)):/(?!/)")
+_SHORTENED_FILE_URL = re.compile(r"^((?:tar\+)?file):/(?!/)")
+"""The start of a URL with its slashes made one, as pathlib does."""
 
 
 DEFAULT_WORKSPACE = "indexes/default"
@@ -72,11 +80,31 @@ def shown(name: str) -> str:
 def absolute(path: str | os.PathLike[str]) -> str:
     """Return ``path`` absolute and normalised, with ``~`` expanded; symbolic links are kept.
 
-    Raises :class:`BadInput` for an empty path, which would otherwise mean the current folder.
+    A URL, which is the path of a photo that a store has listed, stays as it is. Raises
+    :class:`BadInput` for an empty path, which would otherwise mean the current folder.
     """
     if not os.fspath(path):
         raise BadInput("an empty path; '.' is the current folder")
-    return os.path.abspath(os.path.expanduser(os.fspath(path)))
+    text = _SHORTENED_URL.sub(r"\1://", os.fspath(path), count=1)
+    text = _SHORTENED_FILE_URL.sub(r"\1:///", text, count=1)
+    if is_url(text):
+        return text.rstrip("/")
+    return os.path.abspath(os.path.expanduser(text))
+
+
+def is_url(path: str) -> bool:
+    """Return whether a path is a URL, such as ``s3://bucket/1.jpg``, and not that of a file."""
+    return _URL.match(path) is not None
+
+
+def joined(folder: str, path: str) -> str:
+    """Return a path that starts at ``folder`` if it is relative; a URL stays as it is."""
+    return path if is_url(path) else os.path.join(folder, path)
+
+
+def address(path: str) -> str:
+    """Return the URL of an absolute path; a URL stays as it is."""
+    return path if is_url(path) else PurePath(path).as_uri()
 
 
 def absolute_path(root: str, relative: str) -> str:
@@ -104,7 +132,12 @@ def size_and_mtime(status: os.stat_result) -> tuple[int, int]:
 
 
 def is_missing(path: str) -> bool:
-    """Return whether nothing exists at a path; False if that cannot be determined."""
+    """Return whether nothing exists at a path; False if that cannot be determined.
+
+    It cannot for a URL, which no command opens.
+    """
+    if is_url(path):
+        return False
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -27,6 +27,7 @@ _SHAPE = (-1, 64, 128)
 _BLOCKS_AT_ONCE = 16
 """Blocks whose checksums are computed at once; more would not fit into the processor's cache."""
 _FOOTER = struct.Struct("<Q32s")
+FOOTER_BYTES = _FOOTER.size
 
 
 class DamagedFile(ValueError):
@@ -125,6 +126,12 @@ class SealedFile:
         if (_checksums(self._content, blocks) != self._sums[blocks]).any():
             raise DamagedFile(f"{self.file} is damaged")
         self._unchecked[blocks] = False
+
+
+def described(footer: bytes) -> tuple[int, str]:
+    """Return the size and the digest of a sealed file, from its last :data:`FOOTER_BYTES` bytes."""
+    length, digest = _FOOTER.unpack(footer)
+    return length + 4 * -(-length // BLOCK) + FOOTER_BYTES, digest.hex()
 
 
 def _seal(file: Path) -> None:

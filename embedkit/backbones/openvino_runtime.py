@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import openvino
 
+from embedkit._internal.cores import core_share
 from embedkit._internal.paths import shown
 from embedkit._internal.text import one_line
 from embedkit.backbones.backbone import PassTooLarge, Runtime
@@ -43,14 +44,18 @@ class OpenVinoRuntime:
     batch = 8
 
     def __init__(self, source: "Path | openvino.Model", precision: str) -> None:
-        wanted = _PRECISIONS[precision]
+        wanted, share = _PRECISIONS[precision], core_share()
         core = openvino.Core()
         if isinstance(source, Path):
             core.set_property({"CACHE_DIR": str(source / _COMPILED)})
         self._compiled = core.compile_model(
             str(source / FILES[0]) if isinstance(source, Path) else source,
             "CPU",
-            {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": wanted},
+            {
+                "PERFORMANCE_HINT": "THROUGHPUT",
+                "INFERENCE_PRECISION_HINT": wanted,
+                **({"INFERENCE_NUM_THREADS": share} if share else {}),
+            },
         )
         if self._compiled.get_property("INFERENCE_PRECISION_HINT") != wanted:
             raise RuntimeError(f"this processor does not compute in {precision}")

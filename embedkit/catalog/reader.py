@@ -8,6 +8,7 @@ from embedkit.catalog.readers.folders import FolderReader
 from embedkit.catalog.readers.images import ImageReader
 from embedkit.catalog.readers.labels import LabelReader, SplitReader
 from embedkit.catalog.readers.quality import QualityReader
+from embedkit.catalog.readers.transfer import TransferReader
 from embedkit.catalog.session import Session
 
 
@@ -29,3 +30,4 @@ class Reader:
         self.examinations = ExaminationReader(session)
         self.quality = QualityReader(session)
         self.runs = RunReader(session)
+        self.transfer = TransferReader(session)

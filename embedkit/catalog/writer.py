@@ -15,6 +15,7 @@ from embedkit.catalog.writers.images import ImageWriter
 from embedkit.catalog.writers.labels import LabelWriter, SplitWriter
 from embedkit.catalog.writers.quality import QualityWriter
 from embedkit.catalog.writers.relocation import Relocation
+from embedkit.catalog.writers.transfer import TransferWriter
 from embedkit.images.version import DECODER, TOLERANT_DECODER
 from embedkit.results import RemovalReport
 
@@ -50,6 +51,7 @@ class Writer:
         self.examinations = ExaminationWriter(session)
         self.quality = QualityWriter(session)
         self.runs = RunWriter(session, reader.runs)
+        self.transfer = TransferWriter(session)
 
     def commit(self, batch: Batch) -> None:
         """Store a batch: each image once, by its digest; files and failures by their path.

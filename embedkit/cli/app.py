@@ -9,7 +9,19 @@ import click
 
 from embedkit._internal.artifacts import storage_error
 from embedkit._internal.paths import shown
-from embedkit.cli import classify, clean, compare, find, heads, manage, review, serve, show, streams
+from embedkit.cli import (
+    classify,
+    clean,
+    compare,
+    find,
+    heads,
+    manage,
+    review,
+    serve,
+    show,
+    store,
+    streams,
+)
 from embedkit.errors import DamagedCache, EmbedkitError
 from embedkit.version import __version__
 
@@ -19,7 +31,7 @@ SECTIONS = {
     "Clean a collection": (*clean.COMMANDS, review.review),
     "Compare backbones": compare.COMMANDS,
     "Classify photos": (*classify.COMMANDS, *heads.COMMANDS),
-    "Manage a workspace": manage.COMMANDS,
+    "Manage a workspace": (*manage.COMMANDS, *store.COMMANDS),
 }
 """The commands by their heading in ``embedkit --help``.
 

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,17 @@ from embedkit._internal.artifacts import write_file
 from embedkit._internal.paths import shown
 from embedkit.cli import show
 from embedkit.cli.complete import complete_backbones, complete_heads
-from embedkit.cli.options import PAGE, PATH, TABLE, figures_option, latex_option, options
+from embedkit.cli.options import (
+    PAGE,
+    PATH,
+    TABLE,
+    figures_option,
+    latex_option,
+    on_option,
+    options,
+    store_option,
+    workers_option,
+)
 from embedkit.errors import BadInput
 
 
@@ -233,7 +244,7 @@ def evaluate(
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH...")
+@click.argument("paths", nargs=-1, type=PATH, metavar="PATH...")
 @click.option(
     "--head",
     required=True,
@@ -243,23 +254,47 @@ def evaluate(
 )
 @click.option("-k", type=int, default=3, show_default=True, help="Classes to print for each photo.")
 @click.option("--csv", type=TABLE, metavar="FILE", help="Write the predictions as CSV.")
+@store_option
+@on_option
+@workers_option
 @options
 def classify(
-    paths: tuple[Path, ...], head: str, k: int, csv: Path | None, workspace: Path, as_json: bool
+    paths: tuple[Path, ...],
+    head: str,
+    k: int,
+    csv: Path | None,
+    store: str | None,
+    on: str | None,
+    workers: int | None,
+    workspace: Path,
+    as_json: bool,
 ) -> None:
     """Classify photos: the most probable classes, and the nearest training photos.
 
     A photo that probably belongs to no class is 'unknown': it is far from the training photos, near
     a synthetic outlier such as a code or a screen, or its best class has a low probability.
 
-    Example:
+    --store classifies every image of a store from its embeddings, without PATH, and writes the
+    predictions to a dataset of the store.
+
+    Examples:
 
     \b
         embedkit classify new --head probe
+        embedkit classify --head probe --store s3://bucket/store --on ray
     """
     from embedkit.cli import show_classify
     from embedkit.workspace import Workspace
 
+    if store is not None:
+        if paths or csv is not None:
+            raise BadInput("--store classifies all of its images; it takes no PATH and no --csv")
+        _classify_store(store, workspace / "heads" / head, on or "ray", workers, as_json)
+        return
+    if on is not None or workers is not None:
+        raise BadInput("--on and --workers are for a store; name it with --store URI")
+    if not paths:
+        raise BadInput("name photos or folders to classify, or a store with --store URI")
     with show.progress_bar() as progress:
         result = Workspace(workspace, progress).classify(paths, head=head, k=k)
     if csv is not None:
@@ -274,6 +309,18 @@ def classify(
         show.print_warning(f"{failure.path}: {failure.reason}")
     if not result.predictions:
         raise BadInput("none of the photos could be classified")
+
+
+def _classify_store(store: str, head: Path, on: str, workers: int | None, as_json: bool) -> None:
+    from embedkit.cli import show_classify
+    from embedkit.cluster.facade import Store
+
+    with show.progress_bar() as progress:
+        result = Store(store, progress).classify(head, on=on, workers=workers)
+    if as_json:
+        show.print_json(asdict(result))
+    else:
+        show_classify.store_predictions(result)
 
 
 COMMANDS: Sequence[click.Command] = (split, train, ensemble, evaluate, classify)

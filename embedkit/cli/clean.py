@@ -20,8 +20,11 @@ from embedkit.cli.options import (
     PATH,
     TABLE,
     backbone_option,
+    on_option,
     options,
     split_items,
+    store_option,
+    workers_option,
     workspace_argument,
 )
 from embedkit.cli.verdict import verdict
@@ -66,6 +69,9 @@ _verify = click.option(
 @backbone_option
 @click.option("--html", type=PAGE, metavar="FILE", help="Write a page of thumbnails.")
 @click.option("--csv", type=TABLE, metavar="FILE", help="Write the files of the groups as CSV.")
+@store_option
+@on_option
+@workers_option
 @options
 def duplicates(
     kinds: tuple[str, ...],
@@ -78,10 +84,15 @@ def duplicates(
     backbone: str | None,
     html: Path | None,
     csv: Path | None,
+    store: str | None,
+    on: str | None,
+    workers: int | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
     """Find groups of photos that show the same picture, strongest evidence first.
+
+    --store searches a store, and writes the groups to a dataset of the store.
 
     Examples:
 
@@ -91,6 +102,35 @@ def duplicates(
     """
     from embedkit.workspace import Workspace
 
+    if store is not None:
+        for name, value in (
+            ("--hash-bits", hash_bits != 64),
+            ("--verify", verify),
+            ("--of", of),
+            ("--html", html),
+            ("--csv", csv),
+        ):
+            if value:
+                raise BadInput(f"{name} cannot be used with --store")
+        from embedkit.cluster.facade import Store
+
+        with show.progress_bar() as progress:
+            of_store = Store(store, progress).duplicates(
+                split_items(kinds),
+                max_hamming=max_hamming,
+                max_distance=max_distance,
+                any_orientation=any_orientation,
+                backbone=backbone,
+                on=on or "ray",
+                workers=workers,
+            )
+        if as_json:
+            show.print_json(asdict(of_store))
+        else:
+            show_clean.store_duplicates_summary(of_store, store)
+        return
+    if on is not None or workers is not None:
+        raise BadInput("--on and --workers are for a store; name it with --store URI")
     with show.progress_bar() as progress:
         found = Workspace(workspace, progress).duplicates(
             split_items(kinds),

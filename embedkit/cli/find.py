@@ -4,18 +4,31 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from embedkit._internal.paths import shown
 from embedkit.cli import show, show_find
 from embedkit.cli.complete import complete_backbones, complete_labels
-from embedkit.cli.options import PAGE, PATH, TABLE, backbone_option, options, workspace_options
+from embedkit.cli.options import (
+    PAGE,
+    PATH,
+    TABLE,
+    WORD_OR_PATH,
+    backbone_option,
+    on_option,
+    options,
+    store_option,
+    workers_option,
+    workspace_options,
+)
 from embedkit.errors import BadInput
+from embedkit.results import AddReport
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH]...")
+@click.argument("paths", nargs=-1, type=WORD_OR_PATH, metavar="[PATH]...")
 @click.option(
     "-b",
     "--backbone",
@@ -46,9 +59,12 @@ from embedkit.errors import BadInput
     default=None,
     help="Decode truncated JPEG and PNG files as far as possible.",
 )
+@store_option
+@on_option
+@workers_option
 @options
 def add(
-    paths: tuple[Path, ...],
+    paths: tuple[str, ...],
     backbone: tuple[str, ...],
     labels_from_folders: bool,
     fingerprints_only: bool,
@@ -56,6 +72,9 @@ def add(
     no_exclude: bool,
     min_size: int | None,
     tolerate_truncated: bool | None,
+    store: str | None,
+    on: str | None,
+    workers: int | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -70,14 +89,44 @@ def add(
     until they are given again. A pattern without / is compared with the name of every file and
     folder, one with / with the path below PATH; a pattern that ends with / matches folders only.
 
+    --store adds to a store on shared or object storage, with workers on Ray. PATH may then be a URL
+    or a listing, and the status is also 1 if a file could not be listed or read: the same command
+    tries it again.
+
     Examples:
 
     \b
-        embedkit add photos --labels-from-folders
-        embedkit add photos --backbone efficientnet_lite2 --exclude 'thumbs/'
+        embedkit add photos --labels-from-folders --exclude 'thumbs/'
+        embedkit add s3://bucket/photos --store s3://bucket/store --on ray
     """
     from embedkit.workspace import Workspace
 
+    if store is not None:
+        for name, value in (
+            ("--exclude", exclude),
+            ("--no-exclude", no_exclude),
+            ("--min-size", min_size is not None),
+            ("--tolerate-truncated", tolerate_truncated is not None),
+        ):
+            if value:
+                raise BadInput(f"{name} cannot be used with --store")
+        from embedkit.cluster.facade import Store
+
+        with show.progress_bar() as progress:
+            report = Store(store, progress).add(
+                paths,
+                backbones=backbone,
+                labels_from_folders=labels_from_folders,
+                fingerprints_only=fingerprints_only,
+                on=on or "ray",
+                workers=workers,
+            )
+        _show_added(report, fingerprints_only, as_json)
+        if any(failure.stage in ("scan", "read") for failure in report.failures):
+            click.get_current_context().exit(1)
+        return
+    if on is not None or workers is not None:
+        raise BadInput("--on and --workers are for a store; name it with --store URI")
     if exclude and no_exclude:
         raise BadInput("--exclude sets patterns and --no-exclude clears them; give one of them")
     with show.progress_bar() as progress:
@@ -90,6 +139,11 @@ def add(
             min_size=min_size,
             tolerate_truncated=tolerate_truncated,
         )
+    _show_added(report, fingerprints_only, as_json)
+
+
+def _show_added(report: AddReport, fingerprints_only: bool, as_json: bool) -> None:
+    """Print the result of ``add``; exit with 1 if there is no usable photo."""
     if as_json:
         show.print_json(asdict(report))
     else:
@@ -101,7 +155,7 @@ def add(
 
 
 @click.command()
-@click.argument("image", required=False, type=PATH)
+@click.argument("image", required=False, type=WORD_OR_PATH)
 @click.option("--text", metavar="WORDS", help="Words instead of a photo, for CLIP-like backbones.")
 @click.option(
     "-k", type=click.IntRange(min=1), default=10, show_default=True, help="Number of matches."
@@ -111,7 +165,7 @@ def add(
 @click.option(
     "--label", metavar="L", shell_complete=complete_labels, help="Only photos with this label."
 )
-@click.option("--folder", type=PATH, metavar="P", help="Only photos below this folder.")
+@click.option("--folder", type=WORD_OR_PATH, metavar="P", help="Only photos below this folder.")
 @click.option(
     "--verify",
     type=click.IntRange(min=0),
@@ -121,18 +175,20 @@ def add(
 )
 @click.option("--html", type=PAGE, metavar="FILE", help="Write a page of thumbnails.")
 @click.option("--csv", type=TABLE, metavar="FILE", help="Write the matches as CSV.")
+@store_option
 @options
 def search(
-    image: Path | None,
+    image: str | None,
     text: str | None,
     k: int,
     backbone: str | None,
     max_distance: float | None,
     label: str | None,
-    folder: Path | None,
+    folder: str | None,
     verify: int,
     html: Path | None,
     csv: Path | None,
+    store: str | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -142,6 +198,8 @@ def search(
     first N matches are compared with IMAGE point by point: photos that show the same object come
     first, ranked by the agreement of the region where they agree least.
 
+    --store searches a store; it reads no photo but IMAGE and takes no --verify.
+
     Examples:
 
     \b
@@ -150,17 +208,22 @@ def search(
     """
     from embedkit.workspace import Workspace
 
+    request: dict[str, Any] = {
+        "text": text,
+        "backbone": backbone,
+        "max_distance": max_distance,
+        "label": label,
+        "folder": folder,
+    }
     with show.progress_bar() as progress:
-        matches = Workspace(workspace, progress).search(
-            image,
-            k,
-            text=text,
-            backbone=backbone,
-            max_distance=max_distance,
-            label=label,
-            folder=folder,
-            verify=verify,
-        )
+        if store is not None:
+            if verify:
+                raise BadInput("--verify cannot be used with --store")
+            from embedkit.cluster.facade import Store
+
+            matches = Store(store, progress).search(image, k, **request)
+        else:
+            matches = Workspace(workspace, progress).search(image, k, verify=verify, **request)
     if html is not None:
         matches.save_html(html)
     if csv is not None:

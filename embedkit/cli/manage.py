@@ -10,14 +10,15 @@ from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
 from embedkit.cli import show, show_manage
 from embedkit.cli.complete import complete_backbones
-from embedkit.cli.options import PATH, backbone_option, options
+from embedkit.cli.options import PATH, backbone_option, options, store_option
 from embedkit.errors import BadInput
 
 
 @click.command()
+@store_option
 @options
-def info(workspace: Path, as_json: bool) -> None:
-    """Show the photos, labels, backbones, unusable files and size of the workspace.
+def info(store: str | None, workspace: Path, as_json: bool) -> None:
+    """Show the photos, labels, backbones, unusable files and size of the workspace or store.
 
     Example:
 
@@ -26,6 +27,15 @@ def info(workspace: Path, as_json: bool) -> None:
     """
     from embedkit.workspace import Workspace
 
+    if store is not None:
+        from embedkit.cluster.facade import Store
+
+        found = Store(store).info()
+        if as_json:
+            show.print_json(asdict(found))
+        else:
+            show_manage.store_summary(found)
+        return
     content = Workspace(workspace).info()
     if as_json:
         show.print_json(content.to_dict())

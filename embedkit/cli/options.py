@@ -107,6 +107,22 @@ backbone_option = click.option(
 )
 
 
+store_option = click.option(
+    "--store",
+    metavar="URI",
+    help="Path or URL of a store, in place of the workspace.",
+)
+on_option = click.option(
+    "--on", metavar="PLACE", help="With --store, where it runs: 'ray', or 'ray://HOST:PORT'."
+)
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --store, the number of workers.  [default: one for each GPU or four cores]",
+)
+
+
 latex_option = click.option(
     "--latex", type=LATEX, metavar="FILE", help="Write a LaTeX table for a paper."
 )

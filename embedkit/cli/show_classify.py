@@ -3,14 +3,14 @@
 import os
 from collections.abc import Sequence
 
-from embedkit._internal.paths import shown
+from embedkit._internal.paths import is_url, shown
 from embedkit._internal.text import counted
 from embedkit.classify.evaluation.evaluation import describe
 from embedkit.classify.head import Head
 from embedkit.classify.heads.rejection import MIN_VALIDATION_PHOTOS, expected_rejection_rate
 from embedkit.cli.show import print_line, print_note
 from embedkit.cli.tables import PATH, TEXT, Column, print_table
-from embedkit.results import Predictions, Split, Thresholds
+from embedkit.results import Predictions, Split, StorePredictions, Thresholds
 from embedkit.results.evaluation import Evaluation
 
 CLASSES_SHOWN = 50
@@ -182,8 +182,10 @@ def evaluation_summary(evaluation: Evaluation) -> None:
 
 
 def _relative_path(path: str | None) -> str:
-    """Return a path relative to the current folder."""
-    return "(missing)" if path is None else os.path.relpath(path)
+    """Return a path relative to the current folder, or a URL."""
+    if path is None:
+        return "(missing)"
+    return path if is_url(path) else os.path.relpath(path)
 
 
 def predictions_table(predictions: Predictions) -> None:
@@ -210,3 +212,21 @@ def predictions_table(predictions: Predictions) -> None:
         )
     print_table(columns, rows)
     _thresholds_summary(predictions.thresholds)
+
+
+def store_predictions(result: StorePredictions) -> None:
+    """Print how many images of a store each class got."""
+    columns = [Column("label", TEXT), Column("images")]
+    counts = sorted(result.labels.items(), key=lambda item: -item[1])
+    print_table(columns, [[label, str(count)] for label, count in counts[:CLASSES_SHOWN]])
+    if len(counts) > CLASSES_SHOWN:
+        rest = counted(len(counts) - CLASSES_SHOWN, "more class", "more classes")
+        print_line(f"... and {rest}; --json lists all")
+    print_line(
+        f"{counted(result.images, 'image')} classified, {result.unknown} of them unknown; "
+        f"predictions: {shown(result.dataset)}"
+    )
+    if result.without_embedding:
+        print_line(
+            f"{counted(result.without_embedding, 'image')} without an embedding that the head needs"
+        )

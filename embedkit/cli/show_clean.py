@@ -25,6 +25,7 @@ from embedkit.results import (
     NotMoved,
     PlanRow,
     Quarantine,
+    StoreDuplicates,
     UndoReport,
 )
 
@@ -87,6 +88,15 @@ def duplicates_summary(found: Duplicates) -> None:
             f"semantic: up to a distance of {found.max_distance:.4f}; {found.chance_distance:.2g} "
             f"pairs expected by chance; recall {found.recall:.3f}"
         )
+
+
+def store_duplicates_summary(found: StoreDuplicates, store: str) -> None:
+    """Print the figures of a search for duplicates in a store."""
+    print_line(
+        f"{counted(found.groups, 'group')} with {counted(found.copies, 'copy', 'copies')} among "
+        f"{counted(found.images, 'image')}; {counted(found.examined, 'pair')} opened"
+    )
+    print_line(f"groups: {shown(store.rstrip('/'))}/duplicates.lance")
 
 
 def _kind_text(group: DuplicateGroup) -> str:

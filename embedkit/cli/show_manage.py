@@ -13,7 +13,15 @@ from embedkit.cli.show import (
     truncated_line,
 )
 from embedkit.cli.tables import TEXT, WORD, Column, print_table
-from embedkit.results import AddOptions, HeadInfo, LabelReport, SpecInfo, Split, WorkspaceInfo
+from embedkit.results import (
+    AddOptions,
+    HeadInfo,
+    LabelReport,
+    SpecInfo,
+    Split,
+    StoreInfo,
+    WorkspaceInfo,
+)
 
 
 def info_summary(info: WorkspaceInfo) -> None:
@@ -46,6 +54,21 @@ def info_summary(info: WorkspaceInfo) -> None:
         print_line(
             f"failed     ... and {len(info.failures) - FAILURES_SHOWN} more; --json lists all"
         )
+
+
+def store_summary(info: StoreInfo) -> None:
+    """Print the content of a store."""
+    print_line(f"store      {shown(info.store)}")
+    print_line(f"photos     {counted(info.files, 'file')}, {counted(info.images, 'image')}")
+    if info.labels:
+        named = ", ".join(f"{shown(label)} {count}" for label, count in info.labels.items())
+        print_line(f"labels     {named}")
+    for name, count in info.embedded.items():
+        print_line(f"embedded   {counted(count, 'image')} with {name}")
+    for failure in info.failures[:FAILURES_SHOWN]:
+        print_line(f"failed     {failure.stage}: {shown(failure.path)}: {failure.reason}")
+    if info.failed > FAILURES_SHOWN:
+        print_line(f"failed     ... and {info.failed - FAILURES_SHOWN} more; --json lists 1,000")
 
 
 def _specs_table(specs: Sequence[SpecInfo]) -> None:

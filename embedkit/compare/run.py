@@ -15,7 +15,7 @@ from embedkit.compare.collection import Collection, load_collection
 from embedkit.compare.comparison import ComparedBackbone, RankedPhoto, check_triplets, compare
 from embedkit.results import Comparison, ProgressCallback, ResolvedName
 from embedkit.search.embedding_store import EmbeddingStore, full_names
-from embedkit.search.queries import digest_of, embed_images
+from embedkit.search.queries import digest_in, embed_images
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def compare_backbones(
     """
     paths = list(dict.fromkeys(map(absolute, options.queries)))
     for path in paths:
-        digest_of(path, must_decode=True)
+        digest_in(catalog, path, must_decode=True)
     collection = load_collection(catalog, (), options.by)
     values = None
     if options.group is not None:

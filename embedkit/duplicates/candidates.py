@@ -55,13 +55,13 @@ def pairs_by_hash(
         )
         first = np.concatenate([first, distinct[found.first]])
         second = np.concatenate([second, distinct[found.second]])
-    first, second = _expand(
+    first, second = expand_pairs(
         np.concatenate([first, distinct]), np.concatenate([second, distinct]), near.representative
     )
     return unique_pairs(first, second, len(hashes))
 
 
-def _expand(
+def expand_pairs(
     first: np.ndarray, second: np.ndarray, representative: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Expand pairs of representatives to pairs of all rows with the same hashes.

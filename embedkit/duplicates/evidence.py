@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from embedkit.duplicates.similarity import similarity
+from embedkit.duplicates.similarity import downsampled, similarity
 from embedkit.index.metric import distances
 
 WEIGHTS = {"bias": -3.75, "similarity": 1.79, "nearness": 1.96, "hamming": -2.08}
@@ -106,6 +106,37 @@ class Evidence:
         return Evidence(*(getattr(self, item.name)[chosen] for item in fields(self)))
 
 
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What pairs of N images are compared by."""
+
+    hashes: np.ndarray
+    """uint64 (N, 8, W): perceptual hashes, one per orientation."""
+    contrast: np.ndarray
+    """float32 (N,): standard deviation of the luma, 0 to 1."""
+    small: np.ndarray
+    """float32 (N, 16, 16): see :func:`embedkit.duplicates.similarity.downsampled`."""
+    embeddings: ImageEmbeddings
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+
+@dataclass(frozen=True, eq=False)
+class Separation:
+    """How far P pairs of images are apart by their hashes and their embeddings: arrays (P,)."""
+
+    hamming: np.ndarray
+    """uint16: as :attr:`Evidence.hamming`."""
+    orientation: np.ndarray
+    """uint8: as :attr:`Evidence.orientation`."""
+    distance: np.ndarray
+    """float32: as :attr:`Evidence.distance`."""
+
+    def __getitem__(self, chosen: np.ndarray) -> "Separation":
+        return Separation(self.hamming[chosen], self.orientation[chosen], self.distance[chosen])
+
+
 def score_pairs(
     fingerprints: Fingerprints,
     hashes: np.ndarray,
@@ -119,7 +150,15 @@ def score_pairs(
     ``hashes`` is uint64 (N, 8, W), one hash per orientation. ``median_distance`` is that of the
     collection. Other orientations are tried only for pairs that differ in more than ``max_bits``.
     """
+    features = Features(hashes, fingerprints.contrast, downsampled(fingerprints.luma), embeddings)
+    apart = separate(features, rows, max_bits)
+    return score_separated(features, rows, apart, median_distance)
+
+
+def separate(features: Features, rows: tuple[np.ndarray, np.ndarray], max_bits: int) -> Separation:
+    """Return how far pairs of rows are apart; see :func:`score_pairs`."""
     first, second = rows
+    hashes, embeddings = features.hashes, features.embeddings
     bits = np.empty((len(first), hashes.shape[1]), np.uint16)
     distance = np.full(len(first), NO_DISTANCE, np.float32)
     for start in range(0, len(first), _BLOCK):
@@ -131,24 +170,44 @@ def score_pairs(
         distance[start + both] = distances(
             embeddings.vectors[one[both]], embeddings.vectors[other[both]]
         )
-    flat = fingerprints.contrast < MIN_CONTRAST
+    flat = features.contrast < MIN_CONTRAST
     flat = flat[first] | flat[second]
     orientation = np.where(flat | (bits[:, 0] <= max_bits), 0, bits.argmin(axis=1)).astype(np.uint8)
     hamming = bits[np.arange(len(bits)), orientation]
-    hash_bits = 64 * hashes.shape[2]
-    hamming[flat] = UNRELATED_SHARE * hash_bits
-    may_be_crop = distance <= MAX_CROP_DISTANCE * median_distance  # False where it is NaN
-    similar = similarity(fingerprints.luma, first, second, orientation, may_be_crop)
+    hamming[flat] = UNRELATED_SHARE * 64 * hashes.shape[2]
+    return Separation(hamming, orientation, distance)
+
+
+def score_separated(
+    features: Features,
+    rows: tuple[np.ndarray, np.ndarray],
+    apart: Separation,
+    median_distance: float,
+    needed: np.ndarray | None = None,
+) -> Evidence:
+    """Return the evidence for pairs of rows from :func:`separate`.
+
+    Similarities and scores of pairs below the similarity ``needed`` may be too low.
+    """
+    first, second = rows
+    may_be_crop = crop_allowed(apart.distance, median_distance)
+    similar = similarity(features.small, first, second, apart.orientation, may_be_crop, needed)
+    differing = apart.hamming / (64 * features.hashes.shape[2])
     return Evidence(
         first,
         second,
-        hamming,
-        orientation,
-        distance,
+        apart.hamming,
+        apart.orientation,
+        apart.distance,
         similar,
         np.zeros(len(first), bool),
-        copy_probability(hamming / hash_bits, distance, similar, median_distance),
+        copy_probability(differing, apart.distance, similar, median_distance),
     )
+
+
+def crop_allowed(distance: np.ndarray, median_distance: float) -> np.ndarray:
+    """Return which pairs at a distance, (P,), are compared with crops of each other: bool (P,)."""
+    return distance <= MAX_CROP_DISTANCE * median_distance  # False where it is NaN
 
 
 def copy_probability(
@@ -174,3 +233,20 @@ def regression_features(
         "nearness": -np.log(np.maximum(relative, 0) + _MIN_DISTANCE),
         "hamming": differing,
     }
+
+
+def min_similarity(
+    differing: np.ndarray, distance: np.ndarray, median_distance: float, score: float
+) -> np.ndarray:
+    """Return the similarity that pairs need for a score: float32 (P,), above 1 for an unreachable
+    one.
+
+    The arguments are those of :func:`copy_probability`.
+    """
+    terms = regression_features(differing, distance, np.zeros(len(differing)), median_distance)
+    missing = -np.log(1 / score - 1) - WEIGHTS["bias"]
+    missing -= sum(WEIGHTS[name] * terms[name] for name in ("nearness", "hamming"))
+    needed = 1 + _MIN_DISSIMILARITY - np.exp(-missing / WEIGHTS["similarity"])
+    # The similarity counts up to 0.999.
+    best = -np.log(1 - 0.999 + _MIN_DISSIMILARITY) * WEIGHTS["similarity"]
+    return np.asarray(np.where(missing > best, 2, np.minimum(needed, 0.999)) - 1e-5, np.float32)

@@ -50,33 +50,20 @@ _HEADERS = 4096  # headers read between two commits
 _VERSION = f"{VERSION}; {DECODER}; {EXTRACTION}"
 
 
-class Examiner:
-    """Examine pairs of images of a catalog by id, and cache the results in the catalog.
+class FileExaminer:
+    """Examine pairs of images by id, in threads, and remember the results.
 
-    ``features_folder`` is the folder of cached local features; ``new_files`` maps ids smaller than
-    all ids of the catalog to the files of images that are not in the catalog. Examinations of
-    unreadable files are not cached.
+    Ids of images without a file have an entry without files in ``files``.
     """
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        features_folder: Path,
-        progress: ProgressCallback = no_progress,
-        new_files: Mapping[int, LiveFile] | None = None,
-    ) -> None:
-        self._catalog = catalog
+    def __init__(self, progress: ProgressCallback, files: Mapping[int, list[LiveFile]]) -> None:
         self._progress = progress
-        self._cache = FeatureCache(features_folder)
-        self._files: dict[int, list[LiveFile]] = {
-            image_id: [file] for image_id, file in (new_files or {}).items()
-        }
+        self._files = dict(files)
         self._images = lru_cache(_CACHED_IMAGES)(self._lazy_image)
         self._examinations: dict[Pair, Examination] = {}
         self._metadata: dict[int, FileMetadata] = {}
         self._ids: dict[str, int] = {}
         self._damaged: set[int] = set()
-        self._has_loaded = False
         self.examined = 0
         """Number of pairs whose files were opened."""
 
@@ -126,6 +113,95 @@ class Examiner:
                 self._metadata |= new
                 self._store({}, new)
         return {one: self._metadata[one] for one in image_ids if one in self._metadata}
+
+    # -- internals ---------------------------------------------------------------------------------
+
+    def _examine(self, pairs: Sequence[Pair]) -> None:
+        opencv_threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)  # pairs are examined in parallel
+        try:
+            with threadpool_limits(1), ThreadPoolExecutor(usable_cores()) as threads:
+                found = dict(zip(pairs, threads.map(self._examine_pair, pairs), strict=True))
+        finally:
+            cv2.setNumThreads(opencv_threads)
+        self.examined += len(pairs)
+        self._examinations |= found
+        new_ids = {image_id for pair in pairs for image_id in pair} - self._metadata.keys()
+        metadata = {
+            image_id: image.picture.metadata
+            for image_id in new_ids
+            if (image := self._images(image_id)).is_decoded
+        }
+        self._metadata |= metadata
+        self._store(
+            {pair: one for pair, one in found.items() if one.note not in (UNREAD, FAILED)}, metadata
+        )
+
+    def _examine_pair(self, pair: Pair) -> Examination:
+        try:
+            with file_errors():
+                return self._compare_files(pair)
+        except UnreadableImage:
+            unreadable = [not self._is_readable(image_id) for image_id in pair]
+            if not any(unreadable):
+                return Examination(OPEN, note=FAILED)
+            side = unreadable.index(True) + 1 if unreadable.count(True) == 1 else 0
+            return Examination(OPEN, note=UNREAD, unread=side)
+
+    def _compare_files(self, pair: Pair) -> Examination:
+        try:
+            if pair[0] in self._damaged:
+                return examine_partial(*(self._images(image_id).read() for image_id in pair))
+            return examine(self._images(pair[0]), self._images(pair[1]))
+        except (cv2.error, np.linalg.LinAlgError):  # degenerate geometry needs a review
+            return Examination(OPEN, note="they could not be aligned")
+
+    def _is_readable(self, image_id: int) -> bool:
+        try:
+            with file_errors():
+                return self._images(image_id).picture.size[0] > 0
+        except UnreadableImage:
+            return False
+
+    def _read_metadata(self, image_id: int) -> FileMetadata | None:
+        try:
+            with file_errors():
+                return read_metadata(self._images(image_id).read())
+        except UnreadableImage:
+            return None
+
+    def _locate(self, image_ids: set[int]) -> None:
+        """Look up the files and earlier examinations of images."""
+
+    def _lazy_image(self, image_id: int) -> LazyImage:
+        raise NotImplementedError
+
+    def _store(
+        self, found: Mapping[Pair, Examination], metadata: Mapping[int, FileMetadata]
+    ) -> None:
+        """Store results for later."""
+
+
+class Examiner(FileExaminer):
+    """Examine pairs of images of a catalog by id, and cache the results in the catalog.
+
+    ``features_folder`` is the folder of cached local features; ``new_files`` maps ids smaller than
+    all ids of the catalog to the files of images that are not in the catalog. Examinations of
+    unreadable files are not cached.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        features_folder: Path,
+        progress: ProgressCallback = no_progress,
+        new_files: Mapping[int, LiveFile] | None = None,
+    ) -> None:
+        files = {image_id: [file] for image_id, file in (new_files or {}).items()}
+        super().__init__(progress, files)
+        self._catalog = catalog
+        self._cache = FeatureCache(features_folder)
+        self._has_loaded = False
 
     def add_members(self, members: Iterable[GroupMember]) -> None:
         """Register the files of groups, whose images need not be in the catalog."""
@@ -186,53 +262,6 @@ class Examiner:
         self._metadata |= {ids[sha256]: _metadata(report) for sha256, report in metadata}
         self._has_loaded = True
 
-    def _examine(self, pairs: Sequence[Pair]) -> None:
-        opencv_threads = cv2.getNumThreads()
-        cv2.setNumThreads(1)  # pairs are examined in parallel
-        try:
-            with threadpool_limits(1), ThreadPoolExecutor(usable_cores()) as threads:
-                found = dict(zip(pairs, threads.map(self._examine_pair, pairs), strict=True))
-        finally:
-            cv2.setNumThreads(opencv_threads)
-        self.examined += len(pairs)
-        self._examinations |= found
-        new_ids = {image_id for pair in pairs for image_id in pair} - self._metadata.keys()
-        metadata = {
-            image_id: image.picture.metadata
-            for image_id in new_ids
-            if (image := self._images(image_id)).is_decoded
-        }
-        self._metadata |= metadata
-        self._store(
-            {pair: one for pair, one in found.items() if one.note not in (UNREAD, FAILED)}, metadata
-        )
-
-    def _examine_pair(self, pair: Pair) -> Examination:
-        try:
-            with file_errors():
-                return self._compare_files(pair)
-        except UnreadableImage:
-            unreadable = [not self._is_readable(image_id) for image_id in pair]
-            if not any(unreadable):
-                return Examination(OPEN, note=FAILED)
-            side = unreadable.index(True) + 1 if unreadable.count(True) == 1 else 0
-            return Examination(OPEN, note=UNREAD, unread=side)
-
-    def _compare_files(self, pair: Pair) -> Examination:
-        try:
-            if pair[0] in self._damaged:
-                return examine_partial(*(self._images(image_id).read() for image_id in pair))
-            return examine(self._images(pair[0]), self._images(pair[1]))
-        except (cv2.error, np.linalg.LinAlgError):  # degenerate geometry needs a review
-            return Examination(OPEN, note="they could not be aligned")
-
-    def _is_readable(self, image_id: int) -> bool:
-        try:
-            with file_errors():
-                return self._images(image_id).picture.size[0] > 0
-        except UnreadableImage:
-            return False
-
     def _lazy_image(self, image_id: int) -> LazyImage:
         files = self._files[image_id]
         paths = [file.path for file in files]
@@ -240,13 +269,6 @@ class Examiner:
         return LazyImage(
             lambda: content_of(paths, digest), lambda: view_of(paths, digest, self._cache)
         )
-
-    def _read_metadata(self, image_id: int) -> FileMetadata | None:
-        try:
-            with file_errors():
-                return read_metadata(self._images(image_id).read())
-        except UnreadableImage:
-            return None
 
     def _store(
         self, found: Mapping[Pair, Examination], metadata: Mapping[int, FileMetadata]

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from embedkit._internal.paths import is_url
 from embedkit.catalog import Catalog, LiveFile
 from embedkit.duplicates.evidence import WEIGHTS, Evidence, Fingerprints
-from embedkit.duplicates.examiner import Examiner
+from embedkit.duplicates.examiner import Examiner, FileExaminer
 from embedkit.duplicates.groups import (
     GroupImage,
     Links,
@@ -84,7 +85,7 @@ def find_duplicates(
     repeated = [image_id for image_id in repeated if len(files.get(image_id, ())) > 1]
     images = images_by_id(table, files, images_to_keep(verdicts))
     different = {(one, other) for one, other, verdict in verdicts if other and verdict == DIFFERENT}
-    order = _best_first(images, links, examiner)
+    order = best_first(images, links, examiner)
     stars = build_stars(links, order, different, examiner.examinations)
     in_star = {image_id for centre, members in stars for image_id in (centre, *members)}
     stars += [(image_id, {}) for image_id in repeated if image_id not in in_star]
@@ -94,15 +95,18 @@ def find_duplicates(
 
 
 def files_on_disk(files: Mapping[int, list[LiveFile]]) -> dict[int, list[LiveFile]]:
-    """Return the files of each image that exist now; omit images that have none."""
+    """Return the files of each image that exist now; omit images that have none.
+
+    Files at URLs count as existing, but cannot be opened.
+    """
     existing = {
-        image_id: [file for file in of_image if os.path.exists(file.path)]
+        image_id: [file for file in of_image if is_url(file.path) or os.path.exists(file.path)]
         for image_id, of_image in files.items()
     }
     return {image_id: of_image for image_id, of_image in existing.items() if of_image}
 
 
-def _best_first(images: Mapping[int, GroupImage], links: Links, examiner: Examiner) -> list[int]:
+def best_first(images: Mapping[int, GroupImage], links: Links, examiner: FileExaminer) -> list[int]:
     """Return the images in the order in which they are preferred as representatives.
 
     Images to keep come first, then those with a camera's metadata: a plan mostly keeps these, and

@@ -66,7 +66,7 @@ def near_pairs(hashes: np.ndarray, limit: int) -> Pairs:
 def distinct_near_pairs(hashes: np.ndarray, limit: int) -> DistinctPairs:
     """Return the pairs that :func:`near_pairs` finds among the distinct hashes."""
     hashes = _checked(hashes, limit)
-    representative = _representatives(hashes)
+    representative = representatives(hashes)
     rows = np.flatnonzero(representative == np.arange(len(hashes))).astype(np.int32)
     distinct = hashes[rows]
     return DistinctPairs(
@@ -116,7 +116,7 @@ def _checked(hashes: np.ndarray, limit: int) -> np.ndarray:
     return np.ascontiguousarray(hashes[:, None] if hashes.ndim == 1 else hashes)
 
 
-def _representatives(hashes: np.ndarray) -> np.ndarray:
+def representatives(hashes: np.ndarray) -> np.ndarray:
     """Return the lowest row with the same hash as each row: int32 (N,)."""
     one_word = hashes.shape[1] == 1
     order = np.argsort(hashes[:, 0]) if one_word else np.lexsort(hashes.T)

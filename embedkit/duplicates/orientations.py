@@ -32,13 +32,19 @@ def oriented_hashes(lumas: np.ndarray, side: int = 8) -> np.ndarray:
     for start in range(0, len(lumas), _BLOCK):
         block = lumas[start : start + _BLOCK].reshape(-1, LUMA_SIDE, LUMA_SIDE).astype(np.float64)
         lowest = cosines @ block @ cosines.T
-        for orientation in range(ORIENTATIONS):
-            changed = lowest.transpose(0, 2, 1) if orientation & 4 else lowest
-            changed = changed * signs if orientation & 1 else changed
-            changed = changed * signs[:, None] if orientation & 2 else changed
+        for mirrored in range(4):
+            changed = lowest * signs if mirrored & 1 else lowest
+            changed = changed * signs[:, None] if mirrored & 2 else changed
             flat = changed.reshape(len(block), -1)
-            bits = np.packbits(flat > np.median(flat, axis=1, keepdims=True), axis=1)
-            hashes[start : start + _BLOCK, orientation] = bits.view(">u8")
+            above = (flat > np.median(flat, axis=1, keepdims=True)).reshape(changed.shape)
+            # Transposed first and then mirrored: the other mirrors, and the same median.
+            transposed = 4 | (mirrored & 1) << 1 | mirrored >> 1
+            for orientation, bits in (
+                (mirrored, above),
+                (transposed, above.transpose(0, 2, 1)),
+            ):
+                packed = np.packbits(bits.reshape(len(block), -1), axis=1)
+                hashes[start : start + _BLOCK, orientation] = packed.view(">u8")
     return hashes
 
 

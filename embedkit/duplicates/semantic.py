@@ -58,12 +58,25 @@ class DistanceDistribution:
 
 def sample_distances(embeddings: ImageEmbeddings) -> DistanceDistribution:
     """Sample the distances between the embedded images of a collection."""
-    rows, vectors = embeddings.rows[embeddings.rows >= 0], embeddings.vectors
-    mixed = np.random.default_rng(_SEED).permutation(rows)
-    ones, others = np.sort(mixed[:_SAMPLE]), np.sort(mixed[:_OTHERS])
-    products = vectors[ones] @ vectors[others].T
-    distances = np.clip(1 - products[ones[:, None] != others[None]], 0, 2)
-    return DistanceDistribution(np.sort(distances), len(rows))
+    rows = embeddings.rows[embeddings.rows >= 0]
+    sample = rows[sampled_places(len(rows))]
+    return distances_of_sample(embeddings.vectors[sample], len(rows))
+
+
+def sampled_places(count: int) -> np.ndarray:
+    """Return the places, among ``count`` embedded images, of those that are sampled: int64 (S,)."""
+    return np.random.default_rng(_SEED).permutation(count)[:_OTHERS]
+
+
+def distances_of_sample(vectors: np.ndarray, count: int) -> DistanceDistribution:
+    """Return the distances from the first of some sampled vectors (S, dim) to all of them.
+
+    ``count`` is the number of images in the collection.
+    """
+    products = vectors[:_SAMPLE] @ vectors.T
+    others = np.arange(len(products))[:, None] != np.arange(len(vectors))
+    distances = np.clip(1 - products[others], 0, 2)
+    return DistanceDistribution(np.sort(distances), count)
 
 
 def pairs_by_embedding(

@@ -5,6 +5,9 @@ of the lumas and that of their gradients. Gradients distinguish drawings on the 
 photos with the same sky.
 """
 
+from dataclasses import dataclass
+from functools import cache
+
 import numpy as np
 
 from embedkit.duplicates.orientations import ORIENTATIONS, orient_all
@@ -17,54 +20,109 @@ MIN_SIMILARITY_FOR_CROPS = 0.1
 
 _SIDE = LUMA_SIDE // 2
 _BLOCK = 2048
+_TOLERANCE = 1e-4
+"""Upper bound of the rounding error of a similarity."""
 _CROP_SHARES = (0.96, 0.9, 0.85, 0.8)
 """Shares of width and height that the compared crops keep, at each of 3 x 3 positions."""
 _POSITIONS = (0.0, 0.5, 1.0)
 
 
 def similarity(
-    lumas: np.ndarray,
+    small: np.ndarray,
     first: np.ndarray,
     second: np.ndarray,
     orientation: np.ndarray,
     may_be_crop: np.ndarray,
+    needed: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the similarity of pairs: float32 (P,), in [-1, 1].
 
-    ``lumas`` is uint8 (N, 1024); ``first`` and ``second`` are rows of it, (P,). The result is the
-    largest similarity of the pair as it is, of the first image in ``orientation`` (0 to 7), and,
-    where the mask ``may_be_crop`` is set, of each image with crops of the other.
+    ``small`` is float32 (N, 16, 16), from :func:`downsampled`; ``first`` and ``second`` are rows of
+    it, (P,). The result is the largest similarity of the pair as it is, of the first image in
+    ``orientation`` (0 to 7), and, where the mask ``may_be_crop`` is set, of each image with crops
+    of the other. Where a crop cannot reach the similarity ``needed``, it is not compared, so that
+    the result may be too low, but only below this limit.
     """
-    small = np.concatenate(
-        [downsampled(lumas[start : start + _BLOCK]) for start in range(0, len(lumas), _BLOCK)]
-        or [np.empty((0, _SIDE, _SIDE), np.float32)]
-    )
     best = np.empty(len(first), np.float32)
     for start in range(0, len(first), _BLOCK):
         part = slice(start, start + _BLOCK)
-        targets = descriptors(small[second[part]])
-        best[part] = _products(descriptors(small[first[part]]), targets)
+        rows, places = np.unique(np.concatenate([first[part], second[part]]), return_inverse=True)
+        images = small[rows]
+        described = descriptors(images)
+        one, other = np.split(places, 2)
+        best[part] = _products(described[one], described[other])
         for number in range(1, ORIENTATIONS):
             chosen = np.flatnonzero(orientation[part] == number)
-            one = orient_all(small[first[part][chosen]], number)
-            found = _products(descriptors(one), targets[chosen])
+            oriented = descriptors(orient_all(images[one[chosen]], number))
+            found = _products(oriented, described[other[chosen]])
             best[start + chosen] = np.maximum(best[start + chosen], found)
         unsure = (
             (best[part] < MAX_SIMILARITY_FOR_CROPS)
             & (best[part] > MIN_SIMILARITY_FOR_CROPS)
             & may_be_crop[part]
         )
-        chosen = start + np.flatnonzero(unsure)
-        one, other = small[first[chosen]], small[second[chosen]]
-        cropped = np.maximum(_crop_similarity(one, other), _crop_similarity(other, one))
-        best[chosen] = np.maximum(best[chosen], cropped)
+        chosen = np.flatnonzero(unsure)
+        of_block = best[part][chosen]
+        if needed is not None:
+            of_block = np.maximum(of_block, needed[part][chosen])
+        for source, target in ((one, other), (other, one)):
+            found = _crop_similarity(images, described, source[chosen], target[chosen], of_block)
+            best[start + chosen] = np.maximum(best[start + chosen], found)
     return best
 
 
 def downsampled(lumas: np.ndarray) -> np.ndarray:
-    """Return lumas (n, 1024) as images of half the side: float32 (n, 16, 16)."""
-    blocks = lumas.reshape(-1, _SIDE, 2, _SIDE, 2).astype(np.float32)
-    return np.asarray(blocks.mean(axis=(2, 4)))
+    """Return lumas, uint8 (n, 1024), as images of half the side: float32 (n, 16, 16)."""
+    small = np.empty((len(lumas), _SIDE, _SIDE), np.float32)
+    for start in range(0, len(lumas), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        blocks = lumas[part].reshape(-1, _SIDE, 2, _SIDE, 2).astype(np.float32)
+        small[part] = blocks.mean(axis=(2, 4))
+    return small
+
+
+@dataclass(frozen=True, eq=False)
+class Outlines:
+    """Images at 8 x 8 pixels, from which an upper bound of similarities follows."""
+
+    images: np.ndarray
+    """float32 (N, 8, 8): projections of the centred images of length 1."""
+    rest: np.ndarray
+    """float32 (N,): length of what the projection leaves out, 0 to 1."""
+
+    @classmethod
+    def of(cls, small: np.ndarray) -> "Outlines":
+        """Return the outlines of images (N, 16, 16)."""
+        half = _SIDE // 2
+        images = np.empty((len(small), half, half), np.float32)
+        rest = np.empty(len(small), np.float32)
+        for start in range(0, len(small), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            flat = small[part].reshape(-1, _SIDE**2)
+            flat = flat - flat.mean(axis=1, keepdims=True)
+            lengths = np.sqrt(np.einsum("ni,ni->n", flat, flat))
+            blocks = (flat @ _block_matrix()) / np.maximum(lengths, 1e-6)[:, None]
+            images[part] = blocks.reshape(-1, half, half)
+            rest[part] = np.sqrt(np.maximum(0, 1 - np.einsum("ni,ni->n", blocks, blocks)))
+        return cls(images, rest)
+
+    def bound(self, first: np.ndarray, second: np.ndarray, orientation: np.ndarray) -> np.ndarray:
+        """Return an upper bound of the similarity of pairs of rows without crops: float32 (P,).
+
+        The luma is half of the similarity, and the gradients correlate by at most 1.
+        """
+        rest = self.rest[first] * self.rest[second]
+        best = np.empty(len(first), np.float32)
+        for start in range(0, len(first), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            one, other = self.images[first[part]], self.images[second[part]]
+            best[part] = np.einsum("nij,nij->n", one, other)
+            for number in range(1, ORIENTATIONS):
+                chosen = np.flatnonzero(orientation[part] == number)
+                oriented = orient_all(one[chosen], number)
+                found = np.einsum("nij,nij->n", oriented, other[chosen])
+                best[start + chosen] = np.maximum(best[start + chosen], found)
+        return np.asarray((best + rest + 1) / 2 + _TOLERANCE, np.float32)
 
 
 def descriptors(images: np.ndarray) -> np.ndarray:
@@ -72,18 +130,35 @@ def descriptors(images: np.ndarray) -> np.ndarray:
 
     The inner product of two descriptors is the similarity. Flat images have descriptors of 0.
     """
+    luma = images.reshape(*images.shape[:-2], images.shape[-2] * images.shape[-1])
+    return np.concatenate([_normalised(luma), _gradients(images)], axis=-1)
+
+
+def _gradients(images: np.ndarray) -> np.ndarray:
+    """Return the gradients of images (..., H, W), centred and scaled to 1 / sqrt(2)."""
     across = np.diff(images, axis=-1)[..., :-1, :]
     down = np.diff(images, axis=-2)[..., :-1]
-    luma, across, down = (
-        part.reshape(*part.shape[:-2], part.shape[-2] * part.shape[-1])
-        for part in (images, across, down)
-    )
-    parts = []
-    for values in (luma, np.concatenate([across, down], axis=-1)):
-        centred = values - values.mean(axis=-1, keepdims=True)
-        lengths = np.linalg.norm(centred, axis=-1, keepdims=True)
-        parts.append(centred / np.maximum(lengths, 1e-6) * np.float32(np.sqrt(0.5)))
-    return np.concatenate(parts, axis=-1)
+    parts = [
+        part.reshape(*part.shape[:-2], part.shape[-2] * part.shape[-1]) for part in (across, down)
+    ]
+    return _normalised(np.concatenate(parts, axis=-1))
+
+
+def _normalised(values: np.ndarray) -> np.ndarray:
+    """Return values (..., n) centred and scaled to 1 / sqrt(2)."""
+    centred = values - values.mean(axis=-1, keepdims=True)
+    lengths = np.linalg.norm(centred, axis=-1, keepdims=True)
+    return np.asarray(centred / np.maximum(lengths, 1e-6) * np.float32(np.sqrt(0.5)))
+
+
+@cache
+def _block_matrix() -> np.ndarray:
+    """Return the matrix (256, 64) that projects 16 x 16 pixels on blocks of four."""
+    places = np.arange(_SIDE**2).reshape(_SIDE, _SIDE)
+    blocks = np.zeros((_SIDE**2, (_SIDE // 2) ** 2), np.float32)
+    number = (places // _SIDE // 2) * (_SIDE // 2) + places % _SIDE // 2
+    blocks[places.ravel(), number.ravel()] = 0.5
+    return blocks
 
 
 def _products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -104,14 +179,30 @@ def _crop_matrices(share: float) -> np.ndarray:
     return windows
 
 
-def _crop_similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the largest similarity of ``other`` to a crop of ``one``: float32 (n,)."""
-    targets = descriptors(other)
-    best = np.full(len(one), -1.0, np.float32)
-    for share in _CROP_SHARES:
+def _crop_similarity(
+    images: np.ndarray,
+    described: np.ndarray,
+    source: np.ndarray,
+    target: np.ndarray,
+    limit: np.ndarray,
+) -> np.ndarray:
+    """Return the largest similarity of a target to a crop of its source: float32 (n,).
+
+    ``source`` and ``target`` are rows of images (u, 16, 16), and ``described`` are the descriptors
+    of these. Gradients are compared only where the luma shows that a crop may exceed the ``limit``.
+    """
+    best = np.full(len(source), -1.0, np.float32)
+    rows, places = np.unique(source, return_inverse=True)
+    lumas, gradients = np.split(described[target], [_SIDE**2], axis=1)
+    for share in _CROP_SHARES if len(source) else ():
         windows = _crop_matrices(share)
-        rows = np.einsum("kij,njl->nkil", windows, one, optimize=True)
-        crops = np.einsum("nkil,mpl->nkmip", rows, windows, optimize=True)
-        found = descriptors(crops.reshape(len(one), len(_POSITIONS) ** 2, _SIDE, _SIDE))
-        best = np.maximum(best, np.einsum("nkp,np->nk", found, targets).max(axis=1))
+        across = np.einsum("kij,njl->nkil", windows, images[rows], optimize=True)
+        crops = np.einsum("nkil,mpl->nkmip", across, windows, optimize=True)
+        crops = crops.reshape(len(rows), len(_POSITIONS) ** 2, _SIDE, _SIDE)
+        flat = _normalised(crops.reshape(*crops.shape[:2], _SIDE**2))
+        products = np.matmul(flat[places], lumas[:, :, None])[:, :, 0]
+        pair, crop = np.nonzero(products + 0.5 > np.maximum(limit, best)[:, None])
+        similar = products[pair, crop]
+        similar += _products(_gradients(crops[places[pair], crop]), gradients[pair])
+        np.maximum.at(best, pair, similar)
     return best

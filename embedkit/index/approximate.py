@@ -5,7 +5,7 @@ numbers vectors in the order in which they are added, so that every factory stri
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -62,10 +62,10 @@ class ApproximateIndex:
         return codes_on_gpu(self.index)
 
     @cached_property
-    def _lists(self) -> "_Lists | None":
+    def _lists(self) -> "MappedLists | None":
         if self.file is None or self.head == len(self.file):
             return None
-        return _Lists(self.index, self.file)
+        return MappedLists(self.index, self.file)
 
     def candidates(self, queries: np.ndarray, count: int, effort_factor: int = 1) -> np.ndarray:
         """Return candidate rows, int64 (Q, count), -1 where there are no more.
@@ -82,7 +82,8 @@ class ApproximateIndex:
         if self._gpu is not None and (found := self._gpu(queries, count, effort)) is not None:
             return found
         if self._lists is not None:
-            return self._lists.search(queries, count, effort)
+            products, lists = nearest_lists(self.index, queries, effort)
+            return self._lists.search(queries, count, products, lists)[1]
         return np.asarray(self.index.search(queries, count)[1])
 
     def efforts(self, share: float) -> list[int]:
@@ -91,18 +92,17 @@ class ApproximateIndex:
         if parameter is None:
             return [0]
         name, most = parameter
-        limit = max(1, int(share * most))
-        least = 0 if name == "nprobe" else 4
-        return [*(2**power for power in range(least, limit.bit_length())), limit]
+        return doubled_efforts(most, share, least=0 if name == "nprobe" else 4)
 
 
-class _Lists:
+class MappedLists:
     """The inverted lists of a mapped index, each checked when it is first searched.
 
     They are most of the file, and a search reads few of them.
     """
 
     def __init__(self, index: Any, file: SealedFile) -> None:
+        self._index = index  # owns what the next line refers to
         self._ivf: Any = faiss.downcast_index(index)
         lists = _lists_on_disk(index)
         assert lists is not None
@@ -110,13 +110,19 @@ class _Lists:
         self._file = file
         self._unchecked = np.ones(int(lists.nlist), bool)
 
-    def search(self, queries: np.ndarray, count: int, nprobe: int) -> np.ndarray:
-        """Search the ``nprobe`` nearest lists of each query: rows, int64 (Q, count)."""
-        products, lists = self._ivf.quantizer.search(queries, nprobe)
+    def search(
+        self, queries: np.ndarray, count: int, products: np.ndarray, lists: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Search some lists of each query, as :func:`nearest_lists` returns them.
+
+        Returns FAISS's products, float32 (Q, count), and numbers of vectors, int64 (Q, count), -1
+        where there are no more. Raises :class:`DamagedFile` when one of the lists is damaged.
+        """
         if self._unchecked.any():
             self._check(np.unique(lists))
+        self._ivf.nprobe = lists.shape[1]
         found = self._ivf.search_preassigned(queries, count, lists, products)
-        return np.asarray(found[1])
+        return np.asarray(found[0]), np.asarray(found[1])
 
     def _check(self, lists: np.ndarray) -> None:
         lists = lists[lists >= 0]
@@ -127,6 +133,23 @@ class _Lists:
             )
             self._unchecked[number] = False
         self._file.release_pages()  # FAISS has its own mapping of the file
+
+
+def nearest_lists(index: Any, queries: np.ndarray, nprobe: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the products with the ``nprobe`` nearest centroids of an IVF index, and their lists.
+
+    Both have the shape (Q, nprobe); they are float32 and int64.
+    """
+    ivf: Any = faiss.downcast_index(index)
+    products, lists = ivf.quantizer.search(queries, nprobe)
+    return np.asarray(products), np.asarray(lists)
+
+
+def doubled_efforts(most: int, share: float, least: int = 0) -> list[int]:
+    """Return powers of two from ``2**least`` up to a share of the largest effort, and that."""
+    limit = max(1, int(share * most))
+    efforts = [*(2**power for power in range(least, limit.bit_length())), limit]
+    return list(dict.fromkeys(efforts))
 
 
 def _entry(ivf: Any) -> int:
@@ -143,7 +166,7 @@ def _lists_on_disk(index: Any) -> Any | None:
     return lists if isinstance(lists, faiss.OnDiskInvertedLists) else None
 
 
-def _head(index: Any, size: int) -> int:
+def head_of(index: Any, size: int) -> int:
     """Return :attr:`ApproximateIndex.head` of an index mapped from a file of ``size`` bytes."""
     lists = _lists_on_disk(index)
     if lists is None:
@@ -153,13 +176,14 @@ def _head(index: Any, size: int) -> int:
     return min(position.offset for position in positions) if end == size else size
 
 
-def default_factory(count: int) -> str:
+def default_factory(count: int, factor: int = 2) -> str:
     """Return the factory string for ``count`` vectors: about 2 sqrt(count) lists of 8-bit codes.
 
     That is half the minimum that FAISS advises. So the training, which is most of the work of a
-    build, takes a quarter of the time; ``nprobe`` is tuned by measurement.
+    build, takes a quarter of the time; ``nprobe`` is tuned by measurement. Another ``factor`` than
+    2 gives more or fewer lists.
     """
-    return f"IVF{2 ** round(np.log2(2 * np.sqrt(count)))},SQ8"
+    return f"IVF{2 ** round(np.log2(factor * np.sqrt(count)))},SQ8"
 
 
 def build(factory: str, vectors: np.ndarray) -> ApproximateIndex | None:
@@ -169,15 +193,7 @@ def build(factory: str, vectors: np.ndarray) -> ApproximateIndex | None:
     """
     count, dim = vectors.shape
     try:
-        index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
-        if not index.is_trained:
-            rows = TRAINING_ROWS
-            if (ivf := faiss.try_extract_index_ivf(index)) is not None:
-                rows = max(rows, TRAINING_VECTORS_PER_LIST * ivf.nlist)
-                ivf.cp.max_points_per_centroid = TRAINING_VECTORS_PER_LIST
-                ivf.cp.min_points_per_centroid = 1  # no warning: the recipe chose so many lists
-            chosen = np.random.default_rng(_SEED).choice(count, min(rows, count), replace=False)
-            index.train(vectors[np.sort(chosen)])
+        index = trained(factory, dim, count, lambda rows: vectors[rows])
         _add(index, vectors)
     except RuntimeError as error:
         if "Number of training points" in str(error):
@@ -189,6 +205,23 @@ def build(factory: str, vectors: np.ndarray) -> ApproximateIndex | None:
     return ApproximateIndex(index, factory)
 
 
+def trained(factory: str, dim: int, count: int, read: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """Return an empty FAISS index that is trained on a sample of ``count`` vectors.
+
+    ``read`` returns the vectors of some rows, int64 ascending. Raises RuntimeError as FAISS does.
+    """
+    index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+    if not index.is_trained:
+        rows = TRAINING_ROWS
+        if (ivf := faiss.try_extract_index_ivf(index)) is not None:
+            rows = max(rows, TRAINING_VECTORS_PER_LIST * ivf.nlist)
+            ivf.cp.max_points_per_centroid = TRAINING_VECTORS_PER_LIST
+            ivf.cp.min_points_per_centroid = 1  # no warning: the recipe chose so many lists
+        chosen = np.random.default_rng(_SEED).choice(count, min(rows, count), replace=False)
+        index.train(read(np.sort(chosen)))
+    return index
+
+
 def extended(codes: ApproximateIndex, vectors: np.ndarray, kept: int) -> ApproximateIndex:
     """Return mapped codes extended to ``vectors``; they contain the first ``kept`` of these.
 
@@ -197,7 +230,7 @@ def extended(codes: ApproximateIndex, vectors: np.ndarray, kept: int) -> Approxi
     """
     assert codes.file is not None
     codes.file.check()
-    with _file_errors(codes.file.file):
+    with file_errors(codes.file.file):
         index = faiss.read_index(str(codes.file.file))
     if not kept:
         index.reset()
@@ -212,7 +245,7 @@ def tune(codes: ApproximateIndex, vectors: np.ndarray, share: float = 1.0) -> No
     stays. The recall is measured with a sample of the vectors: the share of their ten nearest
     neighbours, without themselves, that is found. Of neighbours that tie with the tenth, any count.
     """
-    chosen = np.random.default_rng(_SEED).permutation(len(vectors))[:RECALL_QUERIES]
+    chosen = sample_rows(len(vectors))
     queries = vectors[chosen]
     k = min(10, len(vectors) - 1)
     if not k:
@@ -226,16 +259,34 @@ def tune(codes: ApproximateIndex, vectors: np.ndarray, share: float = 1.0) -> No
     neighbours = nearest(queries, vectors, k + 1 + EXTRA_ROWS)
     limits = [nearest_distances(rows, number)[-1] for number, rows in enumerate(neighbours)]
     count = min(CANDIDATES_PER_MATCH * (k + 1 + EXTRA_ROWS), len(vectors))
-    for effort in codes.efforts(share):
+
+    def recall(effort: int) -> float:
         codes.effort = effort
         proposed = codes.candidates(queries, count)
         hits = sum(
             np.count_nonzero(nearest_distances(rows, number) <= limits[number])
             for number, rows in enumerate(proposed)
         )
-        codes.recall_at_10 = float(hits / (k * len(queries)))
-        if codes.recall_at_10 >= TARGET_RECALL:
-            return
+        return float(hits / (k * len(queries)))
+
+    codes.effort, codes.recall_at_10 = smallest_effort(codes.efforts(share), recall)
+
+
+def sample_rows(count: int) -> np.ndarray:
+    """Return which of ``count`` vectors are the queries that measure the recall, int64."""
+    return np.random.default_rng(_SEED).permutation(count)[:RECALL_QUERIES]
+
+
+def smallest_effort(efforts: Sequence[int], recall: Callable[[int], float]) -> tuple[int, float]:
+    """Return the first effort whose recall reaches :data:`TARGET_RECALL`, and its recall.
+
+    If none does, the last effort is returned.
+    """
+    for effort in efforts:
+        found = recall(effort)
+        if found >= TARGET_RECALL:
+            break
+    return effort, found
 
 
 def _add(index: Any, vectors: np.ndarray) -> None:
@@ -245,15 +296,15 @@ def _add(index: Any, vectors: np.ndarray) -> None:
 
 def write(file: Path, codes: ApproximateIndex) -> ApproximateIndex:
     """Write codes to a sealed file and return them mapped from it. Raises OSError."""
-    with _file_errors(file), sealed(file) as temporary, open(temporary, "wb") as stream:
-        _write_index(stream, codes.index)
+    with file_errors(file), sealed(file) as temporary, open(temporary, "wb") as stream:
+        write_index(stream, codes.index)
     rows, dim = codes.index.ntotal, codes.index.d
     written = SealedFile(file)
     mapped = read(written, codes, rows, dim, len(written))
-    return replace(mapped, head=_head(mapped.index, len(written)))
+    return replace(mapped, head=head_of(mapped.index, len(written)))
 
 
-def _write_index(stream: BinaryIO, index: Any) -> None:
+def write_index(stream: BinaryIO, index: Any) -> None:
     """Write a FAISS index to a stream.
 
     FAISS ignores an error of the last write to a file that it opened itself. It also ignores the
@@ -284,7 +335,7 @@ def read(
     """
     file.check(0, head)
     flags = faiss.IO_FLAG_MMAP if "IVF" in codes.factory else faiss.IO_FLAG_MMAP_IFC
-    with _file_errors(file.file):
+    with file_errors(file.file):
         index = faiss.read_index(str(file.file), flags)
     if (index.ntotal, index.d) != (rows, dim):
         raise DamagedFile(f"{file.file} does not contain {rows} vectors of dimension {dim}")
@@ -292,7 +343,7 @@ def read(
 
 
 @contextmanager
-def _file_errors(file: Path) -> Iterator[None]:
+def file_errors(file: Path) -> Iterator[None]:
     """Raise OSError for the RuntimeError with which FAISS reports errors of files."""
     try:
         yield

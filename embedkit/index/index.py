@@ -27,9 +27,8 @@ from embedkit._internal.sealed import DamagedFile, SealedFile
 from embedkit.catalog import Catalog, Revision
 from embedkit.errors import BadArtefact, BadRecipe, DamagedCache
 from embedkit.index import rows
-from embedkit.index.exact import EXTRA_ROWS, PAIRS_IN_NUMPY, nearest, nearest_among
+from embedkit.index.exact import EXTRA_ROWS, PAIRS_IN_NUMPY, closest, nearest, nearest_among
 from embedkit.index.manifest import Manifest, read_manifest, usable_manifest
-from embedkit.index.metric import distances
 from embedkit.index.storage import IndexFiles
 from embedkit.results import Progress, ProgressCallback, no_progress
 
@@ -208,18 +207,11 @@ class Index:
         self, queries: np.ndarray, base: np.ndarray, delta: np.ndarray, k: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return ids and distances of the nearest ``k`` among rows of base and delta, (Q, n)."""
-        each = np.arange(len(queries))[:, None]
         ids, vectors = self._base.ids[base], self._base.checked(base)[base]
         if delta.size:
             ids = np.concatenate([ids, self._delta.ids[delta]], axis=1)
             vectors = np.concatenate([vectors, self._delta.vectors[delta]], axis=1)
-        if ids.shape[1] > k + EXTRA_ROWS:
-            products = (vectors @ queries[:, :, None])[:, :, 0]
-            likely = np.argpartition(products, -k - EXTRA_ROWS, axis=1)[:, -k - EXTRA_ROWS :]
-            ids, vectors = ids[each, likely], vectors[each, likely]
-        measured = distances(queries[:, None], vectors)
-        best = np.lexsort((ids, measured))[:, :k]
-        return ids[each, best], measured[each, best]
+        return closest(queries, ids, vectors, k)
 
     def _nearest_in_base(
         self, queries: np.ndarray, k: int, allowed: np.ndarray | None, count: int

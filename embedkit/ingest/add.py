@@ -23,7 +23,7 @@ from embedkit.catalog import Batch, Catalog
 from embedkit.images.patterns import Patterns
 from embedkit.ingest.labels import FolderLabels
 from embedkit.ingest.network import IngestNetwork, resolve_without_network
-from embedkit.ingest.pipeline import IngestPipeline
+from embedkit.ingest.pipeline import IngestPipeline, RootFiles, claims_of
 from embedkit.ingest.scanning import (
     Scanned,
     Sources,
@@ -103,7 +103,9 @@ def add(
     embedded, fingerprinted, stages = 0, 0, None
     warnings: list[str] = []
     if known is not None:
-        pipeline = IngestPipeline(roots, known, networks, partial(_commit, catalog), options)
+        pipeline = IngestPipeline(
+            RootFiles(roots), claims_of(known), networks, partial(_commit, catalog), options
+        )
         stages = pipeline.run(todo, progress, "embedding" if networks else "fingerprinting")
         embedded, fingerprinted = pipeline.embedded, pipeline.fingerprinted
         warnings += pipeline.warnings()
@@ -207,7 +209,7 @@ def embed(
                 embedded += writer.embeddings.store(spec, batch.images)
 
     network = IngestNetwork(backbone.name, backbone, progress)
-    pipeline = IngestPipeline(roots, known, [network], store, options)
+    pipeline = IngestPipeline(RootFiles(roots), claims_of(known), [network], store, options)
     pipeline.run(todo, progress, stage=f"embedding with {backbone.name}")
     if embedded:
         with catalog.write() as writer:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING
 
-from embedkit._internal.paths import absolute, from_stored, shown, size_and_mtime
+from embedkit._internal.paths import absolute, from_stored, joined, shown, size_and_mtime
 from embedkit._internal.tables import open_table
 from embedkit._internal.text import counted
 from embedkit.catalog import Catalog
@@ -218,7 +218,7 @@ def resolved_paths(
     Relative paths start at ``base``, below which paths with a drive letter are found if it
     ``has_root``.
     """
-    found = [absolute(os.path.join(base, from_stored(cell))) for cell in cells]
+    found = [absolute(joined(base, from_stored(cell))) for cell in cells]
     with catalog.read() as reader:
         known = reader.files.known(found)
         others = {
@@ -237,7 +237,7 @@ def _candidates(cell: str, base: str, has_root: bool) -> Iterator[str]:
     texts = [cell, cell.strip()]
     texts += [unicodedata.normalize(form, cell.strip()) for form in ("NFC", "NFD")]
     for path in map(from_stored, dict.fromkeys(texts)):
-        yield absolute(os.path.join(base, path))
+        yield absolute(joined(base, path))
         windows = PureWindowsPath(path)
         if ("\\" in path or windows.drive) and (has_root or not windows.anchor):
             yield absolute(os.path.join(base, *windows.parts[bool(windows.anchor) :]))

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from threading import Semaphore
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from embedkit.images.fingerprint import Sketch
 
 READERS = 4
-"""Files read concurrently; more than cores, as reading mostly waits for the disk."""
+"""Files of a local disk read concurrently; more than cores, as reading mostly waits for it."""
 
 READ_AHEAD = 64_000_000
 PREPARE_AHEAD = 192_000_000
@@ -59,12 +59,16 @@ COMMIT_MAX_FILES = 8192
 COMMIT_MAX_SECONDS = 10.0
 """A batch is also committed when it reaches one of these limits."""
 
-_FINGERPRINT, _UP_TO_DATE, _FIRST_EMBEDDING = 1, 2, 4
+FINGERPRINT, UP_TO_DATE, FIRST_EMBEDDING = 1, 2, 4
 """Bits in the mask of an image's results: see :class:`KnownImages`. The bit of an embedding is
-``_FIRST_EMBEDDING << number``, with the number of the network."""
+``FIRST_EMBEDDING << number``, with the number of the network."""
+ALL_RESULTS = -1
+"""The mask of all results."""
 _MAX_PARTIAL = 1 - 1e-6
 """Maximum share of decoded pixels of a truncated image. A progressive JPEG may have all pixels and
 only lack detail."""
+_UNKNOWN_BYTES = 1_000_000
+"""Bytes to allow for a file of unknown size."""
 _ITEM_BYTES = 2048
 """Memory of an item besides its bytes and pixels."""
 
@@ -81,6 +85,8 @@ class _Item:
     """Stage and reason."""
     small: tuple[int, int] | None = None
     """Width and height of an image that is skipped because of its size."""
+    known: int | None = None
+    """Mask of the results that its image has; None for an unknown image."""
     missing: int = 0
     """Mask of the results of its image that are computed from this file."""
     image: ImageRow | None = None
@@ -108,17 +114,68 @@ class _Group:
     """Network number, the items that it embeds, and the function that fetches the embeddings."""
 
 
+class Files(Protocol):
+    """Where the files of a pipeline are."""
+
+    @property
+    def readers(self) -> int:
+        """Number of files to read concurrently."""
+
+    def read(self, file: PendingFile) -> bytes:
+        """Return the content of a file. Raises :class:`UnreadableImage` (stage ``read``)."""
+
+    def name(self, file: PendingFile) -> str:
+        """Return the path or URL of a file."""
+
+
+class RootFiles:
+    """Files below the roots of a catalog: absolute paths by id."""
+
+    def __init__(self, roots: dict[int, str]) -> None:
+        self._roots = roots
+
+    @property
+    def readers(self) -> int:
+        """Number of files to read concurrently: :data:`READERS`."""
+        return READERS
+
+    def read(self, file: PendingFile) -> bytes:
+        """Return the content of a file: see :class:`Files`."""
+        return read_bytes(self.name(file))
+
+    def name(self, file: PendingFile) -> str:
+        """Return the absolute path of a file."""
+        return paths.absolute_path(self._roots[file.root_id], file.path)
+
+
+Claims = Callable[[Sequence[bytes]], Sequence[int | None]]
+"""Returns the mask of the results that each image has, by SHA-256, and claims the other results for
+this pipeline. They count as results for later calls. None for an image that is not known."""
+
+
+def claims_of(known: KnownImages) -> Claims:
+    """Return the claims of the only pipeline that adds images to a catalog."""
+    claimed: set[bytes] = set()
+
+    def claim(digests: Sequence[bytes]) -> list[int | None]:
+        masks = [ALL_RESULTS if sha256 in claimed else known.mask(sha256) for sha256 in digests]
+        claimed.update(digests)
+        return masks
+
+    return claim
+
+
 class IngestPipeline:
     """Read, decode and embed files in order and store the results in batches.
 
-    ``store`` commits a batch to the catalog. It is called in a separate thread, for one batch at a
-    time.
+    ``claim`` decides which results are computed. ``store`` commits a batch to the catalog; it is
+    called in a separate thread, for one batch at a time.
     """
 
     def __init__(
         self,
-        roots: dict[int, str],
-        known: KnownImages,
+        files: Files,
+        claim: Claims,
         networks: Sequence[IngestNetwork],
         store: Callable[[Batch], None],
         options: AddOptions = ADD_ALL,
@@ -126,15 +183,14 @@ class IngestPipeline:
         from embedkit.images import fingerprint  # imports scipy
 
         self._fingerprint = fingerprint
-        self._roots = roots
-        self._known = known
+        self._files = files
+        self._claim = claim
         self._networks = networks
         self._store = store
         self._options = options
-        self._all_results = (_FIRST_EMBEDDING << len(networks)) - 1
+        self._all_results = (FIRST_EMBEDDING << len(networks)) - 1
         self._pixel_bytes = sum(network.input_bytes for network in networks)
         self._is_reduced = allow_reduced_decode(network.spec for network in networks)
-        self._assigned: set[bytes] = set()
         self._failed: dict[bytes, tuple[str, str]] = {}
         self._group = _Group()
         self._running: deque[_Group] = deque()
@@ -161,9 +217,9 @@ class IngestPipeline:
         started = committed = time.monotonic()
         reading = OrderedMap(
             self._read_pack,
-            self._admitted(_packs(todo)),
-            threads=READERS,
-            weight=lambda files: sum(_ITEM_BYTES + file.bytes for file in files),
+            self._admitted(_packs(todo, len(todo) // (2 * self._files.readers))),
+            threads=self._files.readers,
+            weight=lambda files: sum(_ITEM_BYTES + _size(file) for file in files),
             limit=READ_AHEAD,
         )
         preparing = OrderedMap(
@@ -203,7 +259,7 @@ class IngestPipeline:
     def warnings(self) -> Iterator[str]:
         """Yield each warning about pixels with the number of files and the first file."""
         for text, (count, first) in self._warnings.items():
-            path = paths.shown(paths.absolute_path(self._roots[first.root_id], first.path))
+            path = paths.shown(self._files.name(first))
             which = f"{path} has" if count == 1 else f"{count} files, the first {path}, have"
             yield f"{which} {text}"
 
@@ -223,7 +279,7 @@ class IngestPipeline:
     def _read(self, file: PendingFile) -> _Item:
         try:
             with file_errors(stage="read"):
-                data = read_bytes(paths.absolute_path(self._roots[file.root_id], file.path))
+                data = self._files.read(file)
                 sha256, md5 = self._fingerprint.digests(data)
         except UnreadableImage as error:
             return _Item(file, failure=(error.stage, error.reason))
@@ -243,10 +299,14 @@ class IngestPipeline:
 
     def _assign_work(self, pack: _Pack) -> _Pack:
         """Set the missing results of each file; none if its bytes are known or in the pipeline."""
+        first: dict[bytes, _Item] = {}
         for item in pack:
-            if item.sha256 and item.sha256 not in self._assigned:
-                self._assigned.add(item.sha256)
-                item.missing = self._all_results & ~(self._known.mask(item.sha256) or 0)
+            if item.sha256:
+                first.setdefault(item.sha256, item)
+        for item, known in zip(first.values(), self._claim(list(first)), strict=True):
+            item.known = known
+            item.missing = self._all_results & ~(known or 0)
+        for item in pack:
             if not item.missing:
                 item.data = b""
         return pack
@@ -302,15 +362,15 @@ class IngestPipeline:
         The fingerprint is computed later from the sketch, together with the others of the pack.
         """
         item.image = ImageRow(item.sha256, item.md5, len(item.data))
-        known = self._known.mask(item.sha256)
         with decoder.exclusive(reduced=self._is_reduced):
-            if known is not None and not known & _UP_TO_DATE and differs_from_version_1(decoder):
+            is_outdated = item.known is not None and not item.known & UP_TO_DATE
+            if is_outdated and differs_from_version_1(decoder):
                 item.image.pixels_changed = True
                 item.missing = self._all_results
-            if item.missing & _FINGERPRINT:
+            if item.missing & FINGERPRINT:
                 item.sketch = self._fingerprint.sketch(decoder)
             for number, network in enumerate(self._networks):
-                if item.missing & (_FIRST_EMBEDDING << number):
+                if item.missing & (FIRST_EMBEDDING << number):
                     item.pixels[number] = network.prepare(decoder)
         item.warnings = decoder.warnings
 
@@ -403,7 +463,8 @@ class IngestPipeline:
         Waiting for files is divided between reading and decoding in proportion to their work.
         """
         spent = self._clock.seconds
-        read, decode = spent.get("read", 0.0) / READERS, spent.get("decode", 0.0) / cores
+        read = spent.get("read", 0.0) / self._files.readers
+        decode = spent.get("decode", 0.0) / cores
         files = spent.get("files", 0.0) / (read + decode or 1.0)
         opening = sum(network.waited for network in self._networks)
         waited = {
@@ -416,19 +477,28 @@ class IngestPipeline:
         return StageTimes(seconds=seconds, opening=opening, **waited, bottleneck=slowest)
 
 
+def _size(file: PendingFile) -> int:
+    """Return the bytes of a file, or a guess if the listing does not name them."""
+    return file.bytes or _UNKNOWN_BYTES
+
+
 def _is_large(files: Iterable[PendingFile]) -> bool:
     """Return whether a pack contains a large file."""
     return any(file.bytes > LARGE_BYTES for file in files)
 
 
-def _packs(files: Iterable[PendingFile]) -> Iterator[list[PendingFile]]:
-    """Yield the files in order, in packs: see :data:`PACK_FILES`."""
+def _packs(files: Iterable[PendingFile], most: int) -> Iterator[list[PendingFile]]:
+    """Yield the files in order, in packs: see :data:`PACK_FILES`.
+
+    Packs of more than ``most`` files would leave readers without work.
+    """
+    most = max(1, min(PACK_FILES, most))
     pack: list[PendingFile] = []
     size = 0
     for file in files:
         pack.append(file)
-        size += file.bytes
-        if len(pack) == PACK_FILES or size >= PACK_BYTES:
+        size += _size(file)
+        if len(pack) == most or size >= PACK_BYTES:
             yield pack
             pack, size = [], 0
     if pack:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from embedkit._internal.paths import shown
+from embedkit._internal.paths import address, shown
 from embedkit._internal.text import size_text
 from embedkit.cleaning import plan
 from embedkit.cleaning.plan import (
@@ -217,7 +217,7 @@ def _group(
             {
                 "row": number,
                 "state": row.action,
-                "address": Path(row.path).as_uri(),
+                "address": address(row.path),
                 "digest": row.sha256[:16],
                 "photo": photos[row.sha256],
                 "shown_before": first_path.setdefault(row.sha256, row.path) != row.path

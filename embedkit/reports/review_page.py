@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from embedkit._internal.paths import shown
+from embedkit._internal.paths import address, shown
 from embedkit._internal.tables import text_cell
 from embedkit.reports.page import content_policy, relative_to, script_json, write_page
 from embedkit.reports.photos import Photo, Source, photos_of
@@ -231,7 +231,7 @@ class _Page(NamedTuple):
         return {
             "number": self.numbers[photo.sha256] if found.address else None,
             "note": found.note,
-            "address": Path(photo.path).as_uri(),
+            "address": address(photo.path),
             "name": name,
             "caption": ", ".join(filter(None, (name, labelled, detail, found.note))),
             "path": shown(photo.path),

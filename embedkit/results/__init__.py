@@ -83,6 +83,16 @@ from embedkit.results.review import (
 )
 from embedkit.results.spec import PIPELINE_VERSION, EmbeddingSpec, ResolvedName
 from embedkit.results.split import ClassSplit, Split
+from embedkit.results.store import (
+    CopyReport,
+    Difference,
+    PullReport,
+    PushReport,
+    StoreDuplicates,
+    StoreIndexReport,
+    StoreInfo,
+    StorePredictions,
+)
 from embedkit.results.verdicts import Verdict, VerdictList, VerdictReport
 from embedkit.results.workspace import (
     LabelReport,
@@ -121,6 +131,8 @@ __all__ = [
     "ClassSplit",
     "ComparedQuery",
     "Comparison",
+    "CopyReport",
+    "Difference",
     "DuplicateGroup",
     "Duplicates",
     "EmbeddingSpec",
@@ -152,6 +164,8 @@ __all__ = [
     "ProbeAccuracy",
     "Progress",
     "ProgressCallback",
+    "PullReport",
+    "PushReport",
     "Quarantine",
     "QueryMetrics",
     "Ranking",
@@ -174,6 +188,10 @@ __all__ = [
     "SpecInfo",
     "Split",
     "StageTimes",
+    "StoreDuplicates",
+    "StoreIndexReport",
+    "StoreInfo",
+    "StorePredictions",
     "Thresholds",
     "TrashedFile",
     "TruncatedFile",

@@ -16,7 +16,7 @@ from embedkit.review.collection import Photos
 from embedkit.review.quality_measures import QualityMeasures, measure
 from embedkit.search.verification.photos import content_of
 
-_VERSION = f"3; {DECODER}"
+VERSION = f"3; {DECODER}"
 """Version of the measures and of the decoder; raise the number when measures change."""
 _BATCH = 512
 """Photos that are measured between two commits."""
@@ -31,7 +31,7 @@ def quality_of(
     repeated.
     """
     with catalog.read() as reader:
-        stored = reader.quality.all(_VERSION)
+        stored = reader.quality.all(VERSION)
         missing = [row for row in range(len(photos)) if photos.sha256[row] not in stored]
         files = reader.files.of_images(photos.ids[missing].tolist())
     with ThreadPoolExecutor(usable_cores()) as pool:
@@ -47,7 +47,7 @@ def quality_of(
             stored |= new
             if new and catalog.is_writable:
                 with catalog.write() as writer:
-                    writer.quality.store(_VERSION, new)
+                    writer.quality.store(VERSION, new)
     return {
         row: QualityMeasures(**json.loads(stored[sha256]))
         for row, sha256 in enumerate(photos.sha256)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from embedkit._internal.paths import absolute, shown
+from embedkit._internal.paths import absolute, is_url, shown
 from embedkit.backbones.registry import parse
 from embedkit.catalog import Catalog, Revision
 from embedkit.errors import BadInput, EmptyWorkspace, NotInWorkspace
@@ -79,32 +80,55 @@ def embed_images(
     or no direction, or the weights of the backbone have changed; and as :func:`select_backbone`
     does.
     """
-    digests = [_digest(item) for item in images]
-    read = {digest for digest in digests if digest is not None}
-    known: dict[bytes, int] = {}
-    stored: dict[int, np.ndarray] = {}
     snapshot = catalog.backbone_snapshot()
     resolved = select_backbone(snapshot.backbones, name, catalog.path.parent)
-    spec = resolved.spec
-    if read:
+    spec = resolved.spec.digest
+
+    def stored(digests: Sequence[bytes]) -> tuple[dict[bytes, int], dict[int, np.ndarray]]:
         with catalog.read() as reader:
-            known = reader.images.ids(list(read))
-            stored = reader.embeddings.of_images(spec.digest, list(known.values()))
+            known = reader.images.ids(digests)
+            return known, reader.embeddings.of_images(spec, list(known.values()))
+
+    return image_queries(
+        resolved, snapshot.revisions[spec], images, partial(digest_in, catalog), stored, load
+    )
+
+
+StoredEmbeddings = Callable[[Sequence[bytes]], tuple[dict[bytes, int], dict[int, np.ndarray]]]
+"""Function of SHA-256 digests that returns the ids of the known images among them, and the
+embeddings, float32 (dim,), that are stored for these."""
+
+
+def image_queries(
+    resolved: ResolvedName,
+    revision: Revision,
+    images: Sequence[ImageInput],
+    digest_at: Callable[[str | os.PathLike[str]], bytes],
+    stored: StoredEmbeddings,
+    load: Callable[[ResolvedName], "Backbone"],
+) -> Queries:
+    """Return images as queries of a backbone: see :func:`embed_images`.
+
+    ``digest_at`` returns the SHA-256 of the file at a path or URL.
+    """
+    digests = [_digest(item, digest_at) for item in images]
+    read = {digest for digest in digests if digest is not None}
+    known, embeddings = stored(list(read)) if read else ({}, {})
     image_ids = tuple(known.get(digest) if digest is not None else None for digest in digests)
-    vectors = np.empty((len(images), spec.dim), np.float32)
+    vectors = np.empty((len(images), resolved.spec.dim), np.float32)
     new = []
     for number, (item, image_id) in enumerate(zip(images, image_ids, strict=True)):
-        if image_id is not None and image_id in stored:
-            vectors[number] = stored[image_id]
+        if image_id is not None and image_id in embeddings:
+            vectors[number] = embeddings[image_id]
         elif isinstance(item, np.ndarray) and item.ndim == 1:
-            vectors[number] = _normalised(item, spec.dim)
+            vectors[number] = _normalised(item, resolved.spec.dim)
         else:
             new.append(number)
     if new:
         backbone = _load_unchanged(resolved, load)
         vectors[new] = backbone.embed([images[number] for number in new])
     names = tuple(name_of(item) for item in images)
-    return Queries(resolved, snapshot.revisions[spec.digest], vectors, image_ids, names)
+    return Queries(resolved, revision, vectors, image_ids, names)
 
 
 def stored_query(catalog: Catalog, name: str | None, sha256: str) -> Queries:
@@ -113,7 +137,7 @@ def stored_query(catalog: Catalog, name: str | None, sha256: str) -> Queries:
     Raises :class:`NotInWorkspace` when there is no such embedding, :class:`BadInput` when
     ``sha256`` is not a hex digest, and as :func:`select_backbone` does.
     """
-    digest = _parsed(sha256)
+    digest = parsed_digest(sha256)
     snapshot = catalog.backbone_snapshot()
     resolved = select_backbone(snapshot.backbones, name, catalog.path.parent)
     with catalog.read() as reader:
@@ -133,7 +157,7 @@ def stored_query(catalog: Catalog, name: str | None, sha256: str) -> Queries:
 
 def stored_photo(catalog: Catalog, sha256: str) -> str:
     """Return the path of a file with these bytes; raises as :func:`stored_query` does."""
-    digest = _parsed(sha256)
+    digest = parsed_digest(sha256)
     with catalog.read() as reader:
         files = reader.files.of_images(list(reader.images.ids([digest]).values()))
     for file in (file for of_image in files.values() for file in of_image):
@@ -142,7 +166,8 @@ def stored_photo(catalog: Catalog, sha256: str) -> str:
     raise NotInWorkspace(f"no file with the SHA-256 {sha256} is in the workspace and on disk")
 
 
-def _parsed(sha256: str) -> bytes:
+def parsed_digest(sha256: str) -> bytes:
+    """Return a digest given in hex; raises :class:`BadInput` when it is not a SHA-256."""
     try:
         digest = bytes.fromhex(sha256)
     except ValueError:
@@ -158,8 +183,17 @@ def embed_text(
     """Return a text as a query; raises :class:`BadInput` if the backbone embeds only images."""
     snapshot = catalog.backbone_snapshot()
     resolved = select_backbone(snapshot.backbones, name, catalog.path.parent)
+    return text_query(resolved, snapshot.revisions[resolved.spec.digest], text, load)
+
+
+def text_query(
+    resolved: ResolvedName,
+    revision: Revision,
+    text: str,
+    load: Callable[[ResolvedName], "Backbone"],
+) -> Queries:
+    """Return a text as a query of a backbone: see :func:`embed_text`."""
     vectors = _load_unchanged(resolved, load).embed_text([text])
-    revision = snapshot.revisions[resolved.spec.digest]
     return Queries(resolved, revision, vectors, (None,), (text,), is_text=True)
 
 
@@ -186,13 +220,13 @@ def open_query(image: ImageInput) -> Decoder:
     return decoder_of(image)
 
 
-def _digest(image: object) -> bytes | None:
+def _digest(image: object, digest_at: Callable[[str | os.PathLike[str]], bytes]) -> bytes | None:
     """Return the SHA-256 of an image's file or bytes; None for an image without either."""
     _check_query(image)
     if isinstance(image, bytes):
         return sha256(image).digest()
     if isinstance(image, (str, os.PathLike)):
-        return digest_of(image)
+        return digest_at(image)
     if isinstance(image, Decoder) and image.sha256 is not None:
         return bytes.fromhex(image.sha256)
     return None
@@ -236,6 +270,25 @@ def digest_of(image: str | os.PathLike[str], *, must_decode: bool = False) -> by
     except BadInput as error:
         raise BadInput(f"{shown(path)}: {error}") from error
     return sha256(content).digest()
+
+
+def digest_in(
+    catalog: Catalog, image: str | os.PathLike[str], *, must_decode: bool = False
+) -> bytes:
+    """Return the SHA-256 of a file: see :func:`digest_of`; for a URL, as the catalog knows it.
+
+    Raises :class:`NotInWorkspace` for a URL that the catalog does not know.
+    """
+    path = absolute(image)
+    if not is_url(path):
+        return digest_of(image, must_decode=must_decode)
+    with catalog.read() as reader:
+        facts = reader.files.facts([path])
+    if path not in facts:
+        raise NotInWorkspace(
+            f"{shown(path)} is not in the workspace; only files on this machine can be opened"
+        )
+    return bytes.fromhex(facts[path].sha256)
 
 
 def _load_unchanged(

@@ -1,10 +1,10 @@
 """Search: from queries to matches, with the files of the images that the index finds."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -14,9 +14,6 @@ from embedkit.errors import BadInput, NotInWorkspace
 from embedkit.ingest.labels import as_label
 from embedkit.results import Match, Matches
 from embedkit.search.queries import Queries
-
-if TYPE_CHECKING:
-    from embedkit.index.index import Index
 
 EXTRA_IMAGES = 6
 """Number of images searched beyond k: some may have no file, and others may tie with the last."""
@@ -48,8 +45,68 @@ class SearchFilter:
         )
 
 
+class SearchedIndex(Protocol):
+    """An index of images, by id."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        ...
+
+    def search(
+        self, queries: np.ndarray, k: int, among: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return ids and distances: see :meth:`embedkit.index.index.Index.search`."""
+        ...
+
+
+class SearchedFiles(Protocol):
+    """The files of the images of an index, by the same ids."""
+
+    def image_ids(self, label: str | None, folder: str | None) -> np.ndarray:
+        """Return the ids of the images with a file that passes a filter, int64 (n,), ascending.
+
+        Raises :class:`NotInWorkspace` when there are none.
+        """
+        ...
+
+    def of_images(
+        self, image_ids: Sequence[int], label: str | None, folder: str | None
+    ) -> dict[int, list[LiveFile]]:
+        """Return the files of images that pass a filter, by image id, sorted by path."""
+        ...
+
+
+class CatalogFiles:
+    """The files of a catalog: see :class:`SearchedFiles`."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def image_ids(self, label: str | None, folder: str | None) -> np.ndarray:
+        """Return the ids of the images with a file that passes a filter."""
+        with self._catalog.read() as reader:
+            found = reader.files.image_ids(label, folder)
+            labels = reader.labels.counts() if label is not None and not len(found) else {}
+        if not len(found):
+            raise NotInWorkspace(empty_filter("the workspace", label, folder, labels))
+        return found
+
+    def of_images(
+        self, image_ids: Sequence[int], label: str | None, folder: str | None
+    ) -> dict[int, list[LiveFile]]:
+        """Return the files of images that pass a filter."""
+        if label is None and folder is None:
+            return self._catalog.live_files(image_ids)
+        with self._catalog.read() as reader:
+            return reader.files.of_images(image_ids, label, folder)
+
+
 def search(
-    catalog: Catalog, index: "Index", queries: Queries, k: int, search_filter: SearchFilter
+    files: SearchedFiles,
+    index: SearchedIndex,
+    queries: Queries,
+    k: int,
+    search_filter: SearchFilter,
 ) -> list[Matches]:
     """Return the ``k`` images nearest to each query that have a file, nearest first.
 
@@ -58,17 +115,12 @@ def search(
     """
     check_count(k)
     label, folder = search_filter.label, search_filter.folder
-    allowed_ids = _filtered_ids(catalog, label, folder)
-
-    def files_of(ids: np.ndarray) -> dict[int, list[LiveFile]]:
-        if allowed_ids is None:
-            return catalog.live_files(ids.tolist())
-        with catalog.read() as reader:
-            return reader.files.of_images(ids.tolist(), label, folder)
+    is_filtered = label is not None or folder is not None
+    allowed_ids = files.image_ids(label, folder) if is_filtered else None
 
     limit = len(index) if allowed_ids is None else len(allowed_ids)
     count = k + EXTRA_IMAGES
-    files: dict[int, list[LiveFile]] = {}
+    chosen: dict[int, list[LiveFile]] = {}
     found: list[list[tuple[float, int]]] = [[] for _ in queries.image_ids]
     pending = list(range(len(found)))
     while pending:
@@ -77,10 +129,12 @@ def search(
             distances[row, ids[row] == queries.image_ids[number]] = 0.0
         # Usually all of the first k images have files, and the files of the others are not needed.
         last = distances[:, min(k, ids.shape[1]) - 1 :][:, :1]
-        files.update(files_of(np.unique(ids[distances <= last])))
-        short = [row for row in range(len(ids)) if sum(i in files for i in ids[row].tolist()) < k]
+        nearest = np.unique(ids[distances <= last]).tolist()
+        chosen.update(files.of_images(nearest, label, folder))
+        short = [row for row in range(len(ids)) if sum(i in chosen for i in ids[row].tolist()) < k]
         if short:
-            files.update(files_of(np.unique(ids[short])))
+            others = np.unique(ids[short]).tolist()
+            chosen.update(files.of_images(others, label, folder))
         unfinished = []
         for row, number in enumerate(pending):
             found[number] = [
@@ -88,7 +142,7 @@ def search(
                 for distance, image_id in zip(
                     distances[row].tolist(), ids[row].tolist(), strict=True
                 )
-                if image_id in files
+                if image_id in chosen
             ]
             enough = len(found[number]) >= k and found[number][k - 1][0] < distances[row, -1]
             if count < limit and not enough:
@@ -97,16 +151,17 @@ def search(
         count *= 4
 
     for matches, own in zip(found, queries.image_ids, strict=True):
-        matches.sort(key=lambda item: (item[1] != own, item[0], files[item[1]][0].path))
+        matches.sort(key=lambda item: (item[1] != own, item[0], chosen[item[1]][0].path))
         del matches[k:]
-    all_files = files
+    all_files = chosen
     if allowed_ids is not None:  # a match lists all files of its image, not only the filtered ones
-        all_files = catalog.live_files([image_id for matches in found for _, image_id in matches])
+        every = [image_id for matches in found for _, image_id in matches]
+        all_files = files.of_images(every, None, None)
     return [
         Matches(
             (
                 make_match(
-                    rank, distance, files[image_id], all_files.get(image_id, files[image_id])
+                    rank, distance, chosen[image_id], all_files.get(image_id, chosen[image_id])
                 )
                 for rank, (distance, image_id) in enumerate(matches, 1)
                 if search_filter.max_distance is None or distance <= search_filter.max_distance
@@ -119,21 +174,6 @@ def search(
         )
         for name, matches in zip(queries.names, found, strict=True)
     ]
-
-
-def _filtered_ids(catalog: Catalog, label: str | None, folder: str | None) -> np.ndarray | None:
-    """Return the ids of the images with a label and below a folder, int64 (N,).
-
-    None stands for all images, when there is no condition.
-    """
-    if label is None and folder is None:
-        return None
-    with catalog.read() as reader:
-        allowed_ids = reader.files.image_ids(label, folder)
-        labels = reader.labels.counts() if label is not None and not len(allowed_ids) else {}
-    if not len(allowed_ids):
-        raise NotInWorkspace(_empty_filter(label, folder, labels))
-    return allowed_ids
 
 
 def make_match(
@@ -160,11 +200,16 @@ def check_count(k: object, least: int = 1, name: str = "k") -> None:
         raise BadInput(f"{name} must be a whole number of at least {least}, not {k!r}")
 
 
-def _empty_filter(label: str | None, folder: str | None, labels: dict[str, int]) -> str:
-    """Return the error message for a filter that no file passes."""
+def empty_filter(
+    collection: str, label: str | None, folder: str | None, labels: Iterable[str]
+) -> str:
+    """Return the error message for a filter that no file of a collection passes.
+
+    ``labels`` are those of the collection.
+    """
     if label is not None and label not in labels:
-        known = ", ".join(list(labels)[:20]) or "none; see 'embedkit labels --help'"
+        known = ", ".join([*labels][:20]) or "none; see 'embedkit labels --help'"
         return f"no file is labelled {label!r}; labels: {known}"
     where = f" below {shown(folder)}" if folder is not None else ""
     what = f" labelled {label!r}" if label is not None else ""
-    return f"the workspace has no photos{what}{where}"
+    return f"{collection} has no photos{what}{where}"

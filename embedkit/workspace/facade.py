@@ -29,10 +29,11 @@ from embedkit.workspace.quarantine import Quarantines
 from embedkit.workspace.review import ReviewMethods
 from embedkit.workspace.search import SearchMethods
 from embedkit.workspace.state import State, StrPath
+from embedkit.workspace.store import StoreMethods
 from embedkit.workspace.verdicts import Verdicts
 
 
-class Workspace(SearchMethods, CleaningMethods, ReviewMethods, ClassificationMethods):
+class Workspace(SearchMethods, CleaningMethods, ReviewMethods, ClassificationMethods, StoreMethods):
     """A folder with the catalog, the indexes and an optional recipe of one photo collection.
 
     Nothing is read or created before it is needed. Photos are never changed: only

@@ -9,7 +9,7 @@ import numpy as np
 from embedkit.errors import BadInput
 from embedkit.results import Matches
 from embedkit.search.queries import Queries, name_of, open_query, stored_photo
-from embedkit.search.search import SearchFilter, check_count, search
+from embedkit.search.search import CatalogFiles, SearchFilter, check_count, search
 from embedkit.workspace.state import ImageLike, StrPath, WorkspaceBase
 
 
@@ -174,4 +174,5 @@ class SearchMethods(WorkspaceBase):
 
     def _matches(self, queries: Queries, k: int, search_filter: SearchFilter) -> list[Matches]:
         """Search the index as it was when the queries were made."""
-        return search(self._catalog, self._embeddings.index_for(queries), queries, k, search_filter)
+        index = self._embeddings.index_for(queries)
+        return search(CatalogFiles(self._catalog), index, queries, k, search_filter)

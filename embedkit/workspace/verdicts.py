@@ -5,7 +5,7 @@ from pathlib import Path
 from embedkit._internal.paths import absolute, shown
 from embedkit.ingest import verdicts
 from embedkit.results import VerdictList, VerdictReport
-from embedkit.search.queries import digest_of
+from embedkit.search.queries import digest_in
 from embedkit.workspace.state import StrPath, WorkspaceBase
 
 
@@ -66,12 +66,12 @@ class Verdicts(WorkspaceBase):
         """
         verdicts.parse_verdict(verdict, 1 if other is None else 2)
         paths = [path for path in (image, other) if path is not None]
-        digests = [digest_of(path) for path in paths]
+        digests = [digest_in(self._catalog, path) for path in paths]
         with self._catalog.read() as reader:
             known = reader.images.ids(digests)
         for path, digest in zip(paths, digests, strict=True):
             if digest not in known:
-                digest_of(path, must_decode=True)
+                digest_in(self._catalog, path, must_decode=True)
         images = list(zip(digests, (shown(str(path)) for path in paths), strict=True))
         verdicts.set_verdict(self._catalog, verdict, images, new_label=new_label)
 
@@ -96,8 +96,8 @@ class Verdicts(WorkspaceBase):
             A photo cannot be read.
         """
         self._catalog.require()
-        first = digest_of(image)
-        second = None if other is None else digest_of(other)
+        first = digest_in(self._catalog, image)
+        second = None if other is None else digest_in(self._catalog, other)
         with self._catalog.write() as writer:
             return writer.verdicts.clear(first, second)
 

@@ -23,6 +23,7 @@ NOT_RUN = {
     "curl": "no server runs",
     "pytest": "it would run this test",
     ".ci/run": "it would run this test",
+    "embedkit relocate file:": "the photos are on this machine",
     "embedkit add photos --backbone clip": "the weights are on a model hub",
     "embedkit search --text": "the weights are on a model hub",
 }

@@ -44,6 +44,8 @@ COMMANDS = {
     "info": "info",
     "export": "export exported",
     "import": "import exported",
+    "push": "push --store store",
+    "pull": "pull --store store",
     "relocate": "relocate PHOTOS MOVED",
     "remove": "remove --missing",
     "compact": "compact",

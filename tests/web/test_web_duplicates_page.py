@@ -275,6 +275,18 @@ def test_decisions_moves_and_searches_are_read_out_and_keep_the_focus(opened: Op
     assert violations(page) == []
 
 
+@pytest.mark.usefixtures("copies")
+def test_the_move_that_is_asked_for_waits_for_a_decision_on_its_way(opened: Open) -> None:
+    page = opened("/duplicates")
+    search(page)
+    decisions: list[Any] = []
+    page.route("**/api/v1/duplicates/*/groups/*", lambda route: decisions.append(route))
+    with page.expect_request("**/api/v1/duplicates/*/groups/*"):
+        press(page, "1 a")
+    decisions[0].continue_()
+    page.wait_for_selector("dialog >> text=1 file")
+
+
 def test_a_file_that_has_changed_stays_and_the_result_says_why(opened: Open, copies: Path) -> None:
     page = opened("/duplicates")
     search(page)

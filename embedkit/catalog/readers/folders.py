@@ -25,6 +25,21 @@ class FolderReader:
             )
         }
 
+    def relocated_urls(self) -> dict[str, str]:
+        """Return the roots at URLs that were relocated, and their present folders, in stored form.
+
+        Files at URLs come from a store.
+        """
+        rows = self._session.rows(
+            """SELECT r.path, concat_ws('/', rtrim(t.path, '/'), r.prefix) FROM roots r
+               JOIN roots t ON t.root_id = r.into_root ORDER BY r.root_id"""
+        )
+        return {
+            url: folder
+            for url, folder in rows
+            if paths.is_url(url) and not folder.startswith(url.split("/", 3)[0])
+        }
+
     def sources(self) -> dict[str, bool]:
         """Return the added paths, sorted, and whether folder names below each are labels."""
         rows = self._session.rows("SELECT path, labels_from_folders FROM sources ORDER BY path")

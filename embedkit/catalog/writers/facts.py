@@ -166,6 +166,13 @@ class FactWriter:
         )
         self._session.run("DROP TABLE changing")
 
+    def is_settled(self) -> bool:
+        """Return whether no file is new or changed since the last finished run."""
+        unsettled = """SELECT count(*) FROM counters n JOIN counters s ON n.next > s.next
+                       WHERE n.name = 'file' AND s.name = 'settled'"""
+        changed = "SELECT count(*) FROM changed_files"
+        return not (self._session.scalar(unsettled) or self._session.scalar(changed))
+
     def finish_run(self) -> None:
         """Record that no file is new or changed any more."""
         self._session.run("DELETE FROM changed_files")

@@ -1,7 +1,8 @@
 """Changes to files: stored after reading, compared with a scan, removed."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any
 
@@ -72,6 +73,18 @@ class FileWriter:
         self._failures.store(
             [(PendingFile(root_id, path, 0, 0, None), "read", reason) for root_id, path in lost]
         )
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """Let the files that are stored in the block not count as new.
+
+        The next run would look for the other files of new ones, and count those that this machine
+        does not reach as missing. While a run is unfinished, the files do count as new.
+        """
+        is_settled = self._facts.is_settled()
+        yield
+        if is_settled:
+            self._facts.finish_run()
 
     def apply_scan(
         self,

@@ -38,7 +38,7 @@ class FolderWriter:
         return found
 
     def scope(self, path: str) -> Scope:
-        """Return the scope of a folder; make its root as needed.
+        """Return the scope of a folder, or of a URL; make its root as needed.
 
         A folder inside a known root belongs to that root; one above known roots absorbs them.
         """
@@ -49,7 +49,7 @@ class FolderWriter:
                 return Scope(root_id, relative(root, folder))
         root_id = self._session.take_ids("root", 1)
         self._session.run(
-            "INSERT INTO roots VALUES (?, ?, NULL, NULL)", [root_id, paths.to_stored(str(folder))]
+            "INSERT INTO roots VALUES (?, ?, NULL, NULL)", [root_id, paths.to_stored(path)]
         )
         for inner_id, inner in known.items():
             if inner.is_relative_to(folder):

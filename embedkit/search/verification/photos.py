@@ -1,6 +1,6 @@
 """Verification of files: their views, and the matches of a search sorted by verification."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -112,13 +112,18 @@ def view_of(paths: Sequence[str], digest: str, cache: FeatureCache) -> View:
     Raises :class:`UnreadableImage` when none of the files contains it, even if its features are
     cached.
     """
+    return view_of_content(lambda: content_of(paths, digest), digest, cache)
+
+
+def view_of_content(read: Callable[[], bytes], digest: str, cache: FeatureCache) -> View:
+    """Return the view of the image with this SHA-256 (hex) whose bytes ``read`` returns."""
 
     def grey(data: bytes) -> Grey:
         return reduced(pixels_of(Decoder(data)))
 
-    data = content_of(paths, digest)
+    data = read()
     features = cache.features(digest, lambda: grey(data))
-    return View(features, lambda: grey(content_of(paths, digest)))
+    return View(features, lambda: grey(read()))
 
 
 def content_of(paths: Sequence[str], digest: str) -> bytes:

@@ -362,10 +362,15 @@ class Duplicates extends Component {
     this.setState({ mode, isSwapped: mode === "swap" && before === "swap" ? !isSwapped : mode === "swap" });
   }
 
-  openApply = () => {
+  openApply = async () => {
     if (this.state.server.read_only) return say("The server was started with --read-only.", true);
-    if (this.state.totals?.files) this.setState({ dialog: "apply" });
-    else say("No file to move yet: accept groups first.");
+    await this.state.source.queue; // the last decision may still be on its way
+    this.setState({}, () => {
+      const { totals, dialog, run } = this.state;
+      if (dialog || run) return;
+      if (totals?.files) this.setState({ dialog: "apply" });
+      else say("No file to move yet: accept groups first.");
+    });
   };
 
   pressed = (event) => {

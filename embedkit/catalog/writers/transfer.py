@@ -1,0 +1,81 @@
+"""What a workspace takes from a store, apart from images, embeddings and files."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from embedkit.catalog.session import Session
+from embedkit.results.verdicts import same_subject
+
+StoredVerdict = tuple[bytes, bytes | None, str, str | None, datetime]
+"""First SHA-256, second or None, verdict, label or None, and the time in UTC."""
+
+
+class TransferWriter:
+    """Changes that copy decisions and measures of a store to a catalog."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def verdicts(self, verdicts: Sequence[StoredVerdict]) -> None:
+        """Store verdicts with their times. Each replaces an earlier one on the same subject."""
+        columns = zip(*verdicts, strict=True) if verdicts else [()] * 5
+        first, second, names, labels, times = map(list, columns)
+        batch = pa.table(
+            {
+                "first": pa.array(first, pa.binary()),
+                "second": pa.array(second, pa.binary()),
+                "verdict": pa.array(names, pa.string()),
+                "decided_at": pa.array(times, pa.timestamp("us")),
+                "label": pa.array(labels, pa.string()),
+                "replaced": pa.array(list(map(same_subject, names)), pa.list_(pa.string())),
+            }
+        )
+        with self._session.view("batch", batch):
+            self._session.run(
+                """DELETE FROM verdicts v USING batch b WHERE v.first_sha256 = b.first
+                   AND v.second_sha256 IS NOT DISTINCT FROM b.second
+                   AND list_contains(b.replaced, v.verdict)"""
+            )
+            self._session.run(
+                """INSERT INTO verdicts (first_sha256, second_sha256, verdict, decided_at, label)
+                   SELECT first, second, verdict, decided_at, label FROM batch"""
+            )
+
+    def keep_facts(self, facts: Any) -> None:
+        """Store facts for the bytes of files: sha256, place, name, value, reserved.
+
+        None of them may be stored already.
+        """
+        self._session.insert("kept_facts", facts)
+
+    def split(self, report: str, rows: Any) -> None:
+        """Replace the split: report (JSON), and sha256, part and unit of known images."""
+        self._session.run("DELETE FROM parts")
+        self._session.run("DELETE FROM splits")
+        with self._session.view("batch", rows):
+            self._session.run(
+                """INSERT INTO parts SELECT image_id, part, unit
+                   FROM batch JOIN images USING (sha256) ORDER BY image_id"""
+            )
+        self._session.run("INSERT INTO splits VALUES (?)", [report])
+
+    def set_values(self, values: Sequence[tuple[int, str, str, str]]) -> None:
+        """Set values of columns: root_id, stored path, name of the column and value of each."""
+        if not values:
+            return
+        root_ids, places, names, texts = map(list, zip(*values, strict=True))
+        batch = pa.table({"root_id": root_ids, "path": places, "name": names, "value": texts})
+        with self._session.view("batch", batch):
+            self._session.run(
+                """CREATE TEMP TABLE described AS
+                   SELECT file_id, name, value FROM batch JOIN files USING (root_id, path)"""
+            )
+        self._session.run(
+            """DELETE FROM attributes a USING described d
+               WHERE a.file_id = d.file_id AND a.name = d.name"""
+        )
+        self._session.run("INSERT INTO attributes FROM described ORDER BY ALL")
+        self._session.run("DROP TABLE described")

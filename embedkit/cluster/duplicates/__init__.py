@@ -1,0 +1,15 @@
+"""Duplicates of a store: the search of one machine as shuffles between the tasks of a cluster.
+
+::
+
+    number -> place -> candidates by hash      -> score -> merge -> groups -> duplicates.lance
+                       candidates by embedding
+
+Images are numbered in the order in which one machine prefers them. They are placed in parts: images
+with near embeddings share a part, and an image near the edge of another part visits that part. What
+pairs are compared by (hashes, the luma at 16 x 16 and the vector) travels with an image, so that no
+photo is opened to find the pairs. Only the files of likely copies are opened, to decide.
+
+Everything that a run writes before its result lies in one folder below ``runs``, which the run
+removes at its end, or the next run if it was killed.
+"""

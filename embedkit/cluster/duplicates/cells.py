@@ -1,0 +1,102 @@
+"""Coarse cells of embeddings, and their division into parts.
+
+Vectors are assigned to the nearest of some centroids, as in the inverted lists of an index. Near
+vectors mostly share a cell; so that copies at an edge are found too, each vector also visits the
+cells of the next nearest centroids. Neighbouring cells share a part.
+"""
+
+from dataclasses import dataclass
+from math import ceil, sqrt
+
+import numpy as np
+
+VISITED = 4
+"""Number of nearest cells in which the copies of an image are looked for, its own included."""
+CELLS_PER_ROOT = 2.0
+"""Number of cells, per square root of the number of images: finding the cell of an image then takes
+about as long as comparing it with the images there."""
+SAMPLE_PER_CELL = 16
+"""Number of sampled vectors per cell from which the centroids are computed."""
+PART_BYTES = 256 << 20
+"""Size of the images of a part, those that visit it included."""
+_COPIES = 2.2
+"""Average number of parts that an image is in, for the size of parts."""
+_ITERATIONS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """The cells of a store's embeddings."""
+
+    centroids: np.ndarray
+    """float32 (C, dim), of length 1."""
+    part: np.ndarray
+    """int16 (C,): the part of each cell."""
+
+    def nearest(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the nearest cells of vectors (n, dim), the nearest first: int32 (n, VISITED).
+
+        -1 fills the row where there are fewer cells.
+        """
+        import faiss
+
+        index = faiss.IndexFlatIP(self.centroids.shape[1])
+        index.add(self.centroids)
+        _, found = index.search(vectors, VISITED)
+        return np.asarray(found, np.int32)
+
+
+def cell_count(images: int) -> int:
+    """Return the number of cells for a number of embedded images."""
+    return max(1, round(CELLS_PER_ROOT * sqrt(images)))
+
+
+def part_count(images: int, row_bytes: int, workers: int) -> int:
+    """Return the number of parts of images that take ``row_bytes`` each."""
+    enough = ceil(images * row_bytes * _COPIES / PART_BYTES)
+    return int(min(max(enough, 2 * workers), np.iinfo(np.int16).max))
+
+
+def make_cells(sample: np.ndarray, images: int, parts: int) -> Cells:
+    """Return the cells of ``images`` embeddings, computed from a sample (S, dim)."""
+    import faiss
+
+    count = min(cell_count(images), len(sample))
+    clustering = faiss.Kmeans(
+        sample.shape[1],
+        count,
+        niter=_ITERATIONS,
+        seed=0,
+        spherical=True,
+        min_points_per_centroid=1,
+        max_points_per_centroid=max(SAMPLE_PER_CELL, len(sample) // count + 1),
+    )
+    clustering.train(sample)
+    centroids = np.asarray(clustering.centroids, np.float32)
+    _, nearest = clustering.index.search(sample, 1)
+    loads = np.bincount(nearest[:, 0], minlength=count) + 1.0
+    part = np.empty(count, np.int16)
+    _bisect(centroids, loads, np.arange(count), 0, parts, part)
+    return Cells(centroids, part)
+
+
+def _bisect(
+    centroids: np.ndarray,
+    loads: np.ndarray,
+    cells: np.ndarray,
+    first: int,
+    parts: int,
+    part: np.ndarray,
+) -> None:
+    """Divide cells into parts with equal loads, along the direction in which they differ most."""
+    if parts == 1 or len(cells) <= 1:
+        part[cells] = first
+        return
+    centred = centroids[cells] - centroids[cells].mean(axis=0)
+    direction = np.linalg.svd(centred, full_matrices=False)[2][0]
+    ordered = cells[np.argsort(centred @ direction, kind="stable")]
+    share = np.cumsum(loads[ordered]) / loads[ordered].sum()
+    left = parts // 2
+    split = int(np.clip(np.searchsorted(share, left / parts) + 1, 1, len(ordered) - 1))
+    _bisect(centroids, loads, ordered[:split], first, left, part)
+    _bisect(centroids, loads, ordered[split:], first + left, parts - left, part)

@@ -1,0 +1,334 @@
+"""The search for duplicates in a store."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from embedkit.cluster.duplicates import cells as coarse
+from embedkit.cluster.duplicates.groups import (
+    MEMBERS,
+    SCORED_PAIRS,
+    decode_part,
+    group_part,
+    identical_pairs,
+    read_groups,
+)
+from embedkit.cluster.duplicates.hashes import join_hashes, joins
+from embedkit.cluster.duplicates.locate import locate
+from embedkit.cluster.duplicates.merge import images_to_decode, merge, same_looks
+from embedkit.cluster.duplicates.order import Numbering, number_images
+from embedkit.cluster.duplicates.place import Probe, place_images, place_vectors
+from embedkit.cluster.duplicates.run import Run
+from embedkit.cluster.duplicates.score import Scoring, compare_part, compare_received
+from embedkit.cluster.duplicates.tasks import Tasks, shared
+from embedkit.cluster.duplicates.write import write_groups, write_pairs
+from embedkit.cluster.store import StoreContent
+from embedkit.cluster.tables import Dataset
+from embedkit.duplicates.pair_search import (
+    HASH_BITS,
+    PIXELS,
+    SEMANTIC,
+    DuplicateOptions,
+    candidate_limits,
+    expected_chance_pairs,
+)
+from embedkit.duplicates.semantic import distances_of_sample, sampled_places
+from embedkit.errors import BadInput, EmptyWorkspace
+from embedkit.results import DuplicateGroup, EmbeddingSpec, StoreDuplicates
+
+FOLDER = "runs"
+PREFIX = "duplicates-"
+REPORT_KEY = b"embedkit.duplicates"
+"""Key of the report, JSON, in the metadata of the schema of the groups."""
+_PROBED = 256
+"""Number of sampled images that are compared with all others, to measure the recall."""
+_FINGERPRINT_BYTES = 650
+"""Size of what travels with an image, except its vector."""
+_GROUPS_AT_A_TIME = 10_000
+
+
+def groups_dataset(store: StoreContent) -> Dataset:
+    """Return the dataset of the groups of duplicates."""
+    return store.dataset(store.location / "duplicates.lance", MEMBERS)
+
+
+def pairs_dataset(store: StoreContent) -> Dataset:
+    """Return the dataset of the pairs of images that may be copies."""
+    return store.dataset(store.location / "duplicate-pairs.lance", SCORED_PAIRS)
+
+
+def stored_duplicates(store: StoreContent) -> StoreDuplicates | None:
+    """Return the figures of the last search; None if there was none."""
+    dataset = groups_dataset(store).open()
+    if dataset is None:
+        return None
+    values = json.loads(dataset.schema.metadata[REPORT_KEY])
+    return StoreDuplicates(**values | {"kinds": tuple(values["kinds"])})
+
+
+def stored_groups(store: StoreContent) -> Iterator[DuplicateGroup]:
+    """Yield the groups of the last search, the best score first, then by path."""
+    dataset = groups_dataset(store)
+    found = stored_duplicates(store)
+    for first in range(1, found.groups + 1 if found else 1, _GROUPS_AT_A_TIME):
+        where = f"`group` >= {first} AND `group` < {first + _GROUPS_AT_A_TIME}"
+        table = dataset.read(MEMBERS.names, where)
+        yield from read_groups(table.sort_by([("group", "ascending"), ("place", "ascending")]))
+
+
+def find_duplicates(
+    store: StoreContent,
+    spec: EmbeddingSpec | None,
+    options: DuplicateOptions,
+    tasks: Tasks,
+) -> StoreDuplicates:
+    """Find the duplicates among the images of a store, and store their groups and pairs.
+
+    Ray is connected. ``spec`` is that of the compared embeddings; None compares fingerprints only.
+    The images and thresholds are those of :func:`embedkit.duplicates.find.find_duplicates`; files
+    that cannot be opened leave their pairs for review. A run that is killed leaves the last result.
+    """
+    with store.writing("duplicates"):
+        runs = store.location / FOLDER
+        remove_runs(store)
+        folder = runs / f"{PREFIX}{secrets.token_hex(8)}"
+        with folder.errors():
+            folder.filesystem.makedirs(folder.path, exist_ok=True)
+        try:
+            return _Search(store, spec, options, tasks, folder.place).run()
+        finally:
+            folder.remove()
+
+
+def remove_runs(store: StoreContent) -> None:
+    """Remove what searches that were killed left behind."""
+    runs = store.location / FOLDER
+    with runs.errors():
+        runs.filesystem.invalidate_cache()
+        try:
+            found = runs.filesystem.ls(runs.path, detail=False)
+        except FileNotFoundError:
+            return
+    for path in found:
+        name = str(path).rstrip("/").rsplit("/", 1)[-1]
+        if name.startswith(PREFIX):
+            (runs / name).remove()
+
+
+class _Search:
+    def __init__(
+        self,
+        store: StoreContent,
+        spec: EmbeddingSpec | None,
+        options: DuplicateOptions,
+        tasks: Tasks,
+        folder: str,
+    ) -> None:
+        if options.hash_bits != HASH_BITS[0]:
+            raise BadInput("a store compares hashes of 64 bits; leave out the number of bits")
+        images = store.images.open()
+        files = store.files.open()
+        if images is None or files is None:
+            raise EmptyWorkspace(
+                f"{store.location} has no photos; run 'embedkit add PHOTOS --store "
+                f"{store.location} --on ray'"
+            )
+        vectors = None if spec is None else store.embeddings(spec).open()
+        if SEMANTIC in options.kinds and vectors is None:
+            raise EmptyWorkspace(
+                "the kind semantic compares embeddings, and no photos are embedded yet; run "
+                "'embedkit add' without --fingerprints-only"
+            )
+        self._store = store
+        self._options = options
+        self._tasks = tasks
+        self._run = Run(
+            store.location.place,
+            folder,
+            spec,
+            files.version,
+            images.version,
+            0 if vectors is None else vectors.version,
+        )
+
+    def run(self) -> StoreDuplicates:
+        """Search, and store the result."""
+        run, tasks, options = self._run, self._tasks, self._options
+        numbering = self._number()
+        sampled = len(sampled_places(numbering.embedded))
+        distribution = distances_of_sample(numbering.sample[:sampled], numbering.embedded)
+        limits = candidate_limits(options, numbering.count, distribution)
+        dim = numbering.sample.shape[1]
+        parts = coarse.part_count(numbering.count, _FINGERPRINT_BYTES + 4 * dim, tasks.workers)
+        scoring = Scoring(options, limits, distribution.median, numbering.count, parts)
+        vectors, images, hashed, looks, own_cells, recall = self._place(numbering, scoring)
+        candidates = [
+            name
+            for name, _ in tasks.run(
+                "comparing perceptual hashes",
+                join_hashes,
+                [
+                    (run, join, hashed, parts)
+                    for join in joins(
+                        numbering.count, limits.bits, limits.oriented_bits, tasks.workers
+                    )
+                ],
+            )
+        ]
+        compared = tasks.run(
+            "comparing embeddings",
+            compare_part,
+            [
+                (run, part, own_cells[part], images, vectors, candidates, scoring)
+                for part in range(parts)
+            ],
+        )
+        run.exchange.remove([*candidates, *hashed])
+        scored = [name for name, _ in compared]
+        sent = [[names[place] for _, names in compared if names] for place in range(2)]
+        if sent[0]:
+            scored += tasks.run(
+                "scoring pairs",
+                compare_received,
+                [(run, part, images, vectors, *sent, scoring) for part in range(parts)],
+            )
+        run.exchange.remove([*images, *vectors, *sent[0], *sent[1]])
+        identical = self._identical(numbering, scored, looks, parts)
+        (merged,) = tasks.run("merging pairs", merge, [(run, scored, identical)])
+        ((located, sets),) = tasks.run(
+            "looking up files", locate, [(run, numbering.numbered, merged.images, True)]
+        )
+        grouped = tasks.run(
+            "grouping",
+            group_part,
+            [
+                (run, part, merged.pairs if part < merged.sets else None, located, scoring)
+                for part in range(sets)
+            ],
+        )
+        result = StoreDuplicates(
+            groups=sum(groups for _, _, groups, _ in grouped),
+            copies=0,
+            pairs=merged.count,
+            images=numbering.count,
+            embedded=numbering.embedded,
+            kinds=options.kinds,
+            max_hamming=limits.duplicates.hamming,
+            hash_bits=options.hash_bits,
+            any_orientation=options.any_orientation,
+            max_distance=limits.duplicates.distance,
+            min_score=limits.duplicates.score,
+            chance_hamming=expected_chance_pairs(options, limits, numbering.count),
+            chance_distance=distribution.chance_pairs(limits.duplicates.distance),
+            recall=recall,
+            examined=sum(examined for _, _, _, examined in grouped),
+        )
+        return self._write(result, [name for name, *_ in grouped], [row[1] for row in grouped])
+
+    def _number(self) -> Numbering:
+        images = self._run.opened("images").count_rows()
+        sample = coarse.SAMPLE_PER_CELL * coarse.cell_count(images)
+        (numbering,) = self._tasks.run(
+            "numbering images", number_images, [(self._run, self._tasks.workers, sample)]
+        )
+        return numbering
+
+    def _place(
+        self, numbering: Numbering, scoring: Scoring
+    ) -> tuple[list[str], list[str], list[str], list[str], list[np.ndarray], float]:
+        """Place all images; return the files of vectors, images, hashes and looks, and the rest."""
+        run, tasks, parts = self._run, self._tasks, scoring.parts
+        vectors: list[str] = []
+        places: list[str] = []
+        own_cells = [np.empty(0, np.int32)] * parts
+        recall = 1.0
+        if numbering.embedded > 1:
+            (cells,) = tasks.run(
+                "dividing embeddings",
+                coarse.make_cells,
+                [(numbering.sample, numbering.embedded, parts)],
+            )
+            own_cells = [
+                np.flatnonzero(cells.part == part).astype(np.int32) for part in range(parts)
+            ]
+            sample = numbering.sample[:_PROBED]
+            probe = Probe(
+                numbering.sample_numbers[:_PROBED],
+                sample,
+                cells.nearest(sample),
+                scoring.limits.distance,
+            )
+            everywhere = shared(cells), shared(probe)
+            placed = tasks.run(
+                "placing embeddings",
+                place_vectors,
+                [
+                    (
+                        run,
+                        block,
+                        number,
+                        numbering.vector_numbers,
+                        *everywhere,
+                        len(numbering.image_blocks),
+                        parts,
+                    )
+                    for number, block in enumerate(numbering.vector_blocks)
+                ],
+            )
+            vectors = [name for name, _, _ in placed]
+            places = [name for _, name, _ in placed]
+            near = sum(count for _, _, (count, _) in placed)
+            found = sum(count for _, _, (_, count) in placed)
+            recall = found / near if near else 1.0
+        written = tasks.run(
+            "placing fingerprints",
+            place_images,
+            [
+                (run, block, number, numbering.image_numbers, places, parts)
+                for number, block in enumerate(numbering.image_blocks)
+            ],
+        )
+        images, hashed, looks = ([row[column] for row in written] for column in range(3))
+        return vectors, images, hashed, looks, own_cells, recall
+
+    def _identical(
+        self, numbering: Numbering, scored: list[str], looks: list[str], parts: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pairs of pixel-identical images, whose files are opened."""
+        run, tasks = self._run, self._tasks
+        if PIXELS not in self._options.kinds:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        alike = tasks.run(
+            "comparing looks", same_looks, [(run, part, looks) for part in range(parts)]
+        )
+        alike += tasks.run("comparing looks", images_to_decode, [(run, scored)])
+        wanted = np.unique(np.concatenate(alike))
+        if not len(wanted):
+            return wanted, wanted
+        ((located, count),) = tasks.run(
+            "looking up files", locate, [(run, numbering.numbered, wanted, False)]
+        )
+        return identical_pairs(
+            tasks.run(
+                "comparing pixels", decode_part, [(run, part, located) for part in range(count)]
+            )
+        )
+
+    def _write(
+        self, result: StoreDuplicates, groups: list[str], pairs: list[str]
+    ) -> StoreDuplicates:
+        """Store the result: first the pairs, then the groups, each at once."""
+        run, tasks = self._run, self._tasks
+        groups_of, pairs_of = groups_dataset(self._store), pairs_dataset(self._store)
+        written = tasks.run("writing pairs", write_pairs, [(run, pairs_of, pairs)])
+        ((fragments, members),) = tasks.run(
+            "writing groups", write_groups, [(run, groups_of, groups)]
+        )
+        result = replace(result, copies=members - result.groups)
+        report = {REPORT_KEY: json.dumps(asdict(result)).encode()}
+        pairs_of.replace(written[0])
+        self._store.dataset(groups_of.location, MEMBERS.with_metadata(report)).replace(fragments)
+        return result

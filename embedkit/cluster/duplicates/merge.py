@@ -1,0 +1,131 @@
+"""Merging the pairs of all parts, and dividing them into sets of connected images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from embedkit.cluster.duplicates.exchange import divided, numbers
+from embedkit.cluster.duplicates.order import NUMBER
+from embedkit.cluster.duplicates.run import Run
+
+PAIRS = pa.schema(
+    [
+        ("first", pa.int64()),
+        ("second", pa.int64()),
+        ("hamming", pa.uint16()),
+        ("orientation", pa.uint8()),
+        ("distance", pa.float32()),
+        ("similarity", pa.float32()),
+        ("pixels", pa.bool_()),
+        ("score", pa.float32()),
+    ]
+)
+"""Pairs of duplicates with their evidence, sorted, the smaller number first."""
+IMAGES_PER_SET = 20_000
+"""Number of images from which on a set of groups is full."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """All pairs of duplicates, divided into sets; no pair connects two sets."""
+
+    pairs: str
+    """File with a part for each set."""
+    images: str
+    """File with the numbers of the images in the pairs, with a part for each set."""
+    count: int
+    sets: int
+
+
+def same_looks(run: Run, part: int, looks: list[str]) -> np.ndarray:
+    """Return the numbers of the images of a part that look the same as another one."""
+    table = run.exchange.read(looks, part)
+    look, number = numbers(table["look"]), numbers(table["number"])
+    order = np.argsort(look)
+    look, number = look[order], number[order]
+    same = np.zeros(len(look) + 1, bool)
+    same[1:-1] = look[1:] == look[:-1]
+    return number[same[1:] | same[:-1]]
+
+
+def images_to_decode(run: Run, scored: list[str]) -> np.ndarray:
+    """Return the numbers of the images that may be pixel-identical to one in another format."""
+    found = [np.empty(0, np.int64)]
+    for name in scored:
+        table = run.exchange.read([name], 0, ["first", "second", "decode"])
+        chosen = table.filter(table["decode"])
+        found += [numbers(chosen["first"]), numbers(chosen["second"])]
+    return np.unique(np.concatenate(found))
+
+
+def merge(run: Run, scored: list[str], identical: tuple[np.ndarray, np.ndarray]) -> Merged:
+    """Merge the pairs of all parts with those of pixel-identical images.
+
+    ``identical`` are the numbers of the images of each such pair, the smaller one first.
+    """
+    table = pa.concat_tables(
+        table.filter(table["matches"]).drop_columns(["matches", "decode"])
+        for table in (run.exchange.read([name], 0) for name in scored)
+    )
+    count = len(table)
+    same = pa.table(
+        {
+            "first": identical[0],
+            "second": identical[1],
+            "hamming": np.zeros(len(identical[0]), np.uint16),
+            "orientation": np.zeros(len(identical[0]), np.uint8),
+            "distance": np.full(len(identical[0]), np.nan, np.float32),
+            "similarity": np.ones(len(identical[0]), np.float32),
+            "score": np.ones(len(identical[0]), np.float32),
+        },
+        table.schema,
+    )
+    columns = {
+        name: numbers(column)
+        for name, column in zip(
+            table.schema.names, pa.concat_tables([table, same]).columns, strict=True
+        )
+    }
+    pixels = np.arange(len(columns["first"])) >= count
+    order = np.lexsort((pixels, columns["second"], columns["first"]))
+    columns = {name: values[order] for name, values in columns.items()}
+    first, second, pixels = columns["first"], columns["second"], pixels[order]
+    starts = np.ones(len(first), bool)
+    starts[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+    at = np.flatnonzero(starts)
+    if len(at):
+        columns = {name: values[at] for name, values in columns.items()}
+        columns["pixels"] = np.logical_or.reduceat(pixels, at)
+    else:
+        columns["pixels"] = pixels
+    proven = columns["pixels"]
+    columns["hamming"][proven] = 0
+    columns["orientation"][proven] = 0
+    columns["similarity"][proven] = 1
+    columns["score"][proven] = 1
+    return _divide(run, columns)
+
+
+def _divide(run: Run, columns: dict[str, np.ndarray]) -> Merged:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first, second = columns["first"], columns["second"]
+    images, places = np.unique(np.concatenate([first, second]), return_inverse=True)
+    edges = (np.ones(len(first), bool), (places[: len(first)], places[len(first) :]))
+    graph = coo_array(edges, shape=(len(images), len(images)))
+    components, label = connected_components(graph, directed=False)
+    # Components stay whole; sets are filled in their order.
+    ends = np.cumsum(np.bincount(label, minlength=components))
+    set_of = (np.maximum(ends - 1, 0) // IMAGES_PER_SET)[label] if len(images) else label
+    _, set_of = np.unique(set_of, return_inverse=True)
+    sets = int(set_of.max(initial=-1)) + 1
+    pairs = pa.table({name: columns[name] for name in PAIRS.names}, PAIRS)
+    members = pa.table({"number": images}, NUMBER)
+    return Merged(
+        run.exchange.write("pairs", PAIRS, divided(pairs, set_of[places[: len(first)]], sets)),
+        run.exchange.write("members", NUMBER, divided(members, set_of, sets)),
+        len(first),
+        sets,
+    )

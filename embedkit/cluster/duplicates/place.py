@@ -1,0 +1,194 @@
+"""Placing the images of a store in parts, with everything that pairs are compared by."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from embedkit.cluster.duplicates.cells import VISITED, Cells
+from embedkit.cluster.duplicates.exchange import divided, fixed, numbers, unfixed
+from embedkit.cluster.duplicates.order import vectors_of
+from embedkit.cluster.duplicates.run import Block, Run
+from embedkit.duplicates.evidence import MIN_CONTRAST
+from embedkit.duplicates.orientations import ORIENTATIONS, oriented_hashes
+from embedkit.duplicates.similarity import downsampled
+from embedkit.results.fingerprint import LUMA_SIDE
+
+HASHES = [f"hash{orientation}" for orientation in range(ORIENTATIONS)]
+HASHED = pa.schema(
+    [
+        ("number", pa.int64()),
+        ("home", pa.int16()),
+        ("clear", pa.bool_()),  # enough contrast for a hash that means something
+        *((name, pa.uint64()) for name in HASHES),
+    ]
+)
+SMALL = np.dtype((np.uint16, (LUMA_SIDE // 2) ** 2))
+"""The luma at 16 x 16: the sums of four pixels each, from which the means follow exactly."""
+FEATURES = [
+    ("number", pa.int64()),
+    ("contrast", pa.float32()),
+    ("kind", pa.uint64()),  # width, height and format, as one number
+    ("hashes", pa.binary(8 * ORIENTATIONS)),
+    ("small", pa.binary(SMALL.itemsize)),
+]
+"""Columns that travel with an image, except the vector."""
+PLACED = pa.schema([*FEATURES, ("home", pa.bool_())])
+PLACES = pa.schema([("number", pa.int64()), ("places", pa.binary(2 * VISITED))])
+LOOKS = pa.schema([("number", pa.int64()), ("look", pa.uint64())])
+"""Images by what only pixel-identical images have in common: size, format and luma."""
+
+
+def vectors_schema(dim: int) -> pa.Schema:
+    """Return the columns of placed vectors."""
+    return pa.schema(
+        [
+            ("number", pa.int64()),
+            ("cells", pa.binary(4 * VISITED)),
+            ("vector", pa.binary(4 * dim)),
+        ]
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Sampled images that are compared with all others, to measure how many pairs cells find."""
+
+    numbers: np.ndarray
+    """int64 (Q,): their numbers."""
+    vectors: np.ndarray
+    """float32 (Q, dim)."""
+    cells: np.ndarray
+    """int32 (Q, VISITED)."""
+    distance: float
+    """Maximum distance of the pairs."""
+
+    def count(self, others: np.ndarray, vectors: np.ndarray, cells: np.ndarray) -> tuple[int, int]:
+        """Return the number of near pairs with other images, and how many the cells find."""
+        query, row = np.nonzero(self.vectors @ vectors.T >= 1 - self.distance)
+        different = self.numbers[query] != others[row]
+        query, row = query[different], row[different]
+        found = (self.cells[query] == cells[row][:, :1]).any(axis=1)
+        found |= (cells[row] == self.cells[query][:, :1]).any(axis=1)
+        return len(query), int(found.sum())
+
+
+def place_vectors(
+    run: Run,
+    block: Block,
+    number: int,
+    vector_numbers: str,
+    cells: Cells,
+    probe: Probe,
+    image_blocks: int,
+    parts: int,
+) -> tuple[str, str, tuple[int, int]]:
+    """Write the vectors of a block to the parts that they are in or visit.
+
+    Returns the name of that file, of one with the places of the images for each block of images,
+    and the counts of :class:`Probe`.
+    """
+    known = run.exchange.read([vector_numbers], number)
+    of_row = numbers(known["number"])
+    used = np.flatnonzero(of_row >= 0)
+    vectors = vectors_of(run.read_block("embeddings", block, ["vector"])["vector"])[used]
+    of_row, image_block = of_row[used], numbers(known["block"])[used]
+    nearest = cells.nearest(vectors)
+    places = np.where(nearest >= 0, cells.part[nearest], -1).astype(np.int16)
+    table = pa.table({"number": of_row, "places": fixed(places)}, PLACES)
+    placed = run.exchange.write("places", PLACES, divided(table, image_block, image_blocks))
+    row, part = _distinct(places)
+    schema = vectors_schema(vectors.shape[1])
+    table = pa.table({"number": of_row, "cells": fixed(nearest), "vector": fixed(vectors)}, schema)
+    visits = table.take(pa.array(row))
+    written = run.exchange.write("vectors", schema, divided(visits, part, parts))
+    return written, placed, probe.count(of_row, vectors, nearest)
+
+
+def place_images(
+    run: Run, block: Block, number: int, image_numbers: str, places: list[str], parts: int
+) -> tuple[str, str, str]:
+    """Write the fingerprints of a block to the parts that the images are in or visit.
+
+    Returns the name of that file, of one with the hashes of all images, and of one with the looks.
+    """
+    of_row = numbers(run.exchange.read([image_numbers], number)["number"])
+    used = np.flatnonzero(of_row >= 0)
+    columns = ["phash", "luma", "contrast", "width", "height", "format"]
+    rows = run.read_block("images", block, columns).take(pa.array(used))
+    of_row = of_row[used]
+    luma = np.frombuffer(b"".join(rows["luma"].to_pylist()), np.uint8).reshape(-1, LUMA_SIDE**2)
+    hashes = oriented_hashes(luma)[:, :, 0]
+    hashes[:, 0] = numbers(rows["phash"])
+    contrast = numbers(rows["contrast"])
+    kind = _kinds(rows)
+    home, (row, part) = _places(run, of_row, number, places, parts)
+    table = pa.table(
+        {
+            "number": of_row,
+            "contrast": contrast,
+            "kind": kind,
+            "hashes": fixed(hashes),
+            "small": fixed(np.round(4 * downsampled(luma)).astype(np.uint16)),
+            "home": np.ones(len(of_row), bool),
+        },
+        PLACED,
+    ).take(pa.array(row))
+    at_home = pa.array(part == home[row])
+    table = table.set_column(PLACED.get_field_index("home"), "home", at_home)
+    placed = run.exchange.write("images", PLACED, divided(table, part, parts))
+    clear = contrast >= MIN_CONTRAST
+    values = {name: hashes[:, number] for number, name in enumerate(HASHES)}
+    hashed = pa.table({"number": of_row, "home": home, "clear": clear, **values}, HASHED)
+    looks = kind ^ _mixed(luma.view(np.uint64))
+    table = pa.table({"number": of_row, "look": looks}, LOOKS)
+    by_look = divided(table, (looks % np.uint64(parts)).astype(np.int64), parts)
+    return (
+        placed,
+        run.exchange.write("hashes", HASHED, [hashed]),
+        run.exchange.write("looks", LOOKS, by_look),
+    )
+
+
+def _places(
+    run: Run, of_row: np.ndarray, block: int, places: list[str], parts: int
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Return the home of each image, and the rows and parts of all places.
+
+    Images without an embedding are spread over all parts.
+    """
+    found = np.full((len(of_row), VISITED), -1, np.int16)
+    found[:, 0] = of_row % parts
+    if places and len(of_row):
+        known = run.exchange.read(places, block)
+        order = np.argsort(of_row)
+        rows = order[np.searchsorted(of_row, numbers(known["number"]), sorter=order)]
+        found[rows] = unfixed(known["places"], np.int16)
+    return found[:, 0], _distinct(found)
+
+
+def _distinct(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows and parts of places (n, VISITED), each part of a row once."""
+    new = places >= 0
+    for column in range(1, places.shape[1]):
+        new[:, column] &= (places[:, :column] != places[:, column : column + 1]).all(axis=1)
+    row, place = np.nonzero(new)
+    return row, places[row, place]
+
+
+def _kinds(rows: pa.Table) -> np.ndarray:
+    """Return size and format of images as one number each: uint64 (n,)."""
+    from zlib import crc32
+
+    encoded = rows["format"].combine_chunks().dictionary_encode()
+    codes = np.array([crc32(name.encode()) & 0xFFFF for name in encoded.dictionary.to_pylist()])
+    codes = codes.astype(np.uint64)[encoded.indices.to_numpy()] if len(rows) else codes[:0]
+    width, height = (numbers(rows[name]).astype(np.uint64) for name in ("width", "height"))
+    return np.asarray(width << np.uint64(40) | height << np.uint64(16) | codes.astype(np.uint64))
+
+
+def _mixed(words: np.ndarray) -> np.ndarray:
+    """Return a hash of each row of words (n, k): uint64 (n,)."""
+    factors = np.random.default_rng(0).integers(1, 1 << 63, words.shape[1], np.uint64)
+    product = (words * (factors << np.uint64(1) | np.uint64(1))).sum(axis=1, dtype=np.uint64)
+    return np.asarray(product ^ (product >> np.uint64(32)))

@@ -1,0 +1,128 @@
+"""The listed files that a run has to read."""
+
+import hashlib
+from collections.abc import Container, Iterable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from embedkit._internal.paths import is_url, to_stored
+from embedkit.catalog import KnownImages
+from embedkit.cluster.digests import DigestTable
+from embedkit.cluster.files import file_name
+from embedkit.cluster.listing import LISTED
+from embedkit.cluster.merging import FileRow
+from embedkit.cluster.store import StoreContent, digest_words, positions
+from embedkit.images.version import DECODER
+from embedkit.ingest.pipeline import FIRST_EMBEDDING
+from embedkit.results import EmbeddingSpec, Failure
+
+_FACTS = ("label_source", "sha256", "stage", "reason", "decoder")
+_COMPARED = ("bytes", "mtime_ns", "label", "folder_label")
+
+
+class Pending:
+    """The files and results in a store at the start of a pass over the listed files.
+
+    Parameters
+    ----------
+    store : StoreContent
+        The store.
+    specs : sequence of EmbeddingSpec
+        The requested embeddings.
+    """
+
+    def __init__(self, store: StoreContent, specs: Sequence[EmbeddingSpec]) -> None:
+        self.known: KnownImages = store.known_images(specs)
+        """The images of the store, with the results of these specs."""
+        whole = self.known.masks == (FIRST_EMBEDDING << len(specs)) - 1
+        rows = store.files.read([*LISTED.names, *_FACTS])
+        self._rows = rows
+        self._is_complete = _failed_finally(rows)
+        used = np.flatnonzero(pc.and_(pc.is_valid(rows["sha256"]), pc.is_null(rows["stage"])))
+        words = digest_words(rows["sha256"].take(pa.array(used)))
+        self._is_complete[used] = positions(self.known.sha256[whole], words) >= 0
+        keys = [_key(path) for path in rows["path"].to_pylist()]
+        self._places = DigestTable.numbered(keys)
+
+    def blocks(
+        self, listed: Iterable[pa.Table], skip: Container[str], size: int
+    ) -> Iterator[pa.Table]:
+        """Yield the listed files that have to be read, without the paths ``skip``, in blocks.
+
+        A file is not read when the store has it with the same size and time, has all results of its
+        image, or knows that this version cannot decode it, and the listing has no other label or
+        attributes. A file that the listing has no label for keeps the label that it has.
+        """
+        rest = LISTED.empty_table()
+        for found in listed:
+            rest = pa.concat_tables([rest, self._unread(found, skip)])
+            while len(rest) >= size:
+                yield rest.slice(0, size)
+                rest = rest.slice(size)
+        if len(rest):
+            yield rest
+
+    def are_stored(self, paths: Sequence[str]) -> list[bool]:
+        """Return for each path whether the store has a row for it."""
+        return [place is not None for place in self._places.get([_key(path) for path in paths])]
+
+    def summary(
+        self, listed: Iterable[pa.Table], sources: Sequence[str]
+    ) -> tuple[int, list[Failure], int]:
+        """Return what the store has of the listed files.
+
+        These are the number of distinct images, the files that cannot be used, and the number of
+        files below the sources that are not listed any more.
+        """
+        is_listed = np.zeros(len(self._rows), bool)
+        for found in listed:
+            places = self._places.get([_key(path) for path in found["path"].to_pylist()])
+            is_listed[[place for place in places if place is not None]] = True
+        rows = self._rows.filter(pa.array(is_listed))
+        failed = rows.filter(pc.is_valid(rows["stage"])).select(["path", "stage", "reason"])
+        failures = [
+            Failure(file_name(row["path"]), row["stage"], row["reason"])
+            for row in failed.to_pylist()
+        ]
+        used = pc.or_(pc.is_null(rows["stage"]), pc.equal(rows["stage"], "embed"))
+        usable = rows.filter(pc.and_(pc.is_valid(rows["sha256"]), pc.fill_null(used, True)))
+        others = self._rows["path"].filter(pa.array(~is_listed))
+        missing = np.zeros(len(others), bool)
+        for source in sources:
+            place = source if is_url(source) else to_stored(source)
+            missing |= pc.starts_with(others, place.rstrip("/") + "/").to_numpy()
+        images = int(pc.count_distinct(usable["sha256"]).as_py())
+        return images, sorted(failures, key=lambda item: item.path), int(missing.sum())
+
+    def _unread(self, found: pa.Table, skip: Container[str]) -> pa.Table:
+        places = self._places.get([_key(path) for path in found["path"].to_pylist()])
+        stored = self._rows.take(pa.array(places, pa.int64()))
+        rows = []
+        for place, new, old in zip(places, found.to_pylist(), stored.to_pylist(), strict=True):
+            if new["path"] in skip:
+                continue
+            if place is not None:
+                known = FileRow.of_store(old)
+                for name in ("bytes", "mtime_ns"):  # a table may not name them
+                    new[name] = new[name] or getattr(known, name)
+                new["label"] = new["label"] or known.label
+                new["folder_label"] = new["folder_label"] or known.folder_label
+                new["attributes"] = sorted((dict(new["attributes"]) or known.attributes).items())
+                is_same = all(getattr(known, name) == new[name] for name in _COMPARED)
+                is_same = is_same and known.attributes == dict(new["attributes"])
+                if is_same and self._is_complete[place]:
+                    continue
+            rows.append(new)
+        return pa.Table.from_pylist(rows, LISTED)
+
+
+def _failed_finally(rows: pa.Table) -> np.ndarray:
+    """Return for each file whether this version of the decoder failed on it, bool (N,)."""
+    failed = pc.and_(pc.equal(rows["stage"], "decode"), pc.equal(rows["decoder"], DECODER))
+    return np.array(pc.fill_null(failed, False).to_numpy())
+
+
+def _key(path: str) -> bytes:
+    return hashlib.sha256(path.encode()).digest()

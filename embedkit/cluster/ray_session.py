@@ -1,0 +1,129 @@
+"""A connection to Ray, and how its cores and GPUs are divided between workers."""
+
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from embedkit._internal.text import one_line
+from embedkit.cluster.location import missing_extra, without_secrets
+from embedkit.errors import BadInput, EmbedkitError, StorageError
+
+CORES_PER_WORKER = 4
+"""Cores of a worker without a GPU; more than this decode no faster in one process."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The workers of a run, and the part of the cluster that each of them gets."""
+
+    workers: int
+    cores: int
+    gpus: int
+
+
+@contextmanager
+def ray_session(on: str, workers: int | None = None) -> Iterator[Shares]:
+    """Connect to Ray, and disconnect when the block ends.
+
+    Parameters
+    ----------
+    on : str
+        ``ray`` starts Ray on this machine, or uses the cluster in ``RAY_ADDRESS``;
+        ``ray://HOST:PORT`` connects to a running cluster.
+    workers : int, optional
+        Number of workers. Default: one for each GPU of the cluster, or for each four cores.
+
+    Raises
+    ------
+    BadInput
+        For another kind of place, and for more workers than cores.
+    MissingExtra
+        Ray is not installed.
+    StorageError
+        The cluster does not answer.
+    """
+    if on != "ray" and not on.startswith("ray://"):
+        raise BadInput(f"cannot run on {on!r}; give 'ray', or 'ray://HOST:PORT' for a cluster")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise missing_extra("ray") from error
+    ours = not ray.is_initialized()
+    if ours:
+        address = on if on != "ray" else os.environ.get("RAY_ADDRESS")
+        options = {} if address else {"include_dashboard": False}
+        try:
+            with warnings.catch_warnings():
+                # Ray starts other programs; no forked process uses Lance.
+                warnings.filterwarnings("ignore", "lance is not fork-safe")
+                ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+            raise StorageError(
+                f"Ray does not answer at {address or 'this machine'}: {one_line(error)}; check "
+                "'ray status' on the cluster"
+            ) from error
+    try:
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        yield _shares(alive, workers)
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _shares(nodes: Sequence[Mapping[str, float]], workers: int | None) -> Shares:
+    """Return how the resources of some machines are divided.
+
+    A worker runs on one machine, so that its cores are limited by those of each.
+    """
+    machines = [(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
+    gpus = sum(gpu for cores, gpu in machines if cores)
+    if gpus:
+        machines = [(cores, gpu) for cores, gpu in machines if gpu]
+    if workers is None:
+        workers = gpus or sum(max(1, cores // CORES_PER_WORKER) for cores, _ in machines if cores)
+    for share in range(max((cores for cores, _ in machines), default=0), 0, -1):
+        places = (min(cores // share, gpu if gpus else cores) for cores, gpu in machines)
+        if sum(places) >= max(workers, 1):
+            return Shares(max(workers, 1), share, 1 if gpus else 0)
+    found = f"{gpus} GPUs" if gpus else f"{sum(cores for cores, _ in machines)} cores"
+    raise BadInput(f"the cluster has {found}, which are too few for {max(workers, 1)} workers")
+
+
+def results_of(dataset: Any) -> Iterator[Any]:
+    """Yield the results of a Ray dataset as Arrow tables, while it is being computed.
+
+    Raises the error of embedkit that ended a worker, or :class:`StorageError` for another one.
+    """
+    import ray
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+    except ray.exceptions.RayError as error:
+        raise error_of_worker(error) from error
+
+
+def error_of_worker(error: Exception) -> EmbedkitError:
+    """Return the error of embedkit that ended a worker, or :class:`StorageError` for another."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, EmbedkitError):
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    return cause or StorageError(
+        f"a worker failed: {_reason(error)}; what was committed is stored, and the same command "
+        "continues"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Return the last error of a worker's traceback that is not an error of Ray itself."""
+    found = re.findall(r"^(?!ray\.)[\w.]*(?:Error|Exception): .*", str(error), re.MULTILINE)
+    return one_line(Exception(without_secrets(found[-1] if found else str(error))))

@@ -1,0 +1,280 @@
+"""The content of a store: its manifest and its datasets."""
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+
+import numpy as np
+import pyarrow as pa
+
+from embedkit._internal.paths import from_stored, to_stored
+from embedkit.catalog import KnownImages
+from embedkit.cluster.files import file_name
+from embedkit.cluster.lease import Lease, writing
+from embedkit.cluster.location import Location, store_location
+from embedkit.cluster.tables import (
+    FILES,
+    IMAGES,
+    KEPT_FACTS,
+    QUALITY,
+    USABLE,
+    VERDICTS,
+    Dataset,
+    embeddings_schema,
+)
+from embedkit.errors import BadArtefact, BadInput, EmptyWorkspace, NotInWorkspace
+from embedkit.ingest.pipeline import FINGERPRINT, FIRST_EMBEDDING, UP_TO_DATE
+from embedkit.results import (
+    EmbeddingSpec,
+    Failure,
+    Progress,
+    ProgressCallback,
+    ResolvedName,
+    StoreInfo,
+    no_progress,
+)
+
+MANIFEST = "store.json"
+FORMAT = 1
+"""Version of the layout of a store."""
+_FAILURES = 1000
+"""Maximum number of failures in the description of a store."""
+
+
+class StoreContent:
+    """The manifest and the datasets of a store.
+
+    Nothing is read or created before it is needed.
+    """
+
+    def __init__(self, place: str, progress: ProgressCallback = no_progress) -> None:
+        self.location = store_location(place)
+        self._progress = progress
+        self._lease: Lease | None = None
+        self.files = self.dataset(self.location / "files.lance", FILES)
+        self.images = self.dataset(self.location / "images.lance", IMAGES)
+        self.verdicts = self.dataset(self.location / "verdicts.lance", VERDICTS)
+        self.kept_facts = self.dataset(self.location / "kept-facts.lance", KEPT_FACTS)
+        self.quality = self.dataset(self.location / "quality.lance", QUALITY)
+
+    def embeddings(self, spec: EmbeddingSpec) -> Dataset:
+        """Return the dataset of the embeddings of a spec."""
+        place = self.location / f"embeddings-{spec.digest}.lance"
+        return self.dataset(place, embeddings_schema(spec))
+
+    def dataset(self, location: Location, schema: pa.Schema) -> Dataset:
+        """Return a dataset of the store. It is not changed when the right to write was lost."""
+        return Dataset(location, schema, self._check)
+
+    def _check(self) -> None:
+        if self._lease is not None:
+            self._lease.check()
+
+    @contextmanager
+    def writing(self, task: str) -> Iterator[None]:
+        """Hold the right to write to the store: see :func:`embedkit.cluster.lease.writing`."""
+        with writing(self.location, task, lambda text: self._progress(Progress(text))) as lease:
+            self._lease = lease
+            try:
+                yield
+            finally:
+                self._lease = None
+
+    # -- the manifest ------------------------------------------------------------------------------
+
+    def backbones(self) -> tuple[ResolvedName, ...]:
+        """Return the backbones of the store, in order; none for a new store.
+
+        Raises :class:`BadInput` when the place is not a store, and :class:`BadArtefact` when the
+        manifest is damaged or newer than this version of embedkit.
+        """
+        return tuple(item for item, _ in self._backbones())
+
+    def compared(self) -> frozenset[str]:
+        """Return the names of the backbones that photos were only compared with."""
+        return frozenset(item.name for item, is_compared in self._backbones() if is_compared)
+
+    def _backbones(self) -> list[tuple[ResolvedName, bool]]:
+        """Return the backbones, each with whether it was only compared."""
+        manifest = (self.location / MANIFEST).read_json()
+        if manifest is None:
+            if self._is_foreign():
+                raise BadInput(f"{self.location} is not a store, and not empty; give another place")
+            return []
+        if manifest.get("format") != FORMAT:
+            raise BadArtefact(
+                f"{self.location} has format {manifest.get('format')!r}, and this embedkit knows "
+                f"{FORMAT}; run 'pip install --upgrade embedkit'"
+            )
+        try:
+            return [
+                (
+                    ResolvedName(
+                        from_stored(item["name"]),
+                        EmbeddingSpec.from_json(json.dumps(item["spec"])),
+                        "",
+                        0,
+                        0,
+                    ),
+                    bool(item.get("compared", False)),
+                )
+                for item in manifest["backbones"]
+            ]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BadArtefact(f"{self.location / MANIFEST} is damaged: {error}") from error
+
+    def _is_foreign(self) -> bool:
+        """Return whether the place contains something else than a new store."""
+        with self.location.errors():
+            filesystem = self.location.filesystem
+            filesystem.invalidate_cache()
+            try:
+                found = filesystem.ls(self.location.path, detail=False)
+            except FileNotFoundError:
+                return False
+            names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in found}
+        known = {"lease.json", "runs", self.location.path.rsplit("/", 1)[-1]}
+        return any(name not in known and not name.startswith(".lease.json") for name in names)
+
+    def register(self, backbones: Sequence[ResolvedName], compared: Collection[str] = ()) -> None:
+        """Add backbones to the manifest, and create what is missing of the store.
+
+        ``compared`` are the names of those that photos are only compared with. Raises
+        :class:`BadInput` when the store has another spec of such a name.
+        """
+        found = self._backbones()
+        known = {item.name: item for item, _ in found}
+        only = {item.name: is_compared for item, is_compared in found}
+        for item in backbones:
+            old = known.setdefault(item.name, item)
+            only[item.name] = only.get(item.name, True) and item.name in compared
+            if old.spec != item.spec:
+                raise BadInput(
+                    f"{self.location} has {item.name} with other weights or preprocessing; use the "
+                    "same weights, or another store"
+                )
+        content = [
+            {"name": to_stored(item.name), "spec": asdict(item.spec), "compared": only[item.name]}
+            for item in known.values()
+        ]
+        manifest = {"format": FORMAT, "backbones": content}
+        if (self.location / MANIFEST).read_json() != json.loads(json.dumps(manifest)):
+            (self.location / MANIFEST).write_json(manifest)
+
+    def backbone(self, name: str | None) -> ResolvedName:
+        """Return a backbone of the store, by default the first one.
+
+        Raises :class:`EmptyWorkspace` for a store without embeddings and :class:`NotInWorkspace`
+        for an unknown name.
+        """
+        known = self.backbones()
+        if not known:
+            raise EmptyWorkspace(
+                f"{self.location} has no embeddings; run 'embedkit add PHOTOS --store "
+                f"{self.location} --on ray'"
+            )
+        if name is None:
+            return known[0]
+        for item in known:
+            if item.name == name:
+                return item
+        names = ", ".join(item.name for item in known)
+        raise NotInWorkspace(f"{name} is not in {self.location}, which has {names}")
+
+    def require(self) -> None:
+        """Raise :class:`EmptyWorkspace` if there is no store."""
+        if not self.backbones() and self.files.open() is None:
+            raise EmptyWorkspace(
+                f"there is no store at {self.location}; 'embedkit add PHOTOS --store "
+                f"{self.location} --on ray' makes one"
+            )
+
+    def info(self) -> StoreInfo:
+        """Return the content of the store. Raises :class:`EmptyWorkspace` if there is none."""
+        self.require()
+        backbones = self.backbones()
+        failed = self.files.read(["path", "stage", "reason"], "stage IS NOT NULL")
+        first = failed.sort_by("path").slice(0, _FAILURES).to_pylist()
+        labels = self.files.read(["label"], USABLE)["label"]
+        counts = labels.drop_null().value_counts().to_pylist()
+        return StoreInfo(
+            store=self.location.place,
+            files=len(labels),
+            images=self.images.count(),
+            failed=len(failed),
+            failures=tuple(
+                Failure(file_name(row["path"]), row["stage"], row["reason"]) for row in first
+            ),
+            labels={
+                str(item["values"]): int(item["counts"])
+                for item in sorted(counts, key=lambda item: str(item["values"]))
+            },
+            embedded={item.name: self.embeddings(item.spec).count() for item in backbones},
+        )
+
+    # -- known results -----------------------------------------------------------------------------
+
+    def known_images(self, specs: Sequence[EmbeddingSpec]) -> KnownImages:
+        """Return the images of the store, and which results are stored for each."""
+        parts = [(self.images, FINGERPRINT | UP_TO_DATE)]
+        parts += [
+            (self.embeddings(spec), (FIRST_EMBEDDING << number) | UP_TO_DATE)
+            for number, spec in enumerate(specs)
+        ]
+        words, bits = [np.empty((0, 4), np.uint64)], [np.empty(0, np.uint64)]
+        for dataset, bit in parts:
+            found = digest_words(dataset.read(["sha256"])["sha256"])
+            words.append(found)
+            bits.append(np.full(len(found), bit, np.uint64))
+        every, mask = np.concatenate(words), np.concatenate(bits)
+        order = np.lexsort(every.T[::-1])
+        every, mask = every[order], mask[order]
+        if not len(every):
+            return KnownImages(every, mask)
+        starts = np.flatnonzero(np.r_[True, (every[1:] != every[:-1]).any(axis=1)])
+        return KnownImages(every[starts], np.bitwise_or.reduceat(mask, starts))
+
+
+def common_rows(datasets: Sequence[Dataset]) -> pa.Table:
+    """Return the row ids of the images that all of some datasets contain.
+
+    There is one column, uint64, for each dataset; images are in the order of the first one.
+    """
+    found = [dataset.read(["sha256"], with_row_id=True) for dataset in datasets]
+    columns = [found[0]["_rowid"].to_numpy()]
+    words = digest_words(found[0]["sha256"])
+    for other in found[1:]:
+        others = digest_words(other["sha256"])
+        order = np.lexsort(others.T[::-1])
+        places = positions(others[order], words)
+        is_common = places >= 0
+        words, columns = words[is_common], [column[is_common] for column in columns]
+        columns.append(other["_rowid"].to_numpy()[order[places[is_common]]])
+    return pa.table({str(number): column for number, column in enumerate(columns)})
+
+
+def positions(known: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Return the row of each digest among known ones, int64 (N,); -1 for those that are not there.
+
+    ``known`` (M, 4) and ``words`` (N, 4) are digests as big-endian words; ``known`` is sorted and
+    distinct.
+    """
+    order = np.lexsort(np.concatenate([known, words]).T[::-1])  # stable: known ones come first
+    ordered = np.concatenate([known, words])[order]
+    starts = np.r_[True, (ordered[1:] != ordered[:-1]).any(axis=1)][: len(order)]
+    first = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
+    found = np.empty(len(order), np.int64)
+    found[order] = order[first]
+    found[found >= len(known)] = -1
+    return found[len(known) :]
+
+
+def digest_words(digests: pa.ChunkedArray) -> np.ndarray:
+    """Return SHA-256 digests, binary(32) without nulls, as big-endian words, uint64 (N, 4)."""
+    pieces = [np.empty((0, 4), np.uint64)]
+    for chunk in digests.chunks:
+        start = 32 * chunk.offset
+        content = np.frombuffer(chunk.buffers()[1], np.uint8)[start : start + 32 * len(chunk)]
+        pieces.append(content.view(">u8").astype(np.uint64).reshape(-1, 4))
+    return np.concatenate(pieces)

@@ -1,0 +1,352 @@
+"""The Lance datasets of a store: their columns, and how rows are added.
+
+``files`` has a row for each path or URL, with its label, or with the reason why it cannot be used.
+``images`` has a row for each distinct image, by SHA-256, with its fingerprint. ``embeddings`` of a
+spec has a row for each embedded image. What workspaces have pushed besides is in ``verdicts``,
+``kept_facts`` and ``quality``. Row ids are stable: they stay when files of a dataset are
+merged, so that an index can name rows.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from embedkit.cluster.location import Location, missing_extra, reason_of
+from embedkit.errors import StorageError
+from embedkit.results import EmbeddingSpec
+from embedkit.results.fingerprint import LUMA_SIDE
+
+try:
+    import lance
+    from lance.fragment import write_fragments
+except ModuleNotFoundError as error:
+    raise missing_extra("pylance") from error
+
+SHA256 = pa.field("sha256", pa.binary(32), nullable=False)
+ATTRIBUTES = pa.map_(pa.string(), pa.string())
+
+FILES = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),  # stored form of a path, or a URL
+        ("bytes", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("sha256", pa.binary(32)),  # null if the file could not be read
+        ("label", pa.string()),
+        ("attributes", ATTRIBUTES),  # other columns of the listing, such as groups
+        ("stage", pa.string()),  # the step that failed; null for a usable image
+        ("reason", pa.string()),
+        ("decoder", pa.string()),  # version of the decoder that failed
+        ("label_source", pa.string()),  # folder, or csv: from a table; null counts as csv
+        ("folder_label", pa.string()),  # the folder's label, if another one comes from a table
+    ]
+)
+IMAGES = pa.schema(
+    [
+        SHA256,
+        ("md5", pa.binary(16)),
+        ("bytes", pa.int64()),
+        ("phash", pa.uint64()),
+        ("luma", pa.binary(LUMA_SIDE**2)),
+        ("format", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("sharpness", pa.float32()),
+        ("brightness", pa.float32()),
+        ("contrast", pa.float32()),
+        ("share", pa.float64()),  # of the pixels that were decoded; below 1 for a truncated image
+    ]
+)
+VERDICTS = pa.schema(
+    [
+        # All decisions ever made: of those on one subject, the latest counts.
+        pa.field("first_sha256", pa.binary(32), nullable=False),
+        ("second_sha256", pa.binary(32)),
+        pa.field("verdict", pa.string(), nullable=False),
+        ("label", pa.string()),
+        pa.field("decided_at", pa.timestamp("us"), nullable=False),  # UTC
+    ]
+)
+KEPT_FACTS = pa.schema(
+    [
+        # Labels from tables and other columns of files that moved or changed, by content.
+        SHA256,
+        pa.field("place", pa.string(), nullable=False),  # the path at which the file had them
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("value", pa.string(), nullable=False),
+        pa.field("reserved", pa.bool_(), nullable=False),  # see embedkit.catalog
+    ]
+)
+QUALITY = pa.schema(
+    [
+        SHA256,
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("measures", pa.string(), nullable=False),  # JSON
+    ]
+)
+SPEC_KEY = b"embedkit.spec"
+"""Key of the spec, canonical JSON, in the metadata of the embeddings' schema."""
+_STORAGE_VERSION = "2.2"
+_FRAGMENT_ROWS = 1 << 20
+"""Rows of a file of a dataset after small ones have been merged."""
+_KEPT_VERSIONS = timedelta(days=1)
+"""Age up to which versions of a dataset are kept, for those who read them."""
+_MANY_FRAGMENTS = 64
+"""Number of small files of a dataset from which they are merged."""
+
+
+def embeddings_schema(spec: EmbeddingSpec) -> pa.Schema:
+    """Return the columns of the embeddings of a spec."""
+    return pa.schema(
+        [
+            SHA256,
+            pa.field("vector", pa.list_(pa.float32(), spec.dim), nullable=False),
+            pa.field("norm", pa.float32(), nullable=False),
+        ],
+        metadata={SPEC_KEY: spec.canonical_json.encode()},
+    )
+
+
+class Dataset:
+    """One Lance dataset of a store.
+
+    Parameters
+    ----------
+    location : Location
+        Its folder.
+    schema : pyarrow.Schema
+        Its columns.
+    check : callable, optional
+        Called before each change; raises an error if this process must not make it.
+    """
+
+    def __init__(
+        self, location: Location, schema: pa.Schema, check: Callable[[], None] = lambda: None
+    ) -> None:
+        self.location = location
+        self.schema = schema
+        self._check = check
+        self._pinned: tuple[Any] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Dataset, (self.location, self.schema)  # another process has no right to lose
+
+    @property
+    def _options(self) -> dict[str, str] | None:
+        return self.location.lance_options
+
+    def open(self, version: int | None = None) -> Any:
+        """Return the ``lance.LanceDataset``; None if it does not exist yet.
+
+        Raises :class:`StorageError`.
+        """
+        if self._pinned is not None:
+            return self._pinned[0]
+        try:
+            return lance.dataset(
+                self.location.place, version=version, storage_options=self._options
+            )
+        except (ValueError, OSError) as error:
+            if "was not found" in str(error) or "Not found" in str(error):
+                return None
+            raise self._error(error) from error
+
+    def at_present(self) -> "Dataset":
+        """Return the dataset as it is now, for reading: later changes are not seen."""
+        found = Dataset(self.location, self.schema)
+        found._pinned = (self.open(),)
+        return found
+
+    def ensure(self) -> Any:
+        """Return the dataset; create an empty one if it does not exist."""
+        found = self.open()
+        if found is not None:
+            return found
+        try:
+            return lance.write_dataset(
+                self.schema.empty_table(),
+                self.location.place,
+                storage_options=self._options,
+                enable_stable_row_ids=True,
+                data_storage_version=_STORAGE_VERSION,
+            )
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def read(self, columns: Sequence[str], where: str | None = None, **options: Any) -> pa.Table:
+        """Return some columns of all rows, or of those that meet an SQL condition."""
+        found = self.open()
+        if found is None:
+            return pa.schema([self.schema.field(name) for name in columns]).empty_table()
+        try:
+            return found.to_table(columns=list(columns), filter=where, **options)
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def batches(
+        self,
+        columns: Sequence[str],
+        where: str | None = None,
+        *,
+        row_ids: bool = False,
+        rows: int = 1 << 16,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield some columns of all rows, or of those that meet an SQL condition, in batches.
+
+        With ``row_ids``, the last column ``_rowid`` has the ids for :meth:`take`.
+        """
+        found = self.open()
+        if found is None:
+            return
+        try:
+            yield from found.to_batches(
+                columns=list(columns),
+                filter=where,
+                with_row_id=row_ids,
+                batch_size=rows,
+                batch_readahead=2,
+            )
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def upsert(self, rows: pa.Table, *keys: str) -> None:
+        """Replace the rows with the same keys, all or none; rows with other keys are added."""
+        self._check()
+        if not rows.num_rows:
+            return
+        try:
+            merge = self.ensure().merge_insert(list(keys))
+            merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def count(self, where: str | None = None) -> int:
+        """Return the number of rows, or of those that meet an SQL condition."""
+        found = self.open()
+        return 0 if found is None else int(found.count_rows(filter=where))
+
+    def write_fragments(self, rows: pa.Table) -> list[str]:
+        """Write rows to files that no version of the dataset contains yet; return their metadata.
+
+        :meth:`commit` adds them. Files that are never committed are removed by :meth:`tidy`.
+        """
+        if not rows.num_rows:
+            return []
+        try:
+            fragments = write_fragments(
+                rows,
+                self.location.place,
+                schema=self.schema,
+                storage_options=self._options,
+                data_storage_version=_STORAGE_VERSION,
+            )
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+        return [json.dumps(fragment.to_json()) for fragment in fragments]
+
+    def commit(self, fragments: Sequence[str]) -> None:
+        """Add the rows in written files, all or none. Raises :class:`StorageError`."""
+        self._check()
+        if not fragments:
+            return
+        try:
+            dataset = self.ensure()
+            lance.LanceDataset.commit(
+                self.location.place,
+                lance.LanceOperation.Append(
+                    [lance.FragmentMetadata.from_json(text) for text in fragments]
+                ),
+                read_version=dataset.version,
+                storage_options=self._options,
+            )
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def replace(self, fragments: Sequence[str]) -> None:
+        """Replace all rows by those in written files, at once. Raises :class:`StorageError`."""
+        self._check()
+        try:
+            lance.LanceDataset.commit(
+                self.location.place,
+                lance.LanceOperation.Overwrite(
+                    self.schema, [lance.FragmentMetadata.from_json(text) for text in fragments]
+                ),
+                storage_options=self._options,
+            )
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def take(self, rows: np.ndarray, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return rows, given by their row ids, in this order."""
+        try:
+            return self.open()._take_rows(rows.tolist(), columns=list(columns or self.schema.names))
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def append(self, rows: pa.Table) -> None:
+        """Add rows. Raises :class:`StorageError`."""
+        if rows.num_rows:
+            self.ensure()  # Lance would warn about a new dataset
+        self.commit(self.write_fragments(rows))
+
+    def tidy(self) -> None:
+        """Merge small files of the dataset, and remove its versions of earlier days.
+
+        Files that were written but never committed are removed after a week.
+        """
+        dataset = self.open()
+        if dataset is None:
+            return
+        try:
+            small = sum(
+                fragment.count_rows() < _FRAGMENT_ROWS for fragment in dataset.get_fragments()
+            )
+            if small >= _MANY_FRAGMENTS:
+                dataset.optimize.compact_files(target_rows_per_fragment=_FRAGMENT_ROWS)
+            dataset.cleanup_old_versions(older_than=_KEPT_VERSIONS)
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def index(self, column: str) -> None:
+        """Build or extend the index that finds rows by the values of a column."""
+        dataset = self.open()
+        if dataset is None:
+            return
+        with self.errors():
+            known = [item for item in dataset.describe_indices() if item.field_names == [column]]
+            if known:
+                dataset.optimize.optimize_indices(index_names=[known[0].name])
+            else:
+                dataset.create_scalar_index(column, "BTREE")
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise :class:`StorageError` for the errors of Lance."""
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            raise self._error(error) from error
+
+    def _error(self, error: Exception) -> StorageError:
+        return StorageError(
+            f"{self.location}: {reason_of(error)}; check the address, the credentials and the "
+            "connection, then run the same command again"
+        )
+
+
+USABLE = "sha256 IS NOT NULL AND (stage IS NULL OR stage = 'embed')"
+"""SQL condition of the files with a usable image, which some backbone may not embed."""
+
+
+def text_literal(text: str) -> str:
+    """Return a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def bytes_literal(content: bytes) -> str:
+    """Return bytes as an SQL literal."""
+    return f"X'{content.hex()}'"

@@ -1,0 +1,51 @@
+"""Classifying the images of a store: the predictions of a workspace."""
+
+from pathlib import Path
+
+import pytest
+
+from embedkit import BadInput, Store, Workspace
+from embedkit.cluster.classify import predictions_of
+from embedkit.cluster.store import StoreContent
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_workers")]
+
+
+def test_the_predictions_are_those_of_a_workspace(tmp_path: Path, photos: Path, tiny: str) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.add(photos, backbones=[tiny, f"{tiny}&pool=max"], labels_from_folders=True)
+    workspace.split(val=1, test=1)
+    workspace.heads.train("probe", "one", backbone=tiny)
+    workspace.heads.train("probe", "two", backbone=f"{tiny}&pool=max")
+    workspace.heads.ensemble("both", ["one", "two"])
+    store = Store(tmp_path / "store")
+    with pytest.raises(BadInput, match="that the store does not have"):
+        store.classify(tmp_path / "workspace/heads/both", workers=1)
+    store.add(photos, backbones=[f"{tiny}&pool=max", tiny], workers=1)
+
+    result = store.classify(tmp_path / "workspace/heads/both", workers=1)
+    assert (result.images, result.without_embedding) == (12, 0)
+    local = workspace.classify(photos, head="both")
+    content = StoreContent(str(tmp_path / "store"))
+    rows = {
+        row["sha256"]: row
+        for row in predictions_of(content, "both")
+        .read(["sha256", "label", "labels", "probabilities", "unknown", "ood_score", "unknown_by"])
+        .to_pylist()
+    }
+    sha_of = {
+        row["path"]: row["sha256"] for row in content.files.read(["path", "sha256"]).to_pylist()
+    }
+    assert len(local.predictions) == 12
+    for expected in local.predictions:
+        row = rows[sha_of[expected.path]]
+        assert row["labels"] == [item.label for item in expected.top]
+        assert row["label"] == row["labels"][0]
+        assert row["probabilities"] == pytest.approx(
+            [item.probability for item in expected.top], abs=1e-6
+        )
+        assert row["unknown"] == expected.unknown
+        assert row["ood_score"] == pytest.approx(expected.ood_score, abs=1e-5)
+        assert row["unknown_by"] == expected.unknown_by
+    assert result.unknown == sum(item.unknown for item in local.predictions)
+    assert sum(result.labels.values()) == 12
