@@ -121,7 +121,7 @@ def add(
                 on=on or "ray",
                 workers=workers,
             )
-        _show_added(report, fingerprints_only, as_json)
+        _show_added(report, fingerprints_only, as_json, "--json lists all")
         if any(failure.stage in ("scan", "read") for failure in report.failures):
             click.get_current_context().exit(1)
         return
@@ -139,15 +139,22 @@ def add(
             min_size=min_size,
             tolerate_truncated=tolerate_truncated,
         )
-    _show_added(report, fingerprints_only, as_json)
+    _show_added(report, fingerprints_only, as_json, "'embedkit info --json' lists all")
 
 
-def _show_added(report: AddReport, fingerprints_only: bool, as_json: bool) -> None:
+def _show_added(
+    report: AddReport,
+    fingerprints_only: bool,
+    as_json: bool,
+    all_failures: str,
+) -> None:
     """Print the result of ``add``; exit with 1 if there is no usable photo."""
     if as_json:
         show.print_json(asdict(report))
     else:
-        show_find.add_summary(report, fingerprints_only=fingerprints_only)
+        show_find.add_summary(
+            report, fingerprints_only=fingerprints_only, all_failures=all_failures
+        )
     for warning in report.warnings:
         show.print_warning(f"warning: {warning}")
     if report.failed and not report.images:

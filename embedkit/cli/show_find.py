@@ -50,8 +50,16 @@ def _verification_cells(verification: Verification | None) -> tuple[str, str]:
     return agreement, str(verification.inliers)
 
 
-def add_summary(report: AddReport, *, fingerprints_only: bool = False) -> None:
-    """Print the result of ``add``: counts on stdout, then the failures on stderr."""
+def add_summary(
+    report: AddReport,
+    *,
+    fingerprints_only: bool = False,
+    all_failures: str = "'embedkit info --json' lists all",
+) -> None:
+    """Print the result of ``add``: counts on stdout, then the failures on stderr.
+
+    ``all_failures`` says where all of them are listed, if there are many.
+    """
     stages = report.stages
     rates = ", ".join(f"{rate:.0f} images/s with {name}" for name, rate in report.rates.items())
     done = f"{report.embedded} embedded"
@@ -77,7 +85,7 @@ def add_summary(report: AddReport, *, fingerprints_only: bool = False) -> None:
             "no image files found; embedkit reads JPEG, PNG, WebP, GIF, BMP, TIFF, JPEG 2000, "
             "AVIF, HEIC and camera RAW files"
         )
-    print_failures(report.failures, "'embedkit info --json' lists all")
+    print_failures(report.failures, all_failures)
 
 
 def _skipped_lines(report: AddReport) -> Iterator[str]:
