@@ -271,7 +271,7 @@ class Store:
         """Find groups of files that show the same picture, and store them.
 
         Images, thresholds and scores are those of :meth:`Workspace.duplicates`. Both files of a
-        likely copy are opened; pairs whose files cannot be opened are for review. Verdicts are not
+        likely copy are opened; pairs whose files cannot be opened are for review. Verdicts are
         applied.
 
         Parameters
@@ -313,6 +313,9 @@ class Store:
 
     def duplicate_groups(self) -> Iterator[DuplicateGroup]:
         """Yield the groups of the last search for duplicates, the highest score first.
+
+        Verdicts, labels and files are those that the store has now. Photos that were added after
+        the search are in no group.
 
         Yields
         ------

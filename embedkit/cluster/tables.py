@@ -157,8 +157,21 @@ class Dataset:
 
     def at_present(self) -> "Dataset":
         """Return the dataset as it is now, for reading: later changes are not seen."""
+        return self._pinned_at(self.open())
+
+    def at_version(self, version: int) -> "Dataset":
+        """Return a version of the dataset, for reading. Raises :class:`StorageError`."""
+        found = self.open(version)
+        if found is None:
+            raise StorageError(
+                f"{self.location} has no version {version}, which another dataset of the store "
+                "refers to; repeat the command that wrote it"
+            )
+        return self._pinned_at(found)
+
+    def _pinned_at(self, opened: Any) -> "Dataset":
         found = Dataset(self.location, self.schema)
-        found._pinned = (self.open(),)
+        found._pinned = (opened,)
         return found
 
     def ensure(self) -> Any:
@@ -229,10 +242,12 @@ class Dataset:
         found = self.open()
         return 0 if found is None else int(found.count_rows(filter=where))
 
-    def write_fragments(self, rows: pa.Table) -> list[str]:
+    def write_fragments(self, rows: pa.Table, *, replacing: bool = False) -> list[str]:
         """Write rows to files that no version of the dataset contains yet; return their metadata.
 
-        :meth:`commit` adds them. Files that are never committed are removed by :meth:`tidy`.
+        :meth:`commit` adds them, or, if ``replacing``, :meth:`replace` puts them in the place of
+        all rows, which may have had other columns. Files that are never committed are removed by
+        :meth:`tidy`.
         """
         if not rows.num_rows:
             return []
@@ -241,6 +256,7 @@ class Dataset:
                 rows,
                 self.location.place,
                 schema=self.schema,
+                mode="overwrite" if replacing else "append",
                 storage_options=self._options,
                 data_storage_version=_STORAGE_VERSION,
             )
@@ -266,11 +282,14 @@ class Dataset:
         except (ValueError, OSError) as error:
             raise self._error(error) from error
 
-    def replace(self, fragments: Sequence[str]) -> None:
-        """Replace all rows by those in written files, at once. Raises :class:`StorageError`."""
+    def replace(self, fragments: Sequence[str]) -> int:
+        """Replace all rows by those in written files, at once; return the new version.
+
+        Raises :class:`StorageError`.
+        """
         self._check()
         try:
-            lance.LanceDataset.commit(
+            replaced = lance.LanceDataset.commit(
                 self.location.place,
                 lance.LanceOperation.Overwrite(
                     self.schema, [lance.FragmentMetadata.from_json(text) for text in fragments]
@@ -279,6 +298,7 @@ class Dataset:
             )
         except (ValueError, OSError) as error:
             raise self._error(error) from error
+        return int(replaced.version)
 
     def take(self, rows: np.ndarray, columns: Sequence[str] | None = None) -> pa.Table:
         """Return rows, given by their row ids, in this order."""
@@ -307,9 +327,20 @@ class Dataset:
             )
             if small >= _MANY_FRAGMENTS:
                 dataset.optimize.compact_files(target_rows_per_fragment=_FRAGMENT_ROWS)
-            dataset.cleanup_old_versions(older_than=_KEPT_VERSIONS)
         except (ValueError, OSError) as error:
             raise self._error(error) from error
+        self.remove_old_versions()
+
+    def remove_old_versions(self) -> None:
+        """Remove the versions of earlier days, except the latest one.
+
+        Files that were written but never committed are removed after a week.
+        """
+        dataset = self.open()
+        if dataset is None:
+            return
+        with self.errors():
+            dataset.cleanup_old_versions(older_than=_KEPT_VERSIONS)
 
     def index(self, column: str) -> None:
         """Build or extend the index that finds rows by the values of a column."""
