@@ -26,6 +26,7 @@ from embedkit.search.embedding_store import full_names
 from embedkit.search.search import check_count
 
 if TYPE_CHECKING:
+    from embedkit.cluster.duplicates.plan import StorePlan
     from embedkit.cluster.search import StoreSearch
 
 StrPath = str | os.PathLike[str]
@@ -325,6 +326,53 @@ class Store:
         from embedkit.cluster.duplicates.find import stored_groups
 
         return stored_groups(self._content)
+
+    def clean(
+        self,
+        kinds: Sequence[str] = (),
+        *,
+        conflicts: str = "review",
+        protect: Sequence[StrPath] = (),
+        prefer: Sequence[str] = (),
+        allow: Sequence[str] = (),
+    ) -> "StorePlan":
+        """Plan which duplicates, off-topic and poor photos to remove. Nothing is moved.
+
+        The plan is for the groups of :meth:`duplicate_groups`, with the rules of
+        :meth:`Workspace.clean`. It contains the files that this machine reaches by a path.
+
+        Parameters
+        ----------
+        kinds : sequence of str, optional
+            The kinds of the last search, and ``off-topic`` and ``poor``: all files of the photos
+            with this verdict are removed, except protected ones. With only these two, no search is
+            needed. Default: the kinds of the last search.
+        conflicts, protect, prefer : optional
+            As for :meth:`Workspace.clean`.
+        allow : sequence of str, optional
+            As for :meth:`Workspace.clean`, without ``damaged``.
+
+        Returns
+        -------
+        StorePlan
+            The action for each file, and the reason.
+
+        Raises
+        ------
+        EmptyWorkspace
+            No duplicates were searched for.
+        BadInput
+            An argument is wrong, or nothing below a protected path is in the store.
+        StorageError
+            The storage cannot be read.
+        """
+        from embedkit.cleaning.planning import check_kinds, plan_options
+        from embedkit.cluster.duplicates.plan import plan_store
+
+        options = plan_options(conflicts, protect, prefer, allow)
+        check_kinds(kinds)
+        self._content.require()
+        return plan_store(self._content, kinds, options, self._progress)
 
     def classify(
         self, head: StrPath, *, on: str = "ray", workers: int | None = None

@@ -17,7 +17,7 @@ from embedkit.cluster.files import file_name
 from embedkit.cluster.index_search import StoreIndex
 from embedkit.cluster.labels import files_of_images, has_label
 from embedkit.cluster.store import StoreContent, digest_words
-from embedkit.cluster.tables import USABLE, text_literal
+from embedkit.cluster.tables import USABLE, at_or_below, text_literal
 from embedkit.cluster.vectors import Vectors
 from embedkit.errors import NotInWorkspace
 from embedkit.images.decode import ImageInput
@@ -207,7 +207,5 @@ class StoreFilesOfImages:
         if label is not None:
             condition += f" AND {has_label(label, self._new_labels)}"
         if folder is not None:
-            place = folder if is_url(folder) else to_stored(folder)
-            below = text_literal(place.rstrip("/") + "/")
-            condition += f" AND (path = {text_literal(place)} OR starts_with(path, {below}))"
+            condition += f" AND {at_or_below(folder if is_url(folder) else to_stored(folder))}"
         return condition

@@ -237,6 +237,26 @@ class Dataset:
         except (ValueError, OSError) as error:
             raise self._error(error) from error
 
+    def delete(self, where: str) -> None:
+        """Remove the rows that meet an SQL condition, at once."""
+        self._check()
+        dataset = self.open()
+        if dataset is None:
+            return
+        with self.errors():
+            dataset.delete(where)
+
+    def delete_rows(self, keys: pa.Table) -> None:
+        """Remove the rows with the same values in the columns of ``keys``, at once."""
+        self._check()
+        dataset = self.open()
+        if dataset is None or not keys.num_rows:
+            return
+        with self.errors():
+            distinct = keys.group_by(keys.schema.names).aggregate([])
+            merge = dataset.merge_insert(keys.schema.names)
+            merge.when_matched_delete().execute(distinct)
+
     def count(self, where: str | None = None) -> int:
         """Return the number of rows, or of those that meet an SQL condition."""
         found = self.open()
@@ -251,12 +271,15 @@ class Dataset:
         """
         if not rows.num_rows:
             return []
+        mode = "append"
+        if replacing:  # Lance would warn about a new dataset
+            mode = "create" if self.open() is None else "overwrite"
         try:
             fragments = write_fragments(
                 rows,
                 self.location.place,
                 schema=self.schema,
-                mode="overwrite" if replacing else "append",
+                mode=mode,
                 storage_options=self._options,
                 data_storage_version=_STORAGE_VERSION,
             )
@@ -371,6 +394,12 @@ class Dataset:
 
 USABLE = "sha256 IS NOT NULL AND (stage IS NULL OR stage = 'embed')"
 """SQL condition of the files with a usable image, which some backbone may not embed."""
+
+
+def at_or_below(place: str) -> str:
+    """Return the SQL condition of the files at a path or URL, in stored form, or below it."""
+    below = text_literal(place.rstrip("/") + "/")
+    return f"(path = {text_literal(place)} OR starts_with(path, {below}))"
 
 
 def text_literal(text: str) -> str:

@@ -21,11 +21,11 @@ from embedkit.cluster.duplicates.find import (
     FOLDER,
     PREFIX,
     find_duplicates,
-    pairs_dataset,
     stored_duplicates,
     stored_groups,
 )
 from embedkit.cluster.duplicates.plan import plan_duplicates
+from embedkit.cluster.duplicates.result import pairs_dataset
 from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import bytes_literal
@@ -168,6 +168,7 @@ def test_a_killed_search_leaves_the_last_result(tmp_path: Path) -> None:
 import os
 import ray
 from embedkit.cluster.duplicates.find import find_duplicates
+from embedkit.cluster.duplicates.result import pairs_dataset
 from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import bytes_literal
