@@ -16,6 +16,7 @@ from embedkit.results import (
     DuplicateGroup,
     Matches,
     ProgressCallback,
+    RemovalReport,
     StoreDuplicates,
     StoreIndexReport,
     StoreInfo,
@@ -161,6 +162,47 @@ class Store:
             for backbone in chosen:
                 update_index(self._content, backbone, self._progress)
         return report
+
+    def remove(self, paths: StrPath | Sequence[StrPath], *, missing: bool = False) -> RemovalReport:
+        """Forget files, and the images and embeddings that no file refers to any more.
+
+        Photos are not touched. Labels from tables and other columns go to other files with the same
+        bytes, or are kept until the photos are added again. An interrupted call can be repeated.
+
+        Parameters
+        ----------
+        paths : path, URL or sequence of them
+            Files, folders and archives to forget.
+        missing : bool, default False
+            Whether to forget only the files at or below these places that do not exist any more.
+            This machine must reach the places.
+
+        Returns
+        -------
+        RemovalReport
+            Numbers of forgotten files, images and embeddings.
+
+        Raises
+        ------
+        EmptyWorkspace
+            There is no store.
+        NotInWorkspace
+            The store has no such files.
+        BadInput
+            No path is given, or one of ``missing`` files cannot be reached.
+        StoreBusy, StorageError
+            As for :meth:`add`.
+        """
+        from embedkit.cluster.remove import remove_files
+
+        if isinstance(paths, (str, os.PathLike)):
+            paths = [paths]
+        places = [Location(os.fspath(path)).place for path in paths]
+        if not places:
+            raise BadInput("nothing to forget; name files or folders")
+        self._content.require()
+        with self._content.writing("remove"):
+            return remove_files(self._content, places, missing, self._progress)
 
     def build_index(self, backbone: str | None = None, *, on: str = "ray") -> StoreIndexReport:
         """Bring the index of a backbone's embeddings up to date, for fast searches.
