@@ -11,9 +11,14 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from embedkit.catalog import LiveFile
+from embedkit.cluster.lookup import select_rows
 from embedkit.cluster.tables import USABLE, Dataset, bytes_literal, text_literal
 
 _DIGESTS_AT_ONCE = 5_000
+"""Digests in one SQL condition, with which an index of the column is used."""
+_SCANNED_ABOVE = 500_000
+"""Number of digests above which the column is read once, without an index."""
+_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,11 @@ def rows_of_images(
     ``key`` is the column with the SHA-256.
     """
     every = sorted(set(digests))
+    if len(every) > _SCANNED_ABOVE:
+        rows = select_rows(dataset, key, pa.array(every, pa.binary(32)), where=where)
+        for start in range(0, len(rows), _ROWS):
+            yield dataset.take(rows[start : start + _ROWS], columns)
+        return
     for start in range(0, len(every), _DIGESTS_AT_ONCE):
         some = _literals(every[start : start + _DIGESTS_AT_ONCE])
         yield dataset.read(columns, f"{key} IN ({some}) AND ({where})")

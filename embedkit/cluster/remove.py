@@ -48,6 +48,7 @@ def remove_files(
     progress(Progress("reading the store"))
     below = " OR ".join(map(_condition, paths))
     rows = store.files.read(FILES.names, below)
+    known = len(rows)
     if missing:
         progress(Progress("looking for files", 0, len(rows)))
         rows = rows.filter(pa.array(missing_files(rows["path"].to_pylist()), pa.bool_()))
@@ -66,9 +67,8 @@ def remove_files(
     embeddings = sum(
         _remove_orphans(store.embeddings(item.spec), used) for item in store.backbones()
     )
-    if not (removed or images or embeddings):
-        what = "missing files" if missing else "photos"
-        raise NotInWorkspace(f"{store.location} has no {what} at {', '.join(map(shown, paths))}")
+    if not (known or images or embeddings):
+        raise NotInWorkspace(f"{store.location} has no photos at {', '.join(map(shown, paths))}")
     return RemovalReport(len(usable), images, embeddings, kept, unlabelled)
 
 

@@ -13,10 +13,11 @@ from stores import search_inline
 
 from embedkit import NotInWorkspace, Store, Workspace
 from embedkit._internal.artifacts import sha256_of
-from embedkit.cluster import tables
+from embedkit.cluster import labels, tables
 from embedkit.cluster.duplicates import present
 from embedkit.cluster.duplicates.find import stored_groups
 from embedkit.cluster.duplicates.result import pairs_dataset, stored_result, tidy_result
+from embedkit.cluster.labels import files_of_images
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import Dataset
 from embedkit.results import DuplicateGroup
@@ -204,3 +205,13 @@ def test_relabelled_photos_have_their_new_label(
             ]
     with pytest.raises(NotInWorkspace, match="labels: blue, green, red"):
         place.search(sha256=sha256_of(copies / "red/2.jpg"), label="yellow")
+
+
+def test_rows_of_many_images_are_those_of_few(
+    store: StoreContent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = store.images.read(["sha256"])["sha256"].to_pylist()[::2]
+    few = files_of_images(store.files, digests, {})
+    monkeypatch.setattr(labels, "_SCANNED_ABOVE", 0)
+    assert files_of_images(store.files, digests, {}) == few
+    assert few.keys() == set(digests)
