@@ -19,6 +19,7 @@ from embedkit.cluster.files import file_name
 from embedkit.cluster.labels import files_of_images
 from embedkit.cluster.lookup import find_keys
 from embedkit.cluster.merging import CSV, FOLDER, FileRow
+from embedkit.cluster.moved_facts import replace_files
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import FILES, VERDICTS, bytes_literal, text_literal
 from embedkit.results.verdicts import same_subject
@@ -74,11 +75,12 @@ class _StoreEditor:
         return {digest: file_name(files[0].path) for digest, files in found.items()}
 
     def set_labels(self, labels: Mapping[str, str], source: str) -> None:
-        name = "label" if source == CSV else "folder_label"
-        self._change({path: _set(name, label) for path, label in labels.items()})
+        rows = self._rows(list(labels)).items()
+        replace_files(self._store, [_labelled(row, source, labels[path]) for path, row in rows])
 
     def set_column(self, name: str, values: Mapping[str, str]) -> None:
-        self._change({path: _with_value(name, value) for path, value in values.items()})
+        rows = self._rows(list(values)).items()
+        replace_files(self._store, [_described(row, name, values[path]) for path, row in rows])
 
     def set_verdicts(self, verdicts: Verdicts) -> None:
         now = datetime.now(UTC).replace(tzinfo=None)
@@ -89,23 +91,33 @@ class _StoreEditor:
         self._store.verdicts.append(pa.Table.from_pylist(rows, VERDICTS))
 
     def remove_labels(self, labels: Sequence[tuple[str, str, str]]) -> Sequence[int]:
-        rows = self._rows([path for path, _, _ in labels])
-        changes, found = {}, []
-        for number, (path, label, source) in enumerate(labels):
-            name = "label" if source == CSV else "folder_label"
-            if path in rows and getattr(rows[path], name) == label:
-                changes[path] = _set(name, None)
-                found.append(number)
-        self._change(changes)
-        return found
+        def without(row: FileRow, label: str, source: str) -> FileRow:
+            own = row.label if source == CSV else row.folder_label
+            return _labelled(row, source, None) if own == label else row
+
+        return self._remove(labels, without)
 
     def remove_values(self, values: Sequence[tuple[str, str, str]]) -> Sequence[int]:
+        def without(row: FileRow, name: str, value: str) -> FileRow:
+            return _described(row, name, None) if row.attributes.get(name) == value else row
+
+        return self._remove(values, without)
+
+    def _remove(
+        self,
+        facts: Sequence[tuple[str, str, str]],
+        without: Callable[[FileRow, str, str], FileRow],
+    ) -> list[int]:
+        """Change the row of each path, in one commit; return the positions of what changed."""
+        rows = self._rows([path for path, _, _ in facts])
+        changed: dict[str, FileRow] = {}
         found = []
-        for number, (path, name, value) in enumerate(values):
-            row = self._rows([path]).get(path)
-            if row is not None and row.attributes.get(name) == value:
-                self._change({path: _with_value(name, None)})
+        for number, (path, *fact) in enumerate(facts):
+            row = changed.get(path, rows.get(path))
+            if row is not None and (new := without(row, *fact)) is not row:
+                changed[path] = new
                 found.append(number)
+        replace_files(self._store, changed.values())
         return found
 
     def clear_verdict(self, first: bytes, second: bytes | None, verdict: str) -> None:
@@ -125,26 +137,14 @@ class _StoreEditor:
         rows = self._store.files.take(ids[ids >= 0].astype(np.int64), FILES.names).to_pylist()
         return {stored[row["path"]]: FileRow.of_store(row) for row in rows}
 
-    def _change(self, changes: Mapping[str, Callable[[FileRow], FileRow]]) -> None:
-        """Change rows of files, in one commit."""
-        rows = self._rows(list(changes))
-        new = [changes[path](row).to_store() for path, row in rows.items()]
-        self._store.files.upsert(pa.Table.from_pylist(new, FILES), "path")
+
+def _labelled(file: FileRow, source: str, label: str | None) -> FileRow:
+    return replace(file, label=label) if source == CSV else replace(file, folder_label=label)
 
 
-def _set(name: str, label: str | None) -> Callable[[FileRow], FileRow]:
-    def change(row: FileRow) -> FileRow:
-        return replace(row, **{name: label})  # type: ignore[arg-type]
-
-    return change
-
-
-def _with_value(name: str, value: str | None) -> Callable[[FileRow], FileRow]:
-    def change(row: FileRow) -> FileRow:
-        others = {key: old for key, old in row.attributes.items() if key != name}
-        return replace(row, attributes=others if value is None else {**others, name: value})
-
-    return change
+def _described(file: FileRow, name: str, value: str | None) -> FileRow:
+    others = {key: old for key, old in file.attributes.items() if key != name}
+    return replace(file, attributes=others if value is None else {**others, name: value})
 
 
 def _same_decision(first: bytes, second: bytes | None, verdict: str, at: datetime) -> str:

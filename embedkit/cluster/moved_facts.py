@@ -153,7 +153,7 @@ def follow_moves(
     )
     bare = [without_facts(file) for file in files if file.path in gone and file.facts()]
     keep(store, found.kept)
-    write(store, [*found.receivers.values(), *bare])
+    replace_files(store, [*found.receivers.values(), *bare])
     discard(store, found.used)
     return [ambiguity(sorted(set(found.ambiguous)))] if found.ambiguous else []
 
@@ -186,7 +186,7 @@ def discard(store: StoreContent, facts: Sequence[_Fact]) -> None:
     store.kept_facts.delete_rows(keys)
 
 
-def write(store: StoreContent, files: Iterable[FileRow]) -> None:
+def replace_files(store: StoreContent, files: Iterable[FileRow]) -> None:
     """Replace the rows of files, in one commit."""
     rows = [file.to_store() for file in files]
     store.files.upsert(pa.Table.from_pylist(rows, FILES), "path")

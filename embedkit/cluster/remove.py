@@ -21,7 +21,7 @@ from embedkit.cluster.moved_facts import (
     keep,
     kept_facts_of,
     missing_files,
-    write,
+    replace_files,
 )
 from embedkit.cluster.shards import is_member, member_of, member_path
 from embedkit.cluster.store import StoreContent, digest_words, positions
@@ -97,7 +97,7 @@ def _follow(store: StoreContent, removed: Sequence[FileRow]) -> int:
     files, facts = files_with(store, digests), kept_facts_of(store, digests)
     found = follow(files, gone, facts, keep_repeated=False)
     keep(store, found.kept)
-    write(store, found.receivers.values())
+    replace_files(store, found.receivers.values())
     discard(store, found.used)
     return len({digest for digest, _, _ in found.kept})
 
