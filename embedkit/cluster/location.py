@@ -77,6 +77,8 @@ class Location:
 
     def __init__(self, place: str) -> None:
         found = _URL.match(place)
+        if found is None and is_url(full := absolute(place)):  # one of its slashes was left out
+            found = _URL.match(full)
         if found is not None and found[1].lower() in _LOCAL:
             place, found = found[2], None
         if "\0" in place:

@@ -936,6 +936,8 @@ def test_names_that_only_look_like_credentials_are_allowed() -> None:
 
 def test_a_url_with_one_slash_is_not_taken_for_a_folder(tmp_path: Path) -> None:
     assert Location("S3:/bucket/a").place == "s3://bucket/a"
+    with pytest.raises(BadInput, match="password"):
+        Location("s3:/AKIA:key@bucket/a")
     with pytest.raises(BadInput, match="two slashes"):
         Location("ftp:/host/a")
     (tmp_path / "ab:").mkdir()
