@@ -31,8 +31,6 @@ from embedkit import Workspace
 from embedkit.cluster.store import StoreContent
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
-BEFORE_FIRST = 12.0
-"""Seconds from the start of the command to about its first image: Ray has to start."""
 
 
 def copy_photos(source: Path, target: Path, photos: int, broken: int) -> None:
@@ -60,7 +58,7 @@ def workers_of(driver: int) -> list[int]:
 def add(
     photos: Path, store: Path, backbone: str, kills: list[tuple[str, float]]
 ) -> tuple[int, int, str]:
-    """Run the command; kill each of ``kills`` so many seconds after the start.
+    """Run the command; kill each of ``kills`` so many seconds after the first worker is there.
 
     Returns the status, the number of processes that were killed, and the output.
     """
@@ -68,14 +66,16 @@ def add(
     command += ["--workers", "2", "--backbone", backbone, "--json", "--quiet"]
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=output, stderr=errors)
+        while process.poll() is None and not workers_of(process.pid):
+            time.sleep(0.05)
         started = time.monotonic()
         killed = 0
         for kind, moment in kills:
-            while process.poll() is None and time.monotonic() < started + moment:
+            victims: list[int] = []
+            while process.poll() is None and not victims:
                 time.sleep(0.05)
-            if process.poll() is not None:
-                break
-            victims = workers_of(process.pid) if kind == "worker" else [process.pid]
+                if time.monotonic() >= started + moment:
+                    victims = workers_of(process.pid) if kind == "worker" else [process.pid]
             if victims:
                 os.kill(random.choice(victims), signal.SIGKILL)
                 killed += 1
@@ -127,7 +127,7 @@ def main() -> None:
         for number in range(arguments.repetitions):
             store = folder / f"store-{number}"
             early, late, again = (
-                BEFORE_FIRST + share * duration
+                share * duration
                 for share in (
                     random.uniform(0.0, 0.3),
                     random.uniform(0.4, 0.8),
