@@ -24,6 +24,7 @@ from embedkit.images.patterns import Patterns
 from embedkit.ingest.labels import FolderLabels
 from embedkit.ingest.network import IngestNetwork, resolve_without_network
 from embedkit.ingest.pipeline import IngestPipeline, RootFiles, claims_of
+from embedkit.ingest.relocation import adopt
 from embedkit.ingest.scanning import (
     Scanned,
     Sources,
@@ -70,6 +71,7 @@ def add(
     started = time.monotonic()
     for name in backbones:
         registry.parse(name)
+    adopt(catalog, [source.path for source in sources.items])
     labels = FolderLabels(sources.label_folders)
     scanned = scan_sources(sources, labels, Patterns(options.exclude), skip, progress)
     scanned.check_used(new_patterns)

@@ -156,5 +156,6 @@ def tidy_result(store: StoreContent) -> None:
         return
     groups_dataset(store).remove_old_versions()
     for name, dataset in _parts(store).items():
-        if dataset.open().version == found.versions[name]:
+        latest = dataset.open()
+        if latest is not None and latest.version == found.versions[name]:
             dataset.remove_old_versions()
