@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
     from embedkit.backbones.registered import register_backbone
     from embedkit.classify.head import Head
+    from embedkit.cluster.duplicates.plan import StorePlan
     from embedkit.cluster.facade import Store
     from embedkit.estimators import EmbeddingTransformer, ProbeClassifier
     from embedkit.recipe import Recipe
@@ -225,6 +226,7 @@ __all__ = [
     "StoreDuplicates",
     "StoreIndexReport",
     "StoreInfo",
+    "StorePlan",
     "StorePredictions",
     "Thresholds",
     "TrashedFile",
@@ -253,6 +255,7 @@ _MODULES = {
     "ProbeClassifier": "embedkit.estimators",
     "Recipe": "embedkit.recipe",
     "Store": "embedkit.cluster.facade",
+    "StorePlan": "embedkit.cluster.duplicates.plan",
     "Workspace": "embedkit.workspace",
     "load_backbone": "embedkit.backbones",
     "load_head": "embedkit.workspace",

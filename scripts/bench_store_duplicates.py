@@ -29,7 +29,8 @@ import numpy as np
 import pyarrow as pa
 import scipy.fft
 
-from embedkit.cluster.duplicates.find import find_duplicates, pairs_dataset
+from embedkit.cluster.duplicates.find import find_duplicates
+from embedkit.cluster.duplicates.result import pairs_dataset
 from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import FILES, IMAGES, embeddings_schema

@@ -419,7 +419,7 @@ def test_a_killed_apply_is_finished_by_running_it_again(
     killed_before("carried", act)
     check(None)
     with monkeypatch.context() as patch:  # after it is in the journal, before it is in the catalog
-        patch.setattr(carry_over, "_add_to_catalog", Mock(side_effect=KeyboardInterrupt))
+        patch.setattr(carry_over, "_add_facts", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             act()
     check(None)

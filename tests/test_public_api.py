@@ -108,6 +108,7 @@ PUBLIC = [
     "StoreDuplicates",
     "StoreIndexReport",
     "StoreInfo",
+    "StorePlan",
     "StorePredictions",
     "Thresholds",
     "TrashedFile",
@@ -197,7 +198,12 @@ def test_the_names_of_a_workspace_and_its_namespaces_match_the_list(tmp_path: Pa
 
 def methods() -> Iterator[types.FunctionType]:
     """The public methods of the workspace, its namespaces and plans."""
-    for kind in {*WorkspaceBase.__subclasses__(), embedkit.Workspace, embedkit.Plan}:
+    for kind in {
+        *WorkspaceBase.__subclasses__(),
+        embedkit.Workspace,
+        embedkit.Plan,
+        *embedkit.Plan.__bases__,
+    }:
         for name, member in vars(kind).items():
             if inspect.isfunction(member) and not name.startswith("_"):
                 yield member

@@ -10,9 +10,9 @@ from itertools import groupby
 from pathlib import Path
 
 from embedkit._internal.paths import to_stored
-from embedkit.catalog import Catalog
 from embedkit.cleaning import trash
 from embedkit.cleaning.carry_over import RemovedFiles, carry_over, refresh_presence
+from embedkit.cleaning.facts import KnownFacts
 from embedkit.cleaning.file_moves import move, remove_partial_copy, replace_by_link
 from embedkit.cleaning.kept_files import KeptFile, KeptFiles, real_location, verified_stat
 from embedkit.cleaning.links import Link
@@ -21,6 +21,7 @@ from embedkit.cleaning.quarantine import (
     APPLIED,
     EMPTIED,
     MOVE,
+    OF_STORE,
     REFUSED,
     TRASH,
     TRASHED,
@@ -49,7 +50,8 @@ def apply(
     rows: Sequence[PlanRow],
     progress: ProgressCallback = no_progress,
     *,
-    catalog: Catalog | None = None,
+    known: KnownFacts | None = None,
+    store: str | None = None,
     to_trash: bool = False,
     link: str | None = None,
 ) -> ApplyReport:
@@ -63,19 +65,20 @@ def apply(
     again continues where it stopped.
 
     At the end, also after an error, labels, other columns and verdicts of removed files are carried
-    over to the kept files, and ``catalog`` is updated with the files that are now missing. Raises
+    over to the kept files, and ``known`` is updated with the files that are now missing. The
+    journal records ``store``, the place of the store that the files belong to, for an undo. Raises
     :class:`QuarantineBusy` while another such command runs, and :class:`StorageError` when the disk
     is full or read-only; files that were moved before stay moved.
     """
     with quarantine_lock(root):
         run = _ApplyRun(
-            QuarantineFolder(root / plan_id(rows)), rows, progress, catalog, to_trash, link
+            QuarantineFolder(root / plan_id(rows)), rows, progress, known, store, to_trash, link
         )
         try:
             return run.run()
         finally:
             removed = (row.path for row in rows if row.action == REMOVE)
-            refresh_presence(catalog, [path for path in removed if not os.path.lexists(path)])
+            refresh_presence(known, [path for path in removed if not os.path.lexists(path)])
 
 
 class _ApplyRun:
@@ -83,23 +86,25 @@ class _ApplyRun:
 
     def __init__(
         self,
-        store: QuarantineFolder,
+        folder: QuarantineFolder,
         rows: Sequence[PlanRow],
         progress: ProgressCallback,
-        catalog: Catalog | None,
+        known: KnownFacts | None,
+        store: str | None,
         to_trash: bool,
         link: str | None,
     ) -> None:
-        self._store = store
+        self._folder = folder
         self._rows = rows
         self._progress = progress
-        self._catalog = catalog
+        self._known = known
+        self._unrecorded_store = None if folder.store == store else store
         self._to_trash = to_trash
         self._link = link
         # A link to one of these does not count as a kept file.
         self._removed_paths = {real_location(row.path) for row in rows if row.action == REMOVE}
-        self._history = store.history()
-        self._continues = store.is_interrupted
+        self._history = folder.history()
+        self._continues = folder.is_interrupted
         self._removed_files: list[RemovedFiles] = []
         self._removed_rows: set[int] = set()  # rows whose file was moved away by this plan
         self._moved: list[str] = []
@@ -127,10 +132,10 @@ class _ApplyRun:
                 self._carry_over()  # the plan may never be applied again
             raise
         carried, not_carried = self._carry_over()
-        if self._store.is_interrupted:  # this run, or an earlier one that was killed
-            self._store.journal.write(APPLIED)
+        if self._folder.is_interrupted:  # this run, or an earlier one that was killed
+            self._folder.journal.write(APPLIED)
         return ApplyReport(
-            quarantine=self._store.id,
+            quarantine=self._folder.id,
             moved=tuple(self._moved),
             trashed=tuple(self._trashed),
             linked=tuple(self._linked),
@@ -143,7 +148,7 @@ class _ApplyRun:
         )
 
     def _carry_over(self) -> tuple[tuple[CarriedOver, ...], tuple[NotCarriedOver, ...]]:
-        return carry_over(self._catalog, self._store.journal, self._removed_files)
+        return carry_over(self._known, self._folder.journal, self._removed_files)
 
     def _apply_group(self, members: Numbered) -> None:
         for removal in removals(members):
@@ -161,7 +166,7 @@ class _ApplyRun:
             is_link = self._is_link(number, row.path)
             if not is_link and os.path.lexists(row.path):
                 present.append((number, row))
-            elif is_link or os.path.lexists(self._store.stored_path(number)):
+            elif is_link or os.path.lexists(self._folder.stored_path(number)):
                 self._already_moved.append(row.path)
                 if not is_link:
                     self._removed_rows.add(number)
@@ -179,7 +184,7 @@ class _ApplyRun:
         history = self._history.get(number)
         if history is None:
             return False
-        is_stored = os.path.lexists(self._store.stored_path(number))
+        is_stored = os.path.lexists(self._folder.stored_path(number))
         if history.event not in (MOVE, EMPTIED) and not is_stored:
             return False  # an undo has moved the file back
         link = Link.from_entry(history.origin)
@@ -244,7 +249,10 @@ class _ApplyRun:
         """Write to the journal which files are about to be moved."""
         if not files:
             return
-        self._store.create(self._rows)
+        self._folder.create(self._rows)
+        if self._unrecorded_store is not None:
+            self._folder.journal.write(OF_STORE, [{"place": self._unrecorded_store}])
+            self._unrecorded_store = None
         entries = [
             {
                 "row": file.number,
@@ -256,10 +264,10 @@ class _ApplyRun:
             }
             for file in files
         ]
-        self._store.journal.write(TRASH if self._to_trash else MOVE, entries)
+        self._folder.journal.write(TRASH if self._to_trash else MOVE, entries)
 
     def _move(self, file: "_CheckedFile") -> None:
-        path, stored_path = file.row.path, self._store.stored_path(file.number)
+        path, stored_path = file.row.path, self._folder.stored_path(file.number)
         if file.link is not None and file.kept_file is not None:
             link, kept_file = file.link, file.kept_file
             replace_by_link(path, stored_path, file.status, lambda name: link.make(name, kept_file))
@@ -277,7 +285,7 @@ class _ApplyRun:
         try:
             where = trash.send(file.row.path, file.row.sha256, file.status)
         except OSError:
-            self._store.journal.write(REFUSED, [{"row": file.number}], durable=False)
+            self._folder.journal.write(REFUSED, [{"row": file.number}], durable=False)
             raise
         self._record_trashed(file.number, where)
         return where
@@ -285,7 +293,7 @@ class _ApplyRun:
     def _record_trashed(self, number: int, where: str | None) -> None:
         # Not flushed: if a crash loses the entry, a search of the trash finds the file again.
         stored = None if where is None else to_stored(where)
-        self._store.journal.write(TRASHED, [{"row": number, "where": stored}], durable=False)
+        self._folder.journal.write(TRASHED, [{"row": number, "where": stored}], durable=False)
 
     def _record_removed(self, removal: Removal, kept_files: KeptFiles, *, was_done: bool) -> None:
         """Record the removed files and the kept file that takes over their facts.
@@ -293,7 +301,7 @@ class _ApplyRun:
         ``was_done`` says that an earlier run removed them all. Nothing is recorded if that run
         finished, or if the kept file may show something else.
         """
-        if self._catalog is None or (was_done and not self._continues):
+        if self._known is None or (was_done and not self._continues):
             return
         removed = [item for item in removal.removed if item[0] in self._removed_rows]
         if not removed or not removal.is_certain:

@@ -4,17 +4,17 @@ Labels and other columns of a CSV belong to files; verdicts belong to the conten
 file is removed and the kept file has no label, it gets the label of the removed one; the same
 applies to each other column and each verdict. Contradictory values are not carried over, nor is a
 verdict about another label than that of the kept file, nor one that a photo is off-topic or poor.
-The quarantine's journal records what is carried over before the catalog is changed, so that an undo
+The quarantine's journal records what is carried over before a fact is changed, so that an undo
 can take back exactly that.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from embedkit._internal.paths import from_stored, shown, to_stored
-from embedkit.catalog import Catalog, FileFacts
-from embedkit.catalog.writer import Writer
+from embedkit.catalog import FileFacts
+from embedkit.cleaning.facts import FactEditor, KnownFacts, Verdicts
 from embedkit.cleaning.journal import Journal
 from embedkit.cleaning.plan import CONFLICT
 from embedkit.cleaning.quarantine import Numbered
@@ -31,7 +31,6 @@ _Key = tuple[str, str]
 verdict on the label of one image; else empty."""
 _Entry = dict[str, Any]
 """An entry of the journal: one value that is carried over to a path."""
-_Verdicts = Sequence[tuple[bytes, bytes | None, str, str | None]]
 
 
 @dataclass(frozen=True)
@@ -63,30 +62,27 @@ class _Values:
         self.removed.setdefault(key, []).append((value, source, number, path))
 
 
-def refresh_presence(catalog: Catalog | None, paths: Sequence[str]) -> None:
-    """Update in the catalog whether files, by absolute path, are missing."""
-    if paths and catalog is not None and catalog.exists:
-        with catalog.write() as writer:
-            writer.files.update_missing(paths)
+def refresh_presence(known: KnownFacts | None, paths: Sequence[str]) -> None:
+    """Update whether files, by absolute path, are missing."""
+    if paths and known is not None and known.exists:
+        known.refresh(paths)
 
 
 def carry_over(
-    catalog: Catalog | None, journal: Journal, groups: Sequence[RemovedFiles]
+    known: KnownFacts | None, journal: Journal, groups: Sequence[RemovedFiles]
 ) -> tuple[tuple[CarriedOver, ...], tuple[NotCarriedOver, ...]]:
     """Carry over facts about removed files; repeating it carries nothing over twice.
 
     Returns the facts that were carried over, and those that were not, with the reasons.
     """
-    if catalog is None or not groups:
+    if known is None or not groups:
         return (), ()
     entries: list[_Entry] = []
     not_carried: list[NotCarriedOver] = []
-    with catalog.write() as writer:
-        writer.files.update_missing([group.kept_file for group in groups])
-        facts = writer.reader.files.facts([path for group in groups for path in _paths(group)])
-        verdicts = writer.reader.verdicts.of_images(
-            [digest for group in groups for digest in _digests(group)]
-        )
+    with known.edit() as editor:
+        editor.update_missing([group.kept_file for group in groups])
+        facts = editor.facts([path for group in groups for path in _paths(group)])
+        verdicts = editor.verdicts_on([digest for group in groups for digest in _digests(group)])
         for group in groups:
             if group.kept_file in facts:
                 values = _file_values(group, facts)
@@ -94,13 +90,13 @@ def carry_over(
                 _choose(group, values, entries, not_carried)
         if entries:
             journal.write(CARRIED, entries)
-            _add_to_catalog(writer, entries)
-        carried = _report(writer, entries)
+            _add_facts(editor, entries)
+        carried = _report(editor, entries)
     return carried, tuple(not_carried)
 
 
 def take_back(
-    catalog: Catalog | None, journal: Journal, missing: Collection[int]
+    known: KnownFacts | None, journal: Journal, missing: Collection[int]
 ) -> tuple[CarriedOver, ...]:
     """Take back facts that were carried over from files that are all in their places again.
 
@@ -108,11 +104,11 @@ def take_back(
     since then are not taken back.
     """
     pending = [entry for entry in _pending(journal) if set(entry["rows"]).isdisjoint(missing)]
-    if catalog is None or not catalog.exists or not pending:
+    if known is None or not known.exists or not pending:
         return ()
-    with catalog.write() as writer:
-        taken = _remove_from_catalog(writer, pending)
-        report = _report(writer, taken)
+    with known.edit() as editor:
+        taken = _remove_facts(editor, pending)
+        report = _report(editor, taken)
     journal.write(TAKEN_BACK, [_key_fields(entry) for entry in pending])
     return report
 
@@ -128,7 +124,7 @@ def _digests(group: RemovedFiles) -> Iterator[bytes]:
     yield from (bytes.fromhex(row.sha256) for _, row in group.removed)
 
 
-def _file_values(group: RemovedFiles, facts: dict[str, FileFacts]) -> _Values:
+def _file_values(group: RemovedFiles, facts: Mapping[str, FileFacts]) -> _Values:
     """Return the labels and attributes of the files of a group."""
     values = _Values()
     for row in group.remaining:
@@ -144,7 +140,9 @@ def _file_values(group: RemovedFiles, facts: dict[str, FileFacts]) -> _Values:
     return values
 
 
-def _facts_of(row: PlanRow, group: RemovedFiles, facts: dict[str, FileFacts]) -> FileFacts | None:
+def _facts_of(
+    row: PlanRow, group: RemovedFiles, facts: Mapping[str, FileFacts]
+) -> FileFacts | None:
     """Return the facts about a file, unless they were recorded for other bytes.
 
     Facts about a file that has since been damaged count if the kept file has its original bytes.
@@ -164,7 +162,7 @@ def _items(facts: FileFacts | None) -> Iterator[tuple[_Key, str, str]]:
 
 
 def _add_verdicts(
-    values: _Values, group: RemovedFiles, verdicts: _Verdicts, facts: dict[str, FileFacts]
+    values: _Values, group: RemovedFiles, verdicts: Verdicts, facts: Mapping[str, FileFacts]
 ) -> None:
     """Add the verdicts on the images of a group, except verdicts on pairs among these images.
 
@@ -187,7 +185,7 @@ def _add_verdicts(
                         values.add_removed(key, value, "", number, row.path)
 
 
-def _same_label(row: PlanRow, group: RemovedFiles, facts: dict[str, FileFacts]) -> bool:
+def _same_label(row: PlanRow, group: RemovedFiles, facts: Mapping[str, FileFacts]) -> bool:
     """Return whether the kept file has the label of a removed one, or none."""
     found = _facts_of(row, group, facts)
     return facts[group.kept_file].label in (None, found and found.label)
@@ -232,10 +230,11 @@ def _choose(
                 not_carried.append(NotCarriedOver(path, reason))
 
 
-def _add_to_catalog(writer: Writer, entries: Sequence[_Entry]) -> None:
-    """Add the facts in entries to the catalog."""
+def _add_facts(editor: FactEditor, entries: Sequence[_Entry]) -> None:
+    """Add the facts in entries."""
     labels: dict[str, dict[str, str]] = {}
     attributes: dict[str, dict[str, str]] = {}
+    verdicts = []
     for entry in entries:
         path, value = from_stored(entry["path"]), entry["value"]
         if entry["kind"] == LABEL:
@@ -243,34 +242,34 @@ def _add_to_catalog(writer: Writer, entries: Sequence[_Entry]) -> None:
         elif entry["kind"] == ATTRIBUTE:
             attributes.setdefault(entry["name"], {})[path] = value
         else:
-            writer.verdicts.set([_verdict(entry)])
+            verdicts.append(_verdict(entry))
     for source, by_path in labels.items():
-        writer.labels.set(by_path, source)
+        editor.set_labels(by_path, source)
     for name, values in attributes.items():
-        writer.labels.set_column(name, values)
+        editor.set_column(name, values)
+    if verdicts:
+        editor.set_verdicts(verdicts)
 
 
-def _remove_from_catalog(writer: Writer, entries: Sequence[_Entry]) -> list[_Entry]:
-    """Remove the facts in entries from the catalog; return the entries that it still contained."""
+def _remove_facts(editor: FactEditor, entries: Sequence[_Entry]) -> list[_Entry]:
+    """Remove the facts in entries; return the entries whose facts were still there."""
     labels = [entry for entry in entries if entry["kind"] == LABEL]
     attributes = [entry for entry in entries if entry["kind"] == ATTRIBUTE]
     verdicts = [entry for entry in entries if entry["kind"] == VERDICT]
-    removed = writer.labels.remove(
+    removed = editor.remove_labels(
         [(from_stored(entry["path"]), entry["value"], entry["source"]) for entry in labels]
     )
     taken = [labels[number] for number in removed]
-    removed = writer.labels.remove_values(
+    removed = editor.remove_values(
         [(from_stored(entry["path"]), entry["name"], entry["value"]) for entry in attributes]
     )
     taken += [attributes[number] for number in removed]
-    current = set(
-        writer.reader.verdicts.of_images([bytes.fromhex(entry["image"]) for entry in verdicts])
-    )
+    current = set(editor.verdicts_on([bytes.fromhex(entry["image"]) for entry in verdicts]))
     for entry in verdicts:
         first, second, verdict, label = _verdict(entry)
         one, other = (first, second) if second is None else sorted((first, second))
         if (one, other, verdict, label) in current:
-            writer.verdicts.clear(first, second, verdict)
+            editor.clear_verdict(first, second, verdict)
             taken.append(entry)
     return taken
 
@@ -301,12 +300,11 @@ def _pending(journal: Journal) -> list[_Entry]:
     return list(found.values())
 
 
-def _report(writer: Writer, entries: Sequence[_Entry]) -> tuple[CarriedOver, ...]:
+def _report(editor: FactEditor, entries: Sequence[_Entry]) -> tuple[CarriedOver, ...]:
     """Return entries for a report, with the other image of a verdict by path, if one is known."""
     others = [_other_image(entry) for entry in entries if entry["kind"] == VERDICT]
-    ids = writer.reader.images.ids([bytes.fromhex(digest) for digest in others if digest])
-    files = writer.reader.files.of_images(list(ids.values()))
-    paths = {digest.hex(): files[key][0].path for digest, key in ids.items() if key in files}
+    found = editor.paths_of([bytes.fromhex(digest) for digest in others if digest])
+    paths = {digest.hex(): path for digest, path in found.items()}
     return tuple(
         CarriedOver(
             path=from_stored(entry["path"]),

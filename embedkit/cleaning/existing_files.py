@@ -93,8 +93,11 @@ def _existing_parts(group: DuplicateGroup, without: Collection[str]) -> list[Dup
         for member in group.members
         if member.sha256 not in without and os.path.exists(member.path)
     ]
-    if len(existing) == len(group.members):
-        return [group]
+    return [group] if len(existing) == len(group.members) else reduced_groups(group, existing)
+
+
+def reduced_groups(group: DuplicateGroup, existing: list[GroupMember]) -> list[DuplicateGroup]:
+    """Return the groups that some members of a group form: see :func:`drop_missing_files`."""
     if any(member.sha256 == group.members[0].sha256 for member in existing):
         return _reduced_group(group, existing)
     by_digest: dict[str, list[GroupMember]] = {}

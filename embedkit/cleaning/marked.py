@@ -1,7 +1,7 @@
 """The verdicts on single photos in a plan: photos to remove, and settled groups."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from embedkit.catalog import LiveFile, Reader
@@ -32,9 +32,15 @@ class MarkedImage:
 def marked_images(reader: Reader, verdicts: Sequence[str]) -> list[MarkedImage]:
     """Return the images with one of these verdicts that have a file on disk, by path."""
     of_id = {one: verdict for verdict in verdicts for one in reader.verdicts.on_one_image(verdict)}
+    files = reader.files.of_images(list(of_id))
+    return existing_images((of_id[image_id], some) for image_id, some in files.items())
+
+
+def existing_images(images: Iterable[tuple[str, Sequence[LiveFile]]]) -> list[MarkedImage]:
+    """Return the images with a file on disk, by path, given the verdict and the files of each."""
     found = [
-        MarkedImage(of_id[image_id], existing)
-        for image_id, files in reader.files.of_images(list(of_id)).items()
+        MarkedImage(verdict, existing)
+        for verdict, files in images
         if (existing := [file for file in files if os.path.lexists(file.path)])
     ]
     return sorted(found, key=lambda image: image.files[0].path)

@@ -1,7 +1,8 @@
-"""Checking a plan against the workspace, before any file is moved."""
+"""Checking a plan against the workspace or the store, before any file is moved."""
 
 import os
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from embedkit._internal.paths import shown
@@ -15,26 +16,52 @@ from embedkit.results.verdicts import MARKED_KINDS
 _NO_VERDICT = "does not have the verdict {}"
 
 
-def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path) -> None:
-    """Raise :class:`BadInput` unless every row of a plan belongs to a file of the workspace.
+@dataclass(frozen=True)
+class KnownPhotos:
+    """What a collection has of the photos in a plan."""
+
+    name: str
+    """Name of the collection in messages, such as ``this workspace``."""
+    advice: str
+    """What a person can do about a plan of another collection."""
+    paths: Collection[str]
+    """Absolute paths of its files."""
+    images: Collection[str]
+    """SHA-256, hex, of its images."""
+    marks: Collection[tuple[str, str]]
+    """SHA-256, hex, and verdict of the images that a verdict removes."""
+
+
+def known_in_catalog(rows: Sequence[PlanRow], catalog: Catalog) -> KnownPhotos:
+    """Return what a catalog has of the photos in a plan; damaged files count as its files."""
+    with catalog.read() as reader:
+        paths = set(reader.files.facts([row.path for row in rows]))
+        paths |= {item.path for item in reader.failures.all() if item.stage == "decode"}
+        images = reader.images.ids(list({bytes.fromhex(row.sha256) for row in rows}))
+        marked = [bytes.fromhex(row.sha256) for row in rows if row.kind in MARKED_KINDS]
+        verdicts = reader.verdicts.of_images(marked)
+    return KnownPhotos(
+        "this workspace",
+        "Apply a plan that 'embedkit clean' has made for this workspace; a plan of a store needs "
+        "--store",
+        paths,
+        {digest.hex() for digest in images},
+        {(sha256.hex(), verdict) for sha256, _, verdict, _ in verdicts},
+    )
+
+
+def check_rows(name: str, rows: Sequence[PlanRow], known: KnownPhotos, root: Path) -> None:
+    """Raise :class:`BadInput` unless every row of a plan belongs to a file of a collection.
 
     The message contains ``name``, the name of the plan, and the first invalid row. A row is valid
     in these cases: its path is that of a known file and its digest that of a known image; or this
-    plan, with its quarantine below ``root``, moved the file before, even if the catalog has
+    plan, with its quarantine below ``root``, moved the file before, even if the collection has
     forgotten it; or nothing is at its path and the image is known, for example after a file was
     renamed. A row that removes a photo as off-topic or poor is valid only if the photo has this
-    verdict. A row of a damaged file is valid, whatever its digest, if the workspace knows the file
+    verdict. A row of a damaged file is valid, whatever its digest, if the collection knows the file
     or could not decode it, or if nothing is at its path. Files below ``root`` are never photos of
-    the workspace.
+    a collection.
     """
-    with catalog.read() as reader:
-        known = set(reader.files.facts([row.path for row in rows]))
-        known |= {item.path for item in reader.failures.all() if item.stage == "decode"}
-        images = reader.images.ids(list({bytes.fromhex(row.sha256) for row in rows}))
-        marked = [bytes.fromhex(row.sha256) for row in rows if row.kind in MARKED_KINDS]
-        verdicts = {
-            (sha256.hex(), verdict) for sha256, _, verdict, _ in reader.verdicts.of_images(marked)
-        }
     history = QuarantineFolder(root / plan_id(rows)).history()
     quarantine = os.path.realpath(root)
     for number, row in enumerate(rows, 1):
@@ -44,21 +71,18 @@ def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path)
             row.path,
             row.sha256,
         ):
-            if not _lacks_verdict(row, verdicts) or not os.path.lexists(row.path):
+            if not _lacks_verdict(row, known.marks) or not os.path.lexists(row.path):
                 continue
             why = _NO_VERDICT.format(row.kind)  # an undo has put it back, and it is kept now
-        elif row.kind != DAMAGED and bytes.fromhex(row.sha256) not in images:
-            why = "does not have the content of any photo of this workspace"
-        elif _lacks_verdict(row, verdicts):
+        elif row.kind != DAMAGED and row.sha256 not in known.images:
+            why = f"does not have the content of any photo of {known.name}"
+        elif _lacks_verdict(row, known.marks):
             why = _NO_VERDICT.format(row.kind)
-        elif row.path in known or not os.path.lexists(row.path):
+        elif row.path in known.paths or not os.path.lexists(row.path):
             continue
         else:
-            why = "is not a photo of this workspace"
-        raise BadInput(
-            f"{name}: {shown(row.path)} {why}; nothing was moved. Apply a plan that "
-            "'embedkit clean' has made for this workspace"
-        )
+            why = f"is not a photo of {known.name}"
+        raise BadInput(f"{name}: {shown(row.path)} {why}; nothing was moved. {known.advice}")
 
 
 def _lacks_verdict(row: PlanRow, verdicts: Collection[tuple[str, str]]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from embedkit._internal.paths import is_within, shown
+from embedkit._internal.paths import absolute, is_within, shown
 from embedkit.cleaning.existing_files import alias_reason, by_real_path
 from embedkit.cleaning.plan import (
     CONFLICT,
@@ -25,6 +25,7 @@ from embedkit.cleaning.ranking import (
     preference_rank,
 )
 from embedkit.cleaning.reasons import PROTECTED, drawbacks, review_reason
+from embedkit.duplicates.pair_search import KINDS
 from embedkit.errors import BadInput
 from embedkit.results import (
     ALLOWABLE,
@@ -38,6 +39,7 @@ from embedkit.results import (
     GroupMember,
     PlanRow,
 )
+from embedkit.results.verdicts import MARKED_KINDS
 
 POLICIES = (REVIEW, DROP_ALL)
 """Policies for a group under several labels: review it, or remove every copy."""
@@ -81,6 +83,29 @@ class PlanOptions:
     def protects(self, path: str) -> bool:
         """Return whether a file, by absolute path, is always kept."""
         return any(is_within(path, place) for place in self.protect)
+
+
+def plan_options(
+    conflicts: str,
+    protect: Sequence[str | os.PathLike[str]],
+    prefer: Sequence[str],
+    allow: Sequence[str],
+) -> PlanOptions:
+    """Return the options of a plan, with absolute paths. Raises :class:`BadInput`."""
+    return PlanOptions(
+        conflicts,
+        tuple(absolute(path) for path in protect),
+        tuple(item if set(item) & set("*?[") else absolute(item) for item in prefer),
+        frozenset(allow),
+    )
+
+
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Raise :class:`BadInput` unless all are kinds of duplicates or of marked photos."""
+    known = (*KINDS, *MARKED_KINDS)
+    if unknown := [kind for kind in kinds if kind not in known]:
+        hint = "; any kind finds copies under several labels" if CONFLICT in unknown else ""
+        raise BadInput(f"unknown kind {unknown[0]!r}; choose from {', '.join(known)}{hint}")
 
 
 def plan_rows(

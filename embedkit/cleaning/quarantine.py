@@ -38,6 +38,7 @@ REFUSED = "refused"  # the trash did not accept it
 RESTORE = "restore"  # its file is about to be moved back
 EMPTIED = "emptied"  # its file is about to be deleted from quarantine
 # Events of the whole plan.
+OF_STORE = "store"  # its files belong to the store at ``place``
 APPLIED = "applied"
 UNDONE = "undone"
 
@@ -88,6 +89,12 @@ class QuarantineFolder:
     @property
     def id(self) -> str:
         return self.folder.name
+
+    @property
+    def store(self) -> str | None:
+        """Place of the store that the files belong to; None for those of the workspace."""
+        entries = self.journal.entries()
+        return next((str(one["place"]) for one in entries if one["event"] == OF_STORE), None)
 
     @property
     def is_interrupted(self) -> bool:

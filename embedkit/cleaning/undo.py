@@ -2,14 +2,15 @@
 
 import errno
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from embedkit._internal.paths import shown
-from embedkit.catalog import Catalog
 from embedkit.cleaning import trash
 from embedkit.cleaning.carry_over import TAKEN_BACK, refresh_presence, take_back
+from embedkit.cleaning.facts import KnownFacts
 from embedkit.cleaning.file_moves import PARTIAL_PATTERN, move, restore_over
 from embedkit.cleaning.kept_files import verified_stat
 from embedkit.cleaning.links import Link
@@ -36,7 +37,7 @@ def undo(
     quarantine: str | None = None,
     progress: ProgressCallback = no_progress,
     *,
-    catalog: Catalog | None = None,
+    facts_of: Callable[[str | None], KnownFacts | None] = lambda _: None,
 ) -> UndoReport:
     """Move every file of a quarantine below ``root`` back to its place.
 
@@ -45,26 +46,28 @@ def undo(
     file stays in quarantine. Files in the system's trash are not moved back, and deleted files
     cannot be. The report lists all of these with the reason, unless they are in their place again.
 
-    In any case, ``catalog`` is updated with the files that are in place again. At the end, facts
-    that were carried over from them are taken back. Raises the errors of
+    ``facts_of`` returns what is known of the files, given the place of their store, or None for
+    those of the workspace. In any case, it is updated with the files that are in place again. At
+    the end, facts that were carried over from them are taken back. Raises the errors of
     :func:`embedkit.cleaning.apply.apply`, and :class:`NotInWorkspace` for an unknown quarantine.
     """
     known = quarantines(root)
     if not known:
         raise NotInWorkspace("there is nothing to undo: no plan was applied in this workspace")
     last = next((item for item in known if item.files or item.trashed), known[0])
-    store = find_quarantine(root, last.id if quarantine is None else quarantine)
+    folder = find_quarantine(root, last.id if quarantine is None else quarantine)
+    known_facts = facts_of(folder.store)
     with quarantine_lock(root):
-        run = _UndoRun(store, progress)
+        run = _UndoRun(folder, progress)
         try:
             run.restore()
         finally:
-            refresh_presence(catalog, run.in_place())
+            refresh_presence(known_facts, run.in_place())
         run.report_others()
-        taken_back = take_back(catalog, store.journal, run.missing)
+        taken_back = take_back(known_facts, folder.journal, run.missing)
         run.finish()
     return UndoReport(
-        quarantine=store.id,
+        quarantine=folder.id,
         restored=tuple(run.restored.values()),
         already_back=tuple(run.already_back),
         skipped=tuple(run.skipped),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,7 @@ from embedkit.cli.options import (
     on_option,
     options,
     split_items,
+    store_argument,
     store_option,
     workers_option,
     workspace_argument,
@@ -30,6 +31,9 @@ from embedkit.cli.options import (
 from embedkit.cli.verdict import verdict
 from embedkit.errors import BadInput
 from embedkit.results import ApplyReport, EmptyReport, UndoReport
+
+if TYPE_CHECKING:
+    from embedkit.cleaning.planned import PlannedRows
 
 _kinds = click.option(
     "--kind",
@@ -200,6 +204,7 @@ def duplicates(
 )
 @_verify
 @backbone_option
+@store_option
 @options
 def clean(
     plan: Path,
@@ -210,12 +215,14 @@ def clean(
     allow: tuple[str, ...],
     verify: bool,
     backbone: str | None,
+    store: str | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
     """Plan a clean-up: a CSV to read and edit, and a page of thumbnails beside it.
 
-    Nothing is moved before 'embedkit apply FILE'.
+    Nothing is moved before 'embedkit apply FILE'. --store plans for the groups that 'embedkit
+    duplicates' last found in a store, and for the files that this machine reaches by a path.
 
     Examples:
 
@@ -230,25 +237,38 @@ def clean(
     page = plan.absolute().with_suffix(".html")
     if plan.is_dir():
         raise BadInput(f"{shown(str(plan))} is a folder; name a CSV file")
+    if store is not None:
+        for name, value in (("--verify", verify), ("--backbone", backbone)):
+            if value:
+                raise BadInput(f"{name} cannot be used with --store")
+    arguments: dict[str, Any] = {
+        "conflicts": conflicts,
+        "protect": protect,
+        "prefer": prefer,
+        "allow": split_items(allow),
+    }
     with show.progress_bar() as progress:
-        planned = Workspace(workspace, progress).clean(
-            split_items(kinds),
-            conflicts=conflicts,
-            protect=protect,
-            prefer=prefer,
-            allow=split_items(allow),
-            verify=verify,
-            backbone=backbone,
-        )
+        planned: PlannedRows
+        place, unreachable = None, 0
+        if store is not None:
+            from embedkit.cluster.facade import Store
+
+            planned = of_store = Store(store, progress).clean(split_items(kinds), **arguments)
+            place, unreachable = of_store.store, of_store.unreachable
+        else:
+            planned = Workspace(workspace, progress).clean(
+                split_items(kinds), **arguments, verify=verify, backbone=backbone
+            )
         renamed = rename_edited_plan(plan, plan_of_page(page))
         write_plan(plan.absolute(), planned.rows)
-        write_plan_page(page, planned.rows, workspace=workspace, progress=progress)
+        write_plan_page(page, planned.rows, workspace=workspace, progress=progress, store=place)
     if as_json:
         show.print_json(
             {
                 "plan": str(plan),
                 "page": str(page),
                 "set_aside": renamed and str(renamed),
+                **({} if place is None else {"store": place, "unreachable": unreachable}),
                 **planned.to_dict(),
             }
         )
@@ -257,7 +277,8 @@ def clean(
             show.print_line(
                 f"{shown(str(plan))} had been edited; it was renamed to {shown(str(renamed))}"
             )
-        show_clean.plan_summary(planned.rows, plan, page, workspace_argument(workspace))
+        where = store_argument(store) + workspace_argument(workspace)
+        show_clean.plan_summary(planned.rows, plan, page, where, unreachable)
 
 
 def _print_report(
@@ -280,8 +301,16 @@ def _print_report(
     type=click.Choice(KINDS),
     help="Replace each exact copy by a hard or symbolic link to the kept file.",
 )
+@click.option("--store", metavar="URI", help="Path or URL of the store that the plan is for.")
 @options
-def apply(plan: Path, trash: bool, link: str | None, workspace: Path, as_json: bool) -> None:
+def apply(
+    plan: Path,
+    trash: bool,
+    link: str | None,
+    store: str | None,
+    workspace: Path,
+    as_json: bool,
+) -> None:
     """Move the files that the plan FILE removes to quarantine; undo puts them back.
 
     A file is moved only if its content matches the plan and a file that is kept for it exists. The
@@ -290,7 +319,7 @@ def apply(plan: Path, trash: bool, link: str | None, workspace: Path, as_json: b
     With --trash, undo only reports where the files are. With --link, the copy itself is moved to
     quarantine; files that are not exact copies are moved without a link. Symbolic links are
     relative, or absolute across devices. A label, another column or a verdict that the kept file
-    does not have is copied to it.
+    does not have is copied to it. The quarantine is in the workspace, with --store too.
 
     Example:
 
@@ -300,7 +329,8 @@ def apply(plan: Path, trash: bool, link: str | None, workspace: Path, as_json: b
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
-        report = Workspace(workspace, progress).load_plan(plan).apply(trash=trash, link=link)
+        loaded = Workspace(workspace, progress).load_plan(plan, store=store)
+        report = loaded.apply(trash=trash, link=link)
     _print_report(report, show_clean.apply_summary, as_json)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from embedkit._internal.paths import shown
+from embedkit._internal.paths import absolute, shown
 from embedkit._internal.text import counted
 from embedkit.cli import show, show_manage
 from embedkit.cli.complete import complete_backbones
@@ -100,8 +100,12 @@ def labels(
 
 
 @click.command()
-@click.argument("path", required=False, type=PATH)
-@click.option("--missing", is_flag=True, help="Forget the missing files.")
+@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH]...")
+@click.option(
+    "--missing",
+    is_flag=True,
+    help="Forget the missing files; with --store, those at or below PATH.",
+)
 @click.option(
     "-b",
     "--backbone",
@@ -109,14 +113,20 @@ def labels(
     shell_complete=complete_backbones,
     help="Forget the embeddings of this backbone.",
 )
+@store_option
 @options
 def remove(
-    path: Path | None, missing: bool, backbone: str | None, workspace: Path, as_json: bool
+    paths: tuple[Path, ...],
+    missing: bool,
+    backbone: str | None,
+    store: str | None,
+    workspace: Path,
+    as_json: bool,
 ) -> None:
     """Forget photos or the embeddings of a backbone. Photos themselves are not touched.
 
     Labels from a CSV go to other files with the same bytes, or are kept until the photos are added
-    again.
+    again. Only --store takes several PATHs.
 
     Examples:
 
@@ -126,7 +136,18 @@ def remove(
     """
     from embedkit.workspace import Workspace
 
-    removal = Workspace(workspace).remove(path, missing=missing, backbone=backbone)
+    if store is not None:
+        if backbone is not None:
+            raise BadInput("--backbone cannot be used with --store")
+        from embedkit.cluster.facade import Store
+
+        with show.progress_bar() as progress:
+            removal = Store(store, progress).remove([*map(absolute, paths)], missing=missing)
+    else:
+        if len(paths) > 1:
+            raise BadInput("name one file or folder; several need --store URI")
+        path = paths[0] if paths else None
+        removal = Workspace(workspace).remove(path, missing=missing, backbone=backbone)
     if as_json:
         show.print_json(asdict(removal))
         return

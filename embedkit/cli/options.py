@@ -138,6 +138,11 @@ def workspace_argument(workspace: Path) -> str:
     return f" -w {shlex.quote(shown(str(workspace)))}"
 
 
+def store_argument(store: str | None) -> str:
+    """Return ``" --store URI"``, to append to a command; empty without a store."""
+    return "" if store is None else f" --store {shlex.quote(shown(store))}"
+
+
 def split_items(values: tuple[str, ...]) -> list[str]:
     """Return the items of a repeatable option whose values can be lists with commas."""
     return [item.strip() for value in values for item in value.split(",")]

@@ -103,19 +103,27 @@ def _kind_text(group: DuplicateGroup) -> str:
     return f"{group.kind}, CONFLICT" if group.conflict else group.kind
 
 
-def plan_summary(rows: Sequence[PlanRow], plan: Path, page: Path, workspace: str) -> None:
+def plan_summary(
+    rows: Sequence[PlanRow], plan: Path, page: Path, where: str, unreachable: int
+) -> None:
     """Print the actions of a plan, and the next step.
 
-    ``workspace`` ends the command: see :func:`embedkit.cli.options.workspace_argument`.
+    ``where`` ends the command: see :func:`embedkit.cli.options.workspace_argument`.
+    ``unreachable`` files are not in the plan.
     """
     counts = Counter(row.action for row in rows)
     print_line(
         f"{counted(counts['remove'], 'file')} to remove, {counts['review']} to review, "
         f"{counts['keep']} to keep, in {counted(len({row.group for row in rows}), 'group')}"
     )
+    if unreachable:
+        print_line(
+            f"{counted(unreachable, 'file')} of groups cannot be reached from this machine, and "
+            f"{'is' if unreachable == 1 else 'are'} not in the plan"
+        )
     print_line(f"plan: {shown(str(plan))}\npage: {shown(os.path.relpath(page))}")
     print_hint("decide and save the plan on the page, or edit the column 'action' of the CSV")
-    print_hint(f"then: embedkit apply {shlex.quote(shown(str(plan)))}{workspace}")
+    print_hint(f"then: embedkit apply {shlex.quote(shown(str(plan)))}{where}")
 
 
 def apply_summary(report: ApplyReport) -> None:

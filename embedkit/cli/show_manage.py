@@ -62,7 +62,8 @@ def store_summary(info: StoreInfo) -> None:
     print_line(f"photos     {counted(info.files, 'file')}, {counted(info.images, 'image')}")
     if info.labels:
         named = ", ".join(f"{shown(label)} {count}" for label, count in info.labels.items())
-        print_line(f"labels     {named}")
+        given = f"; {info.relabelled} from verdicts" if info.relabelled else ""
+        print_line(f"labels     {named}{given}")
     for name, count in info.embedded.items():
         print_line(f"embedded   {counted(count, 'image')} with {name}")
     for failure in info.failures[:FAILURES_SHOWN]:

@@ -22,6 +22,7 @@ from embedkit.cluster.claims import Registry
 from embedkit.cluster.digests import empty_table
 from embedkit.cluster.embedder import BLOCK, Embedder
 from embedkit.cluster.listing import listed
+from embedkit.cluster.moved_facts import follow_moves
 from embedkit.cluster.pending import Pending
 from embedkit.cluster.ray_session import Shares, results_of
 from embedkit.cluster.rows import from_bytes
@@ -92,9 +93,13 @@ def add_to_store(
         # After the first pass, each block computes for itself whatever is missing.
         _Pass(store, backbones, pending, run, claiming=is_first).run(blocks, shares, progress)
         is_first = False
+    progress(Progress("looking for moved files"))
+    kept = store.kept_facts.read(["sha256"])["sha256"]
+    is_listed = pending.are_listed(found)
+    run.warnings.update(dict.fromkeys(follow_moves(store, *pending.moved(is_listed, kept))))
     for dataset in (store.files, store.images, *map(store.embeddings, specs)):
         dataset.tidy()
-    images, failures, missing = pending.summary(found, sources)
+    images, failures, missing = pending.summary(is_listed, sources)
     seconds = time.monotonic() - started
     new = run.embedded if backbones else run.fingerprinted
     return AddReport(

@@ -144,7 +144,9 @@ class _Classifier:
             ],
             schema=PREDICTIONS,
         )
-        fragments = predictions_of(self._store, self._head.name).write_fragments(table)
+        fragments = predictions_of(self._store, self._head.name).write_fragments(
+            table, replacing=True
+        )
         result = {
             "fragments": fragments,
             "counts": list(Counter(names[:, 0].tolist()).items()),

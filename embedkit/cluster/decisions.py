@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -15,10 +15,11 @@ from embedkit.cluster.lookup import digest_array, find_keys, select_rows
 from embedkit.cluster.merging import Differences
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import KEPT_FACTS, QUALITY, VERDICTS, text_literal
+from embedkit.cluster.verdicts import latest, stored_verdicts, subject_of
 from embedkit.errors import BadArtefact
 from embedkit.results import Progress, ProgressCallback
 from embedkit.results.store import Difference
-from embedkit.results.verdicts import same_subject, verdict_text
+from embedkit.results.verdicts import verdict_text
 from embedkit.review.measured import VERSION
 
 SPLIT = "split.json"
@@ -74,23 +75,6 @@ def pull_decisions(
 # -- verdicts --------------------------------------------------------------------------------------
 
 
-def _stored_verdicts(store: StoreContent) -> list[StoredVerdict]:
-    """Return all decisions in a store, on one subject the earliest first."""
-    rows = store.verdicts.read(VERDICTS.names).to_pylist()
-    verdicts = [tuple(row[name] for name in VERDICTS.names) for row in rows]
-    return sorted(verdicts, key=lambda row: (row[4], row[2], row[3] or ""))
-
-
-def _latest(verdicts: Iterable[StoredVerdict]) -> dict[Any, StoredVerdict]:
-    """Return the verdict on each subject that counts."""
-    return {_subject(verdict): verdict for verdict in verdicts}
-
-
-def _subject(verdict: StoredVerdict) -> Any:
-    first, second, name, *_ = verdict
-    return first, second, same_subject(name)
-
-
 def _verdicts_differ(kept: StoredVerdict, other: StoredVerdict) -> Difference:
     texts = [f"{verdict_text(row[2], row[3])} ({row[4]:%Y-%m-%d %H:%M})" for row in (kept, other)]
     names = [digest.hex() for digest in kept[:2] if digest is not None]
@@ -100,11 +84,11 @@ def _verdicts_differ(kept: StoredVerdict, other: StoredVerdict) -> Difference:
 def _push_verdicts(catalog: Catalog, store: StoreContent, found: Differences) -> int:
     with catalog.read() as reader:
         mine = reader.verdicts.stored()
-    stored = _stored_verdicts(store)
+    stored = stored_verdicts(store.verdicts)
     new = sorted(set(mine) - set(stored), key=repr)
-    current = _latest(stored)
+    current = latest(stored)
     for verdict in new:
-        later = current.get(_subject(verdict))
+        later = current.get(subject_of(verdict))
         if later is not None and later[4] >= verdict[4] and later[2:4] != verdict[2:4]:
             found.add(_verdicts_differ(later, verdict))
     rows = [dict(zip(VERDICTS.names, verdict, strict=True)) for verdict in new]
@@ -115,12 +99,12 @@ def _push_verdicts(catalog: Catalog, store: StoreContent, found: Differences) ->
 def _pull_verdicts(
     catalog: Catalog, store: StoreContent, is_chosen: _Contains, found: Differences
 ) -> int:
-    stored = _stored_verdicts(store)
+    stored = stored_verdicts(store.verdicts)
     every = set(stored)
     with catalog.read() as reader:
-        mine = _latest(reader.verdicts.stored())
+        mine = latest(reader.verdicts.stored())
     new = []
-    for subject, verdict in _latest(stored).items():
+    for subject, verdict in latest(stored).items():
         first, second, *_ = verdict
         if not (is_chosen(first) and (second is None or is_chosen(second))):
             continue

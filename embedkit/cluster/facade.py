@@ -16,6 +16,7 @@ from embedkit.results import (
     DuplicateGroup,
     Matches,
     ProgressCallback,
+    RemovalReport,
     StoreDuplicates,
     StoreIndexReport,
     StoreInfo,
@@ -26,6 +27,7 @@ from embedkit.search.embedding_store import full_names
 from embedkit.search.search import check_count
 
 if TYPE_CHECKING:
+    from embedkit.cluster.duplicates.plan import StorePlan
     from embedkit.cluster.search import StoreSearch
 
 StrPath = str | os.PathLike[str]
@@ -161,6 +163,47 @@ class Store:
                 update_index(self._content, backbone, self._progress)
         return report
 
+    def remove(self, paths: StrPath | Sequence[StrPath], *, missing: bool = False) -> RemovalReport:
+        """Forget files, and the images and embeddings that no file refers to any more.
+
+        Photos are not touched. Labels from tables and other columns go to other files with the same
+        bytes, or are kept until the photos are added again. An interrupted call can be repeated.
+
+        Parameters
+        ----------
+        paths : path, URL or sequence of them
+            Files, folders and archives to forget.
+        missing : bool, default False
+            Whether to forget only the files at or below these places that do not exist any more.
+            This machine must reach the places.
+
+        Returns
+        -------
+        RemovalReport
+            Numbers of forgotten files, images and embeddings.
+
+        Raises
+        ------
+        EmptyWorkspace
+            There is no store.
+        NotInWorkspace
+            The store has no such files.
+        BadInput
+            No path is given, or one of ``missing`` files cannot be reached.
+        StoreBusy, StorageError
+            As for :meth:`add`.
+        """
+        from embedkit.cluster.remove import remove_files
+
+        if isinstance(paths, (str, os.PathLike)):
+            paths = [paths]
+        places = [Location(os.fspath(path)).place for path in paths]
+        if not places:
+            raise BadInput("nothing to forget; name files or folders")
+        self._content.require()
+        with self._content.writing("remove"):
+            return remove_files(self._content, places, missing, self._progress)
+
     def build_index(self, backbone: str | None = None, *, on: str = "ray") -> StoreIndexReport:
         """Bring the index of a backbone's embeddings up to date, for fast searches.
 
@@ -271,7 +314,7 @@ class Store:
         """Find groups of files that show the same picture, and store them.
 
         Images, thresholds and scores are those of :meth:`Workspace.duplicates`. Both files of a
-        likely copy are opened; pairs whose files cannot be opened are for review. Verdicts are not
+        likely copy are opened; pairs whose files cannot be opened are for review. Verdicts are
         applied.
 
         Parameters
@@ -314,6 +357,9 @@ class Store:
     def duplicate_groups(self) -> Iterator[DuplicateGroup]:
         """Yield the groups of the last search for duplicates, the highest score first.
 
+        Verdicts, labels and files are those that the store has now. Photos that were added after
+        the search are in no group.
+
         Yields
         ------
         DuplicateGroup
@@ -322,6 +368,53 @@ class Store:
         from embedkit.cluster.duplicates.find import stored_groups
 
         return stored_groups(self._content)
+
+    def clean(
+        self,
+        kinds: Sequence[str] = (),
+        *,
+        conflicts: str = "review",
+        protect: Sequence[StrPath] = (),
+        prefer: Sequence[str] = (),
+        allow: Sequence[str] = (),
+    ) -> "StorePlan":
+        """Plan which duplicates, off-topic and poor photos to remove. Nothing is moved.
+
+        The plan is for the groups of :meth:`duplicate_groups`, with the rules of
+        :meth:`Workspace.clean`. It contains the files that this machine reaches by a path.
+
+        Parameters
+        ----------
+        kinds : sequence of str, optional
+            The kinds of the last search, and ``off-topic`` and ``poor``: all files of the photos
+            with this verdict are removed, except protected ones. With only these two, no search is
+            needed. Default: the kinds of the last search.
+        conflicts, protect, prefer : optional
+            As for :meth:`Workspace.clean`.
+        allow : sequence of str, optional
+            As for :meth:`Workspace.clean`, without ``damaged``.
+
+        Returns
+        -------
+        StorePlan
+            The action for each file, and the reason.
+
+        Raises
+        ------
+        EmptyWorkspace
+            No duplicates were searched for.
+        BadInput
+            An argument is wrong, or nothing below a protected path is in the store.
+        StorageError
+            The storage cannot be read.
+        """
+        from embedkit.cleaning.planning import check_kinds, plan_options
+        from embedkit.cluster.duplicates.plan import plan_store
+
+        options = plan_options(conflicts, protect, prefer, allow)
+        check_kinds(kinds)
+        self._content.require()
+        return plan_store(self._content, kinds, options, self._progress)
 
     def classify(
         self, head: StrPath, *, on: str = "ray", workers: int | None = None

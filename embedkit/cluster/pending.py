@@ -12,7 +12,7 @@ from embedkit.catalog import KnownImages
 from embedkit.cluster.digests import DigestTable
 from embedkit.cluster.files import file_name
 from embedkit.cluster.listing import LISTED
-from embedkit.cluster.merging import FileRow
+from embedkit.cluster.merging import FOLDER, FileRow
 from embedkit.cluster.store import StoreContent, digest_words, positions
 from embedkit.images.version import DECODER
 from embedkit.ingest.pipeline import FIRST_EMBEDDING
@@ -69,17 +69,14 @@ class Pending:
         return [place is not None for place in self._places.get([_key(path) for path in paths])]
 
     def summary(
-        self, listed: Iterable[pa.Table], sources: Sequence[str]
+        self, is_listed: np.ndarray, sources: Sequence[str]
     ) -> tuple[int, list[Failure], int]:
         """Return what the store has of the listed files.
 
         These are the number of distinct images, the files that cannot be used, and the number of
-        files below the sources that are not listed any more.
+        files below the sources that are not listed any more. ``is_listed`` is the result of
+        :meth:`are_listed`.
         """
-        is_listed = np.zeros(len(self._rows), bool)
-        for found in listed:
-            places = self._places.get([_key(path) for path in found["path"].to_pylist()])
-            is_listed[[place for place in places if place is not None]] = True
         rows = self._rows.filter(pa.array(is_listed))
         failed = rows.filter(pc.is_valid(rows["stage"])).select(["path", "stage", "reason"])
         failures = [
@@ -95,6 +92,37 @@ class Pending:
             missing |= pc.starts_with(others, place.rstrip("/") + "/").to_numpy()
         images = int(pc.count_distinct(usable["sha256"]).as_py())
         return images, sorted(failures, key=lambda item: item.path), int(missing.sum())
+
+    def moved(self, is_listed: np.ndarray, kept: pa.ChunkedArray) -> tuple[list[bytes], list[str]]:
+        """Return the images of listed files for which there may be facts of files that are gone.
+
+        The second list has the paths of the files that may be gone: those with a label from a
+        table, or other columns, that are not listed. ``is_listed`` is the result of
+        :meth:`are_listed`, and ``kept`` are the SHA-256 for which facts are kept.
+        """
+        rows = self._rows
+        usable = pc.fill_null(pc.equal(rows["stage"], "embed"), True)
+        usable = np.array(pc.and_(usable, pc.is_valid(rows["sha256"])))
+        from_table = pc.and_(
+            pc.is_valid(rows["label"]),
+            pc.fill_null(pc.not_equal(rows["label_source"], FOLDER), True),
+        )
+        described = pc.greater(pc.fill_null(_lengths(rows["attributes"]), 0), 0)
+        may_be_gone = usable & ~is_listed & np.array(pc.or_(from_table, described))
+        givers = rows.filter(pa.array(may_be_gone)).select(["path", "sha256"])
+        wanted = pa.chunked_array([*givers["sha256"].chunks, *kept.chunks], pa.binary(32)).unique()
+        here = rows["sha256"].filter(pa.array(usable & is_listed))
+        here = here.filter(pc.is_in(here, value_set=wanted)).unique()
+        givers = givers.filter(pc.is_in(givers["sha256"], value_set=here))
+        return sorted(here.to_pylist()), givers["path"].to_pylist()
+
+    def are_listed(self, listed: Iterable[pa.Table]) -> np.ndarray:
+        """Return for each row of the store whether its file is listed, bool (N,)."""
+        is_listed = np.zeros(len(self._rows), bool)
+        for found in listed:
+            places = self._places.get([_key(path) for path in found["path"].to_pylist()])
+            is_listed[[place for place in places if place is not None]] = True
+        return is_listed
 
     def _unread(self, found: pa.Table, skip: Container[str]) -> pa.Table:
         places = self._places.get([_key(path) for path in found["path"].to_pylist()])
@@ -116,6 +144,12 @@ class Pending:
                     continue
             rows.append(new)
         return pa.Table.from_pylist(rows, LISTED)
+
+
+def _lengths(maps: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the number of entries of each map."""
+    lengths = [pa.array(np.diff(np.asarray(chunk.offsets))) for chunk in maps.chunks]
+    return pa.chunked_array(lengths, pa.int32())
 
 
 def _failed_finally(rows: pa.Table) -> np.ndarray:

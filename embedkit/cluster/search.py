@@ -5,17 +5,19 @@ The ids of images are the row ids of their embeddings, which differ between spec
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedkit._internal import paths
-from embedkit._internal.paths import is_url, shown
+from embedkit._internal.paths import is_url, shown, to_stored
 from embedkit.backbones import LOADING, open_backbone
 from embedkit.catalog import LiveFile, Revision
+from embedkit.cluster.files import file_name
 from embedkit.cluster.index_search import StoreIndex
+from embedkit.cluster.labels import files_of_images, has_label
 from embedkit.cluster.store import StoreContent, digest_words
-from embedkit.cluster.tables import USABLE, bytes_literal, text_literal
+from embedkit.cluster.tables import USABLE, at_or_below, text_literal
 from embedkit.cluster.vectors import Vectors
 from embedkit.errors import NotInWorkspace
 from embedkit.images.decode import ImageInput
@@ -33,8 +35,6 @@ from embedkit.search.search import SearchFilter, empty_filter, search
 
 if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
-
-_DIGESTS_AT_ONCE = 5_000
 
 
 def search_store(
@@ -173,22 +173,17 @@ class StoreFilesOfImages:
     def __init__(self, store: StoreContent, vectors: Vectors) -> None:
         self._store = store
         self._vectors = vectors
+        self._new_labels = store.current_verdicts().new_labels
 
     def image_ids(self, label: str | None, folder: str | None) -> np.ndarray:
         """Return the row ids of the images with a file that passes a filter."""
-        found = self._store.files.read(["sha256"], _condition(label, folder))
+        found = self._store.files.read(["sha256"], self._condition(label, folder))
         words = np.unique(digest_words(found["sha256"]), axis=0)
         row_ids = self._vectors.of_digest_words(words)
         if not len(row_ids):
-            raise NotInWorkspace(empty_filter("the store", label, folder, self._labels(label)))
+            labels = [] if label is None else self._store.label_counts().labels
+            raise NotInWorkspace(empty_filter("the store", label, folder, labels))
         return row_ids
-
-    def _labels(self, label: str | None) -> list[str]:
-        """Return the labels that an error names."""
-        if label is None:
-            return []
-        table = self._store.files.read(["label"], f"{USABLE} AND label IS NOT NULL")
-        return sorted(table["label"].unique().to_pylist())
 
     def of_images(
         self, image_ids: Sequence[int], label: str | None, folder: str | None
@@ -196,32 +191,21 @@ class StoreFilesOfImages:
         """Return the files of images that pass a filter, by row id, sorted by path."""
         digests = self._vectors.digests(np.array(sorted(image_ids), np.int64))
         row_id_of = {digest: row_id for row_id, digest in digests.items()}
-        every = list(row_id_of)
-        found: dict[int, list[LiveFile]] = {}
-        for start in range(0, len(every), _DIGESTS_AT_ONCE):
-            some = ",".join(map(bytes_literal, every[start : start + _DIGESTS_AT_ONCE]))
-            where = f"sha256 IN ({some}) AND {_condition(label, folder)}"
-            table = self._store.files.read(["path", "sha256", "label"], where)
-            for row in table.to_pylist():
-                file = LiveFile(_native(row["path"]), row["label"], row["sha256"].hex())
-                found.setdefault(row_id_of[row["sha256"]], []).append(file)
-        for files in found.values():
-            files.sort(key=lambda file: file.path)
-        return found
+        where = self._condition(label, folder)
+        found = files_of_images(self._store.files, row_id_of, self._new_labels, where)
+        return {
+            row_id_of[digest]: sorted(
+                (replace(file, path=file_name(file.path)) for file in files),
+                key=lambda file: file.path,
+            )
+            for digest, files in found.items()
+        }
 
-
-def _native(path: str) -> str:
-    """Return a stored path as the system names it; a URL is returned as it is."""
-    return path if is_url(path) else paths.native_path(path)
-
-
-def _condition(label: str | None, folder: str | None) -> str:
-    """Return the SQL condition of the usable files that pass a filter."""
-    condition = USABLE
-    if label is not None:
-        condition += f" AND label = {text_literal(label)}"
-    if folder is not None:
-        place = folder if is_url(folder) else paths.to_stored(folder)
-        below = text_literal(place.rstrip("/") + "/")
-        condition += f" AND (path = {text_literal(place)} OR starts_with(path, {below}))"
-    return condition
+    def _condition(self, label: str | None, folder: str | None) -> str:
+        """Return the SQL condition of the usable files that pass a filter."""
+        condition = USABLE
+        if label is not None:
+            condition += f" AND {has_label(label, self._new_labels)}"
+        if folder is not None:
+            condition += f" AND {at_or_below(folder if is_url(folder) else to_stored(folder))}"
+        return condition

@@ -11,6 +11,7 @@ import pyarrow as pa
 from embedkit._internal.paths import from_stored, to_stored
 from embedkit.catalog import KnownImages
 from embedkit.cluster.files import file_name
+from embedkit.cluster.labels import LabelCounts, label_counts
 from embedkit.cluster.lease import Lease, writing
 from embedkit.cluster.location import Location, store_location
 from embedkit.cluster.tables import (
@@ -18,11 +19,11 @@ from embedkit.cluster.tables import (
     IMAGES,
     KEPT_FACTS,
     QUALITY,
-    USABLE,
     VERDICTS,
     Dataset,
     embeddings_schema,
 )
+from embedkit.cluster.verdicts import CurrentVerdicts
 from embedkit.errors import BadArtefact, BadInput, EmptyWorkspace, NotInWorkspace
 from embedkit.ingest.pipeline import FINGERPRINT, FIRST_EMBEDDING, UP_TO_DATE
 from embedkit.results import (
@@ -196,22 +197,27 @@ class StoreContent:
         backbones = self.backbones()
         failed = self.files.read(["path", "stage", "reason"], "stage IS NOT NULL")
         first = failed.sort_by("path").slice(0, _FAILURES).to_pylist()
-        labels = self.files.read(["label"], USABLE)["label"]
-        counts = labels.drop_null().value_counts().to_pylist()
+        counts = self.label_counts()
         return StoreInfo(
             store=self.location.place,
-            files=len(labels),
+            files=counts.files,
             images=self.images.count(),
             failed=len(failed),
             failures=tuple(
                 Failure(file_name(row["path"]), row["stage"], row["reason"]) for row in first
             ),
-            labels={
-                str(item["values"]): int(item["counts"])
-                for item in sorted(counts, key=lambda item: str(item["values"]))
-            },
+            labels=counts.labels,
             embedded={item.name: self.embeddings(item.spec).count() for item in backbones},
+            relabelled=counts.relabelled,
         )
+
+    def current_verdicts(self) -> CurrentVerdicts:
+        """Return the verdicts that count."""
+        return CurrentVerdicts.of(self.verdicts)
+
+    def label_counts(self) -> LabelCounts:
+        """Return the number of usable files by the label that counts."""
+        return label_counts(self.files.at_present(), self.current_verdicts().new_labels)
 
     # -- known results -----------------------------------------------------------------------------
 

@@ -158,8 +158,21 @@ class Dataset:
 
     def at_present(self) -> "Dataset":
         """Return the dataset as it is now, for reading: later changes are not seen."""
+        return self._pinned_at(self.open())
+
+    def at_version(self, version: int) -> "Dataset":
+        """Return a version of the dataset, for reading. Raises :class:`StorageError`."""
+        found = self.open(version)
+        if found is None:
+            raise StorageError(
+                f"{self.location} has no version {version}, which another dataset of the store "
+                "refers to; repeat the command that wrote it"
+            )
+        return self._pinned_at(found)
+
+    def _pinned_at(self, opened: Any) -> "Dataset":
         found = Dataset(self.location, self.schema)
-        found._pinned = (self.open(),)
+        found._pinned = (opened,)
         return found
 
     def ensure(self) -> Any:
@@ -217,23 +230,49 @@ class Dataset:
             merge = self.ensure().merge_insert(list(keys))
             merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
 
+    def delete(self, where: str) -> None:
+        """Remove the rows that meet an SQL condition, at once."""
+        self._check()
+        dataset = self.open()
+        if dataset is None:
+            return
+        with self.errors():
+            dataset.delete(where)
+
+    def delete_rows(self, keys: pa.Table) -> None:
+        """Remove the rows with the same values in the columns of ``keys``, at once."""
+        self._check()
+        dataset = self.open()
+        if dataset is None or not keys.num_rows:
+            return
+        with self.errors():
+            distinct = keys.group_by(keys.schema.names).aggregate([])
+            merge = dataset.merge_insert(keys.schema.names)
+            merge.when_matched_delete().execute(distinct)
+
     def count(self, where: str | None = None) -> int:
         """Return the number of rows, or of those that meet an SQL condition."""
         found = self.open()
         return 0 if found is None else int(found.count_rows(filter=where))
 
-    def write_fragments(self, rows: pa.Table) -> list[str]:
+    def write_fragments(self, rows: pa.Table, *, replacing: bool = False) -> list[str]:
         """Write rows to files that no version of the dataset contains yet; return their metadata.
 
-        :meth:`commit` adds them. Files that are never committed are removed by :meth:`tidy`.
+        :meth:`commit` adds them, or, if ``replacing``, :meth:`replace` puts them in the place of
+        all rows, which may have had other columns. Files that are never committed are removed by
+        :meth:`tidy`.
         """
         if not rows.num_rows:
             return []
+        mode = "append"
+        if replacing:  # Lance would warn about a new dataset
+            mode = "create" if self.open() is None else "overwrite"
         with self.errors():
             fragments = write_fragments(
                 rows,
                 self.location.place,
                 schema=self.schema,
+                mode=mode,
                 storage_options=self._options,
                 data_storage_version=_STORAGE_VERSION,
             )
@@ -255,17 +294,21 @@ class Dataset:
                 storage_options=self._options,
             )
 
-    def replace(self, fragments: Sequence[str]) -> None:
-        """Replace all rows by those in written files, at once. Raises :class:`StorageError`."""
+    def replace(self, fragments: Sequence[str]) -> int:
+        """Replace all rows by those in written files, at once; return the new version.
+
+        Raises :class:`StorageError`.
+        """
         self._check()
         with self.errors():
-            lance.LanceDataset.commit(
+            replaced = lance.LanceDataset.commit(
                 self.location.place,
                 lance.LanceOperation.Overwrite(
                     self.schema, [lance.FragmentMetadata.from_json(text) for text in fragments]
                 ),
                 storage_options=self._options,
             )
+        return int(replaced.version)
 
     def take(self, rows: np.ndarray, columns: Sequence[str] | None = None) -> pa.Table:
         """Return rows, given by their row ids, in this order."""
@@ -295,6 +338,17 @@ class Dataset:
             )
             if small >= _MANY_FRAGMENTS:
                 dataset.optimize.compact_files(target_rows_per_fragment=_FRAGMENT_ROWS)
+        self.remove_old_versions()
+
+    def remove_old_versions(self) -> None:
+        """Remove the versions of earlier days, except the latest one.
+
+        Files that were written but never committed are removed after a week.
+        """
+        dataset = self.open()
+        if dataset is None:
+            return
+        with self.errors():
             dataset.cleanup_old_versions(older_than=_KEPT_VERSIONS)
 
     def index(self, column: str) -> None:
@@ -323,6 +377,12 @@ class Dataset:
 
 USABLE = "sha256 IS NOT NULL AND (stage IS NULL OR stage = 'embed')"
 """SQL condition of the files with a usable image, which some backbone may not embed."""
+
+
+def at_or_below(place: str) -> str:
+    """Return the SQL condition of the files at a path or URL, in stored form, or below it."""
+    below = text_literal(place.rstrip("/") + "/")
+    return f"(path = {text_literal(place)} OR starts_with(path, {below}))"
 
 
 def text_literal(text: str) -> str:

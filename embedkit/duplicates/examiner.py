@@ -47,7 +47,8 @@ UNREAD, FAILED = "one of them could not be opened", "they could not be compared"
 _CACHED_IMAGES = 48  # decoded images kept in memory: at most 6 MB each
 _BATCH = 256  # pairs examined between two commits
 _HEADERS = 4096  # headers read between two commits
-_VERSION = f"{VERSION}; {DECODER}; {EXTRACTION}"
+EXAMINATION_VERSION = f"{VERSION}; {DECODER}; {EXTRACTION}"
+"""Version of the results of examinations; those of another one are not used."""
 
 
 class FileExaminer:
@@ -228,11 +229,11 @@ class Examiner(FileExaminer):
         self._damaged |= set(ids.values())
         with self._catalog.read() as reader:
             cached = reader.examinations.of_images(
-                _VERSION, [bytes.fromhex(digest) for digest in ids]
+                EXAMINATION_VERSION, [bytes.fromhex(digest) for digest in ids]
             )
             known = reader.images.ids(list({second for _, second, _ in cached}))
         for first, second, report in cached:
-            self._examinations[ids[first.hex()], known[second]] = _examination(report)
+            self._examinations[ids[first.hex()], known[second]] = examination_of(report)
         return ids
 
     # -- internals ---------------------------------------------------------------------------------
@@ -251,15 +252,18 @@ class Examiner(FileExaminer):
 
     def _load_cached(self, reader: Reader) -> None:
         """Load all cached examinations and metadata of the current version."""
-        cached, metadata = reader.examinations.all(_VERSION), reader.examinations.headers(_VERSION)
+        cached, metadata = (
+            reader.examinations.all(EXAMINATION_VERSION),
+            reader.examinations.headers(EXAMINATION_VERSION),
+        )
         digests = {sha256 for row in cached for sha256 in row[:2]}
         ids = reader.images.ids([*digests, *(sha256 for sha256, _ in metadata)])
         for first, second, report in cached:
-            one, other, found = ids[first], ids[second], _examination(report)
+            one, other, found = ids[first], ids[second], examination_of(report)
             self._examinations[min(one, other), max(one, other)] = (
                 found if one <= other else found.reversed()
             )
-        self._metadata |= {ids[sha256]: _metadata(report) for sha256, report in metadata}
+        self._metadata |= {ids[sha256]: metadata_of(report) for sha256, report in metadata}
         self._has_loaded = True
 
     def _lazy_image(self, image_id: int) -> LazyImage:
@@ -287,15 +291,17 @@ class Examiner(FileExaminer):
         ]
         if (rows or headers) and self._catalog.is_writable:
             with self._catalog.write() as writer:
-                writer.examinations.store(_VERSION, rows, headers)
+                writer.examinations.store(EXAMINATION_VERSION, rows, headers)
 
 
-def _examination(report: str) -> Examination:
+def examination_of(report: str) -> Examination:
+    """Return the examination in a JSON text."""
     values = json.loads(report)
     values["changes"] = tuple(Change(**change) for change in values["changes"])
     return Examination(**values)
 
 
-def _metadata(report: str) -> FileMetadata:
+def metadata_of(report: str) -> FileMetadata:
+    """Return the metadata in a JSON text."""
     values = json.loads(report)
     return FileMetadata(**{**values, "tables": tuple(map(tuple, values["tables"]))})

@@ -81,6 +81,7 @@ def write_plan_page(
     title: str = "Cleaning plan",
     workspace: Path | None = None,
     progress: ProgressCallback = no_progress,
+    store: str | None = None,
 ) -> None:
     """Write a plan as one HTML page, on which a person decides and saves the plan.
 
@@ -100,12 +101,18 @@ def write_plan_page(
         Folder of the workspace, for the command on the page that applies a saved plan.
     progress : callable, optional
         Called with the number of thumbnails so far.
+    store : str, optional
+        Path or URL of the store that the plan is for, for the same command.
 
     Raises
     ------
     StorageError
         The file cannot be written.
     """
+    given = {
+        "--store": store,
+        "-w": None if workspace is None else str(workspace.absolute()),
+    }
     numbered = sorted(enumerate(rows), key=lambda item: (item[1].group, _action_rank(item[1])))
     groups = [list(members) for _, members in groupby(numbered, key=lambda item: item[1].group)]
     groups.sort(key=lambda members: _urgency([row for _, row in members]))  # stable
@@ -137,7 +144,9 @@ def write_plan_page(
             {
                 "id": plan_id(rows),
                 "name": target.stem.encode("utf-8", "replace").decode(),
-                "workspace": shlex.quote(shown(str(workspace.absolute()))) if workspace else "",
+                "options": "".join(
+                    f" {name} {shlex.quote(shown(value))}" for name, value in given.items() if value
+                ),
                 "columns": plan.COLUMNS,
                 "rows": plan_cells(rows),
                 "labels": [row.label or "" for row in rows],

@@ -56,6 +56,8 @@ class StoreInfo:
         Number of files by label.
     embedded : dict of str to int
         Number of embedded images by backbone.
+    relabelled : int
+        Number of files with a label from a verdict.
     """
 
     store: str
@@ -65,6 +67,7 @@ class StoreInfo:
     failures: tuple[Failure, ...] = ()
     labels: dict[str, int] = field(default_factory=dict)
     embedded: dict[str, int] = field(default_factory=dict)
+    relabelled: int = 0
 
 
 @dataclass(frozen=True)

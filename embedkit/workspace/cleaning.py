@@ -1,16 +1,20 @@
 """The methods of a workspace that find and clean up duplicates."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embedkit._internal.paths import absolute, shown
-from embedkit.errors import BadInput
 from embedkit.ingest import labels
 from embedkit.results import Duplicates, Sheet, UndoReport
 from embedkit.results.verdicts import MARKED_KINDS
-from embedkit.workspace.plan import Plan
+from embedkit.workspace.plan import Plan, known_facts
 from embedkit.workspace.state import StrPath, WorkspaceBase
+
+if TYPE_CHECKING:
+    from embedkit.cleaning.facts import KnownFacts
 
 
 class CleaningMethods(WorkspaceBase):
@@ -152,23 +156,11 @@ class CleaningMethods(WorkspaceBase):
             marked_rows,
             without_settled,
         )
-        from embedkit.cleaning.plan import CONFLICT
-        from embedkit.cleaning.planning import PlanOptions, plan_rows
+        from embedkit.cleaning.planning import check_kinds, plan_options, plan_rows
         from embedkit.duplicates.examiner import Examiner
-        from embedkit.duplicates.pair_search import KINDS
 
-        options = PlanOptions(
-            conflicts,
-            tuple(absolute(path) for path in protect),
-            tuple(item if set(item) & set("*?[") else absolute(item) for item in prefer),
-            frozenset(allow),
-        )
-        known_kinds = (*KINDS, *MARKED_KINDS)
-        if unknown := [kind for kind in kinds if kind not in known_kinds]:
-            hint = "; any kind finds copies under several labels" if CONFLICT in unknown else ""
-            raise BadInput(
-                f"unknown kind {unknown[0]!r}; choose from {', '.join(known_kinds)}{hint}"
-            )
+        options = plan_options(conflicts, protect, prefer, allow)
+        check_kinds(kinds)
         check_protected(self._catalog, options.protect)
         with self._catalog.read() as reader:
             marked = marked_images(reader, [kind for kind in MARKED_KINDS if kind in kinds])
@@ -188,13 +180,17 @@ class CleaningMethods(WorkspaceBase):
         rows = add_damaged_rows(rows, self._catalog, examiner, options, self._progress)
         return Plan(review_hard_links(rows), self._state)
 
-    def load_plan(self, path: StrPath) -> Plan:
+    def load_plan(self, path: StrPath, *, store: StrPath | None = None) -> Plan:
         """Read a plan from a CSV that :meth:`Plan.save` or a spreadsheet wrote.
 
         Parameters
         ----------
         path : str or path-like
             The CSV.
+        store : str or path-like, optional
+            Path or URL of the store that the plan is for: see :meth:`Store.clean`. Applying it
+            moves files to the quarantine of this workspace, which need not have the photos.
+            Default: the plan is for this workspace.
 
         Returns
         -------
@@ -208,10 +204,11 @@ class CleaningMethods(WorkspaceBase):
         """
         from embedkit.cleaning.plan import read_plan
 
-        return Plan(read_plan(Path(absolute(path))), self._state, shown(str(path)))
+        place = None if store is None else os.fspath(store)
+        return Plan(read_plan(Path(absolute(path))), self._state, shown(str(path)), place)
 
     def undo(self, quarantine: str | None = None) -> UndoReport:
-        """Put back the files that a plan moved to quarantine.
+        """Put back the files that a plan of this workspace, or of a store, moved to quarantine.
 
         Nothing is overwritten except links that the plan created. Files that cannot be put back
         are reported with the reason.
@@ -239,8 +236,11 @@ class CleaningMethods(WorkspaceBase):
 
         self._state.sweep()
         return undo(
-            self._state.quarantine_folder, quarantine, self._progress, catalog=self._catalog
+            self._state.quarantine_folder, quarantine, self._progress, facts_of=self._facts_of
         )
+
+    def _facts_of(self, store: str | None) -> "KnownFacts":
+        return known_facts(self._state, store)
 
     def sheets(self, label: str | None = None) -> list[Sheet]:
         """Return the photos of each label, those farthest from the label's mean embedding first.

@@ -1,37 +1,23 @@
 """Plans: which duplicates to keep, to remove and to review."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any, overload
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from embedkit._internal.paths import absolute
-from embedkit._internal.text import counted
-from embedkit.errors import BadInput
-from embedkit.results import ApplyReport, PlanRow, Result
-from embedkit.results.result import FLOAT, INT, PATH, TEXT, Table, table_of
-from embedkit.workspace.state import State, StrPath
+from embedkit.cleaning.planned import PlannedRows
+from embedkit.errors import BadInput, EmptyWorkspace
+from embedkit.results import ApplyReport, PlanRow
+from embedkit.workspace.state import State
 
-_COLUMNS = {
-    "group": INT,
-    "action": TEXT,
-    "path": PATH,
-    "sha256": TEXT,
-    "kind": TEXT,
-    "score": FLOAT,
-    "label": TEXT,
-    "reason": TEXT,
-    "rule": TEXT,
-    "copy_of": PATH,
-}
+if TYPE_CHECKING:
+    from embedkit.cleaning.facts import KnownFacts
 
 
-class Plan(Result, Sequence[PlanRow]):
+class Plan(PlannedRows):
     """A plan: an action for each file of the groups of duplicates.
 
     :meth:`Workspace.clean` and :meth:`Workspace.load_plan` return plans. A plan is a sequence of
-    its rows. Nothing is moved before :meth:`apply`.
+    its rows. Nothing is moved before :meth:`apply`. The quarantine is in the folder of the
+    workspace, for a plan of a store too.
 
     Attributes
     ----------
@@ -49,61 +35,18 @@ class Plan(Result, Sequence[PlanRow]):
     >>> plan.apply()                  # doctest: +SKIP
     """
 
-    def __init__(self, rows: Iterable[PlanRow], state: State, source: str = "the plan") -> None:
-        self.rows = tuple(rows)
+    def __init__(
+        self,
+        rows: Iterable[PlanRow],
+        state: State,
+        source: str = "the plan",
+        store: str | None = None,
+    ) -> None:
+        super().__init__(rows)
         self.workspace = str(state.folder)
         self._state = state
         self._source = source
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, index: int) -> PlanRow: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[PlanRow, ...]: ...
-    def __getitem__(self, index: int | slice) -> PlanRow | tuple[PlanRow, ...]:
-        return self.rows[index]
-
-    def _tables(self) -> dict[str, Table]:
-        return {"rows": table_of(self.rows, _COLUMNS)}
-
-    def _summary(self) -> str:
-        actions = Counter(row.action for row in self.rows)
-        groups = len({row.group for row in self.rows})
-        return (
-            f"{counted(actions['remove'], 'file')} to remove, {actions['review']} to review, "
-            f"{actions['keep']} to keep, in {counted(groups, 'group')}"
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the rows as a JSON document: ``rows`` of ``embedkit clean --json``.
-
-        Returns
-        -------
-        dict
-            The key ``rows``, with an object for each file.
-        """
-        return {"rows": [asdict(row) for row in self.rows]}
-
-    def save(self, path: StrPath) -> None:
-        """Write the plan as CSV, in place of a file of that name.
-
-        A person can edit the column ``action``; :meth:`Workspace.load_plan` reads the result.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The CSV. It is written completely or not at all.
-
-        Raises
-        ------
-        StorageError
-            The file cannot be written.
-        """
-        from embedkit.cleaning.plan import write_plan
-
-        write_plan(Path(absolute(path)), self.rows)
+        self._store = store
 
     def apply(self, *, trash: bool = False, link: str | None = None) -> ApplyReport:
         """Move the files that the plan removes to quarantine.
@@ -131,9 +74,9 @@ class Plan(Result, Sequence[PlanRow]):
         Raises
         ------
         EmptyWorkspace
-            Nothing has been added to the workspace.
+            Nothing has been added to the workspace, or there is no such store.
         BadInput
-            The plan names files that are not in this workspace, or the options are wrong.
+            The plan names files that are not in this workspace or store, or the options are wrong.
         QuarantineBusy
             Another process is changing the quarantine.
         StorageError
@@ -141,20 +84,45 @@ class Plan(Result, Sequence[PlanRow]):
         """
         from embedkit.cleaning.apply import apply
         from embedkit.cleaning.links import check_kind
-        from embedkit.cleaning.plan_check import check_rows
+        from embedkit.cleaning.plan_check import check_rows, known_in_catalog
 
         if trash and link is not None:
             raise BadInput("a link replaces a file in quarantine; give either link or trash")
         check_kind(link)
         state = self._state
         state.sweep()
-        state.catalog.require()
-        check_rows(self._source, self.rows, state.catalog, state.quarantine_folder)
+        root, place = state.quarantine_folder, None
+        if self._store is None:
+            try:
+                state.catalog.require()
+            except EmptyWorkspace as error:
+                raise EmptyWorkspace(f"{error}; a plan of a store needs --store") from error
+            known = known_in_catalog(self.rows, state.catalog)
+        else:
+            from embedkit.cluster.duplicates.plan import known_in_store
+            from embedkit.cluster.store import StoreContent
+
+            store = StoreContent(self._store, state.progress)
+            known, place = known_in_store(self.rows, store), store.location.place
+        check_rows(self._source, self.rows, known, root)
         return apply(
-            state.quarantine_folder,
+            root,
             self.rows,
             state.progress,
-            catalog=state.catalog,
+            known=known_facts(state, place),
+            store=place,
             to_trash=trash,
             link=link,
         )
+
+
+def known_facts(state: State, store: str | None) -> "KnownFacts":
+    """Return the facts in a store, by its place, or in the catalog of the workspace for None."""
+    from embedkit.cleaning.facts import CatalogFacts
+
+    if store is None:
+        return CatalogFacts(state.catalog)
+    from embedkit.cluster.facts import StoreFacts
+    from embedkit.cluster.store import StoreContent
+
+    return StoreFacts(StoreContent(store, state.progress))

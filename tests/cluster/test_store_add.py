@@ -252,3 +252,26 @@ def test_what_a_backbone_cannot_embed_is_found_with_the_others() -> None:
     rows = from_bytes(as_bytes(file_rows([batch], listed)))
     assert rows["stage"].to_pylist() == ["embed", "embed", None]
     assert rows["sha256"].to_pylist() == [b"1" * 32, b"1" * 32, b"2" * 32]
+
+
+def test_the_label_of_a_table_follows_a_file_that_moved(
+    tmp_path: Path, photos: Path, tiny: str
+) -> None:
+    (tmp_path / "list.csv").write_text(
+        f"path,label,camera\n{photos}/red/0.jpg,green,a\n{photos}/red/1.jpg,green,b\n"
+    )
+    store = Store(tmp_path / "store")
+    store.add(tmp_path / "list.csv", backbones=tiny, workers=1)
+    (tmp_path / "moved").mkdir()
+    (photos / "red/0.jpg").rename(tmp_path / "moved/zero.jpg")
+    report = store.add(tmp_path / "moved", workers=1)
+    assert (report.embedded, report.warnings) == (0, ())
+    files = stored_files(tmp_path / "store")
+    assert {Path(path).name: row["label"] for path, row in files.items()} == {
+        "0.jpg": None,
+        "1.jpg": "green",
+        "zero.jpg": "green",
+    }
+    assert store.remove(photos, missing=True).files == 1
+    assert store.info().labels == {"green": 2}
+    assert len(stored_vectors(tmp_path / "store")) == 2

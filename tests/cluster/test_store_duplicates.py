@@ -21,11 +21,11 @@ from embedkit.cluster.duplicates.find import (
     FOLDER,
     PREFIX,
     find_duplicates,
-    pairs_dataset,
     stored_duplicates,
     stored_groups,
 )
-from embedkit.cluster.duplicates.plan import plan_duplicates
+from embedkit.cluster.duplicates.plan import plan_store
+from embedkit.cluster.duplicates.result import pairs_dataset
 from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import bytes_literal
@@ -120,7 +120,7 @@ def test_photos_have_the_groups_and_the_plan_of_one_machine(
     assert found.max_distance == pytest.approx(expected.max_distance, abs=1e-5)
     assert found.examined > 20
 
-    planned = list(plan_duplicates(store, PlanOptions(), no_progress))
+    planned = list(plan_store(store, (), PlanOptions(), no_progress))
     local = workspace.clean(duplicates=expected).rows
     assert {(row.path, row.action, row.reason, row.copy_of) for row in planned} == {
         (row.path, row.action, row.reason, row.copy_of) for row in local
@@ -148,7 +148,7 @@ def test_missing_files_stay_for_review(planted: Path, tiny: str, tmp_path: Path)
         for member in group.members[1:]:
             assert member.examination is None or member.examination.outcome == "open"
 
-    planned = list(plan_duplicates(store, PlanOptions(), no_progress))
+    planned = list(plan_store(store, (), PlanOptions(), no_progress))
     removed = [row for row in planned if row.action == "remove"]
     assert removed and not any("00001." in row.path for row in planned)
     report = apply(tmp_path / "quarantine", planned)
@@ -168,6 +168,7 @@ def test_a_killed_search_leaves_the_last_result(tmp_path: Path) -> None:
 import os
 import ray
 from embedkit.cluster.duplicates.find import find_duplicates
+from embedkit.cluster.duplicates.result import pairs_dataset
 from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import bytes_literal
@@ -214,7 +215,7 @@ def test_many_images_in_small_parts_have_the_pairs_of_one_machine(
     assert len(groups) == found.groups
     assert not any(member.sure for group in groups for member in group.members[1:])
     assert pairs_dataset(store).count() == found.pairs == len(ours)
-    assert list(plan_duplicates(store, PlanOptions(), no_progress)) == []
+    assert list(plan_store(store, (), PlanOptions(), no_progress)) == []
 
 
 def test_truncated_and_repeated_rows_are_not_compared_twice(tmp_path: Path) -> None:
@@ -239,4 +240,4 @@ def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(EmptyWorkspace, match="has no photos"):
         find_duplicates(store, None, duplicate_options(()), Tasks(1, 1, no_progress))
     with pytest.raises(EmptyWorkspace, match="no duplicates were searched for"):
-        list(plan_duplicates(store, PlanOptions(), no_progress))
+        list(plan_store(store, (), PlanOptions(), no_progress))

@@ -9,17 +9,22 @@ fact: that is how a label follows a photo that was moved.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import groupby, takewhile
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
 
-from embedkit._internal import paths
 from embedkit._internal.text import counted, it_or_them
+from embedkit.catalog.kept_facts import (
+    LABEL,
+    KeptFact,
+    Receiver,
+    ambiguity,
+    assign,
+    shown_path,
+)
 from embedkit.catalog.session import Session
 from embedkit.catalog.sql import FILE_PATH, live_files
-
-LABEL = "label"
 
 _FACTS = f"""(SELECT file_id, '{LABEL}' AS name, label AS value FROM labels WHERE source = 'csv'
               UNION ALL SELECT file_id, name, value FROM attributes)"""
@@ -27,36 +32,6 @@ IS_NEW = """(f.file_id >= (SELECT next FROM counters WHERE name = 'settled')
              OR f.file_id IN (SELECT file_id FROM changed_files))"""
 """Condition: a file ``f`` is new, or has other bytes, since the last finished run."""
 _ROWS = 10_000
-
-
-@dataclass(frozen=True)
-class _KeptFact:
-    """A fact that is kept for the bytes of a file."""
-
-    value: str
-    reserved: bool
-    """Whether it belongs to a file in quarantine."""
-
-
-@dataclass(frozen=True)
-class _Receiver:
-    """A file without a fact of some name, when such a fact is kept for its bytes."""
-
-    file_id: int
-    stored_path: str
-    """Stored absolute path."""
-    is_new: bool
-    folder_label: str | None
-
-    def accepts(self, name: str, fact: _KeptFact) -> bool:
-        """Return whether the file may take a fact that was kept at another path.
-
-        When a plan is applied, the kept file takes over the facts of the file in quarantine. After
-        that, these facts are reserved for photos that are restored, at any path.
-        """
-        if not fact.reserved:
-            return True
-        return self.is_new and (name != LABEL or self.folder_label in (None, fact.value))
 
 
 @dataclass
@@ -106,7 +81,7 @@ class FactWriter:
         used: list[tuple[bytes, str, str]] = []
         found = _Attached()
         for (sha256, name), kept, receivers in self._candidates():
-            for receiver, stored in _assign(name, kept, receivers):
+            for receiver, stored in assign(name, kept, receivers):
                 if stored is None:
                     found.ambiguous.append(receiver.stored_path)
                     continue
@@ -125,7 +100,7 @@ class FactWriter:
 
     def _candidates(
         self,
-    ) -> Iterator[tuple[tuple[bytes, str], dict[str, _KeptFact], list[_Receiver]]]:
+    ) -> Iterator[tuple[tuple[bytes, str], dict[str, KeptFact], list[Receiver]]]:
         """Yield SHA-256 and name, the kept facts by path, and the files that may take them."""
         reader = self._session.batches(
             f"""SELECT sha256, name, k.place AS old, value, reserved, f.file_id,
@@ -144,8 +119,8 @@ class FactWriter:
         )
         for (sha256, name), group in groupby(rows, lambda row: row[:2]):
             listed = list(group)
-            kept = {row[2]: _KeptFact(*row[3:5]) for row in listed}
-            receivers = list(dict.fromkeys(_Receiver(*row[5:]) for row in listed))
+            kept = {row[2]: KeptFact(*row[3:5]) for row in listed}
+            receivers = list(dict.fromkeys(Receiver(*row[5:]) for row in listed))
             yield (sha256, name), kept, receivers
 
     def note_changed(self, batch: str) -> None:
@@ -208,23 +183,19 @@ class FactWriter:
         ambiguous = list(dict.fromkeys(found.ambiguous))
         warnings = []
         if ambiguous:
-            warnings.append(
-                f"{counted(len(ambiguous), 'photo')} moved, and identical copies had different "
-                f"labels, so the labels are ambiguous; label {it_or_them(len(ambiguous))} again "
-                f"(the first is {_shown(ambiguous[0])})"
-            )
+            warnings.append(ambiguity(ambiguous))
         if found.relabelled:
             warnings.append(
                 f"{counted(len(found.relabelled), 'photo')} got the CSV label of a missing copy "
                 "instead of the folder's label; if that is wrong, label "
                 f"{it_or_them(len(found.relabelled))} again (the first is "
-                f"{_shown(found.relabelled[0])})"
+                f"{shown_path(found.relabelled[0])})"
             )
         if edited:
             warnings.append(
                 f"{counted(len(edited), 'labelled photo')} changed in place and kept "
                 f"{'its label' if len(edited) == 1 else 'their labels'}; if another photo is there "
-                f"now, label {it_or_them(len(edited))} again (the first is {_shown(edited[0])})"
+                f"now, label {it_or_them(len(edited))} again (the first is {shown_path(edited[0])})"
             )
         return warnings
 
@@ -295,8 +266,8 @@ class FactWriter:
             return []
         return [
             f"{counted(len(lost), 'photo')} lost the label of a folder when moved out of all label "
-            f"folders (the first is now {_shown(lost[0])}); 'embedkit labels --from-folders DIR' "
-            f"labels {it_or_them(len(lost))} again"
+            f"folders (the first is now {shown_path(lost[0])}); 'embedkit labels --from-folders "
+            f"DIR' labels {it_or_them(len(lost))} again"
         ]
 
     def _store(self, facts: list[tuple[int, str, str]]) -> None:
@@ -319,44 +290,5 @@ def _table(names: tuple[str, ...], rows: list[Any]) -> pa.Table:
     )
 
 
-def _assign(
-    name: str, kept: dict[str, _KeptFact], receivers: list[_Receiver]
-) -> Iterator[tuple[_Receiver, str | None]]:
-    """Yield each file with the path whose kept fact it takes; None when that is ambiguous.
-
-    Files that take no fact are skipped.
-    """
-    free = dict(kept)
-    others = []
-    for receiver in receivers:
-        if free.pop(receiver.stored_path, None) is not None:
-            yield receiver, receiver.stored_path
-        else:
-            others.append(receiver)
-    taken: set[str] = set()
-    for receiver in others:
-        accepted = [stored for stored in free if receiver.accepts(name, free[stored])]
-        if len({free[stored].value for stored in accepted}) > 1:
-            common = {stored: _common_names(receiver.stored_path, stored) for stored in accepted}
-            accepted = [stored for stored in accepted if common[stored] == max(common.values())]
-            if len({free[stored].value for stored in accepted}) > 1:
-                yield receiver, None
-                continue
-        if accepted:
-            chosen = next((stored for stored in accepted if stored not in taken), accepted[0])
-            taken.add(chosen)
-            yield receiver, chosen
-
-
-def _common_names(first: str, second: str) -> int:
-    """Return the number of equal names at the ends of two stored paths."""
-    names = zip(reversed(first.split("/")), reversed(second.split("/")), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], names))
-
-
 def _same_key(first: str, second: str) -> str:
     return " AND ".join(f"{first}.{key} = {second}.{key}" for key in ("sha256", "place", "name"))
-
-
-def _shown(stored: str) -> str:
-    return paths.shown(paths.native_path(stored))

@@ -10,13 +10,14 @@ from types import TracebackType
 
 from embedkit._internal.paths import shown, to_stored
 from embedkit.catalog import LiveFile, PendingFile
+from embedkit.cluster.duplicates.findings import Findings
 from embedkit.cluster.files import StoreFiles
 from embedkit.duplicates.examination import LazyImage
-from embedkit.duplicates.examiner import FileExaminer
+from embedkit.duplicates.examiner import FileExaminer, Pair
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder
 from embedkit.images.faults import file_errors
-from embedkit.results import GroupMember, no_progress
+from embedkit.results import Examination, FileMetadata, GroupMember, no_progress
 from embedkit.search.verification.cache import FeatureCache
 from embedkit.search.verification.photos import view_of_content
 
@@ -27,11 +28,22 @@ class StoreExaminer(FileExaminer):
     """Examine pairs of images of a store by number; a context manager.
 
     Local features are kept on this machine until the end. ``files`` have paths in the stored form,
-    or URLs.
+    or URLs. What ``known`` contains is not examined again.
     """
 
-    def __init__(self, files: Mapping[int, list[LiveFile]]) -> None:
+    def __init__(self, files: Mapping[int, list[LiveFile]], known: Findings | None = None) -> None:
         super().__init__(no_progress, files)
+        self.findings = known or Findings()
+        """What is known of the images, and what the examiner finds out; but not failures."""
+        ids = {bytes.fromhex(some[0].sha256): number for number, some in files.items() if some}
+        for (first, second), found in self.findings.pairs.items():
+            if first in ids and second in ids:
+                pair = ids[first], ids[second]
+                is_ordered = pair[0] < pair[1]
+                self._examinations[min(pair), max(pair)] = found if is_ordered else found.reversed()
+        self._metadata |= {
+            ids[digest]: found for digest, found in self.findings.headers.items() if digest in ids
+        }
         self._stack = ExitStack()
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="embedkit-"))
         self._cache = FeatureCache(Path(folder))
@@ -61,6 +73,16 @@ class StoreExaminer(FileExaminer):
         examiner = cls(dict(enumerate(in_order.values())))
         examiner._ids = {digest: number for number, digest in enumerate(in_order)}
         return examiner
+
+    def _store(
+        self, found: Mapping[Pair, Examination], metadata: Mapping[int, FileMetadata]
+    ) -> None:
+        def digest(image_id: int) -> bytes:
+            return bytes.fromhex(self._files[image_id][0].sha256)
+
+        pairs = {(digest(one), digest(other)): item for (one, other), item in found.items()}
+        self.findings.pairs.update(pairs)
+        self.findings.headers.update({digest(one): item for one, item in metadata.items()})
 
     def _lazy_image(self, image_id: int) -> LazyImage:
         files = self._files.get(image_id, [])

@@ -1,37 +1,44 @@
 """The search for duplicates in a store."""
 
-import json
 import secrets
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from embedkit.cluster.duplicates import cells as coarse
 from embedkit.cluster.duplicates.groups import (
-    MEMBERS,
-    SCORED_PAIRS,
+    GroupedPart,
     decode_part,
     group_part,
     identical_pairs,
-    read_groups,
 )
 from embedkit.cluster.duplicates.hashes import join_hashes, joins
 from embedkit.cluster.duplicates.locate import locate
 from embedkit.cluster.duplicates.merge import images_to_decode, merge, same_looks
 from embedkit.cluster.duplicates.order import Numbering, number_images
 from embedkit.cluster.duplicates.place import Probe, place_images, place_vectors
+from embedkit.cluster.duplicates.present import present_groups
+from embedkit.cluster.duplicates.result import (
+    findings_dataset,
+    groups_dataset,
+    pairs_dataset,
+    stored_result,
+    tidy_result,
+    write_result,
+)
 from embedkit.cluster.duplicates.run import Run
 from embedkit.cluster.duplicates.score import Scoring, compare_part, compare_received
 from embedkit.cluster.duplicates.tasks import Tasks, shared
-from embedkit.cluster.duplicates.write import write_groups, write_pairs
+from embedkit.cluster.duplicates.write import write_groups, write_rows
 from embedkit.cluster.store import StoreContent
-from embedkit.cluster.tables import Dataset
+from embedkit.cluster.verdicts import duplicates_of
 from embedkit.duplicates.pair_search import (
     HASH_BITS,
     PIXELS,
     SEMANTIC,
     DuplicateOptions,
+    Limits,
     candidate_limits,
     expected_chance_pairs,
 )
@@ -41,42 +48,27 @@ from embedkit.results import DuplicateGroup, EmbeddingSpec, StoreDuplicates
 
 FOLDER = "runs"
 PREFIX = "duplicates-"
-REPORT_KEY = b"embedkit.duplicates"
-"""Key of the report, JSON, in the metadata of the schema of the groups."""
 _PROBED = 256
 """Number of sampled images that are compared with all others, to measure the recall."""
 _FINGERPRINT_BYTES = 650
 """Size of what travels with an image, except its vector."""
-_GROUPS_AT_A_TIME = 10_000
-
-
-def groups_dataset(store: StoreContent) -> Dataset:
-    """Return the dataset of the groups of duplicates."""
-    return store.dataset(store.location / "duplicates.lance", MEMBERS)
-
-
-def pairs_dataset(store: StoreContent) -> Dataset:
-    """Return the dataset of the pairs of images that may be copies."""
-    return store.dataset(store.location / "duplicate-pairs.lance", SCORED_PAIRS)
 
 
 def stored_duplicates(store: StoreContent) -> StoreDuplicates | None:
     """Return the figures of the last search; None if there was none."""
-    dataset = groups_dataset(store).open()
-    if dataset is None:
-        return None
-    values = json.loads(dataset.schema.metadata[REPORT_KEY])
-    return StoreDuplicates(**values | {"kinds": tuple(values["kinds"])})
+    found = stored_result(store)
+    return None if found is None else found.report
 
 
 def stored_groups(store: StoreContent) -> Iterator[DuplicateGroup]:
-    """Yield the groups of the last search, the best score first, then by path."""
-    dataset = groups_dataset(store)
-    found = stored_duplicates(store)
-    for first in range(1, found.groups + 1 if found else 1, _GROUPS_AT_A_TIME):
-        where = f"`group` >= {first} AND `group` < {first + _GROUPS_AT_A_TIME}"
-        table = dataset.read(MEMBERS.names, where)
-        yield from read_groups(table.sort_by([("group", "ascending"), ("place", "ascending")]))
+    """Yield the groups of the last search, the best score first, then by path.
+
+    They have the present verdicts, labels and files: see
+    :mod:`embedkit.cluster.duplicates.present`.
+    """
+    found = stored_result(store)
+    if found is not None:
+        yield from present_groups(store, found, store.current_verdicts())
 
 
 def find_duplicates(
@@ -89,11 +81,13 @@ def find_duplicates(
 
     Ray is connected. ``spec`` is that of the compared embeddings; None compares fingerprints only.
     The images and thresholds are those of :func:`embedkit.duplicates.find.find_duplicates`; files
-    that cannot be opened leave their pairs for review. A run that is killed leaves the last result.
+    that cannot be opened leave their pairs for review. The store's verdicts are applied. A run that
+    is killed leaves the last result.
     """
     with store.writing("duplicates"):
         runs = store.location / FOLDER
         remove_runs(store)
+        tidy_result(store)
         folder = runs / f"{PREFIX}{secrets.token_hex(8)}"
         with folder.errors():
             folder.filesystem.makedirs(folder.path, exist_ok=True)
@@ -143,6 +137,7 @@ class _Search:
                 "'embedkit add' without --fingerprints-only"
             )
         self._store = store
+        self._verdicts = store.current_verdicts()
         self._options = options
         self._tasks = tasks
         self._run = Run(
@@ -197,7 +192,19 @@ class _Search:
             )
         run.exchange.remove([*images, *vectors, *sent[0], *sent[1]])
         identical = self._identical(numbering, scored, looks, parts)
-        (merged,) = tasks.run("merging pairs", merge, [(run, scored, identical)])
+        (merged,) = tasks.run(
+            "merging pairs",
+            merge,
+            [
+                (
+                    run,
+                    scored,
+                    identical,
+                    numbering.numbered,
+                    duplicates_of(self._verdicts.on_groups),
+                )
+            ],
+        )
         ((located, sets),) = tasks.run(
             "looking up files", locate, [(run, numbering.numbered, merged.images, True)]
         )
@@ -205,12 +212,19 @@ class _Search:
             "grouping",
             group_part,
             [
-                (run, part, merged.pairs if part < merged.sets else None, located, scoring)
+                (
+                    run,
+                    part,
+                    merged.pairs if part < merged.sets else None,
+                    located,
+                    scoring,
+                    self._verdicts,
+                )
                 for part in range(sets)
             ],
         )
         result = StoreDuplicates(
-            groups=sum(groups for _, _, groups, _ in grouped),
+            groups=sum(part.formed for part in grouped),
             copies=0,
             pairs=merged.count,
             images=numbering.count,
@@ -224,9 +238,9 @@ class _Search:
             chance_hamming=expected_chance_pairs(options, limits, numbering.count),
             chance_distance=distribution.chance_pairs(limits.duplicates.distance),
             recall=recall,
-            examined=sum(examined for _, _, _, examined in grouped),
+            examined=sum(part.examined for part in grouped),
         )
-        return self._write(result, [name for name, *_ in grouped], [row[1] for row in grouped])
+        return self._write(result, limits.duplicates, grouped)
 
     def _number(self) -> Numbering:
         images = self._run.opened("images").count_rows()
@@ -318,17 +332,27 @@ class _Search:
         )
 
     def _write(
-        self, result: StoreDuplicates, groups: list[str], pairs: list[str]
+        self, result: StoreDuplicates, limits: Limits, grouped: Sequence[GroupedPart]
     ) -> StoreDuplicates:
-        """Store the result: first the pairs, then the groups, each at once."""
-        run, tasks = self._run, self._tasks
-        groups_of, pairs_of = groups_dataset(self._store), pairs_dataset(self._store)
-        written = tasks.run("writing pairs", write_pairs, [(run, pairs_of, pairs)])
-        ((fragments, members),) = tasks.run(
-            "writing groups", write_groups, [(run, groups_of, groups)]
+        """Store the result."""
+        run, tasks, store = self._run, self._tasks, self._store
+        (pairs,) = tasks.run(
+            "writing pairs",
+            write_rows,
+            [(run, pairs_dataset(store), [part.pairs for part in grouped])],
+        )
+        (findings,) = tasks.run(
+            "writing findings",
+            write_rows,
+            [(run, findings_dataset(store), [part.findings for part in grouped])],
+        )
+        ((groups, members),) = tasks.run(
+            "writing groups",
+            write_groups,
+            [(run, groups_dataset(store), [part.groups for part in grouped])],
         )
         result = replace(result, copies=members - result.groups)
-        report = {REPORT_KEY: json.dumps(asdict(result)).encode()}
-        pairs_of.replace(written[0])
-        self._store.dataset(groups_of.location, MEMBERS.with_metadata(report)).replace(fragments)
+        write_result(
+            store, result, limits, self._verdicts, pairs=pairs, findings=findings, groups=groups
+        )
         return result

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from embedkit.cluster.duplicates.exchange import divided, numbers
 from embedkit.cluster.duplicates.order import NUMBER
@@ -19,6 +20,7 @@ PAIRS = pa.schema(
         ("similarity", pa.float32()),
         ("pixels", pa.bool_()),
         ("score", pa.float32()),
+        ("component", pa.int64()),  # number of the set of connected images
     ]
 )
 """Pairs of duplicates with their evidence, sorted, the smaller number first."""
@@ -59,10 +61,19 @@ def images_to_decode(run: Run, scored: list[str]) -> np.ndarray:
     return np.unique(np.concatenate(found))
 
 
-def merge(run: Run, scored: list[str], identical: tuple[np.ndarray, np.ndarray]) -> Merged:
+def merge(
+    run: Run,
+    scored: list[str],
+    identical: tuple[np.ndarray, np.ndarray],
+    numbered: str,
+    decided: list[tuple[bytes, bytes]],
+) -> Merged:
     """Merge the pairs of all parts with those of pixel-identical images.
 
-    ``identical`` are the numbers of the images of each such pair, the smaller one first.
+    ``identical`` are the numbers of the images of each such pair, the smaller one first;
+    ``numbered`` is the file of :class:`embedkit.cluster.duplicates.order.Numbering`, and
+    ``decided`` are the images of pairs with the verdict ``duplicate``, by SHA-256, which one set
+    contains.
     """
     table = pa.concat_tables(
         table.filter(table["matches"]).drop_columns(["matches", "decode"])
@@ -104,22 +115,40 @@ def merge(run: Run, scored: list[str], identical: tuple[np.ndarray, np.ndarray])
     columns["orientation"][proven] = 0
     columns["similarity"][proven] = 1
     columns["score"][proven] = 1
-    return _divide(run, columns)
+    return _divide(run, columns, _numbers_of(run, numbered, decided))
 
 
-def _divide(run: Run, columns: dict[str, np.ndarray]) -> Merged:
+def _numbers_of(run: Run, numbered: str, pairs: list[tuple[bytes, bytes]]) -> np.ndarray:
+    """Return the numbers of pairs of images, int64 (P, 2), as far as both have one."""
+    if not pairs:
+        return np.empty((0, 2), np.int64)
+    wanted = pa.array(sorted({digest for pair in pairs for digest in pair}), pa.binary(32))
+    number_of: dict[bytes, int] = {}
+    for batch in run.exchange.stream(numbered):
+        known = batch.filter(pc.is_in(batch.column("sha256"), value_set=wanted))
+        columns = (known.column(name).to_pylist() for name in ("sha256", "number"))
+        number_of.update(zip(*columns, strict=True))
+    found = [[number_of[one] for one in pair] for pair in pairs if number_of.keys() >= {*pair}]
+    return np.array(found, np.int64).reshape(-1, 2)
+
+
+def _divide(run: Run, columns: dict[str, np.ndarray], decided: np.ndarray) -> Merged:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     first, second = columns["first"], columns["second"]
-    images, places = np.unique(np.concatenate([first, second]), return_inverse=True)
-    edges = (np.ones(len(first), bool), (places[: len(first)], places[len(first) :]))
+    one, other = (
+        np.concatenate([column, decided[:, place]]) for place, column in enumerate((first, second))
+    )
+    images, places = np.unique(np.concatenate([one, other]), return_inverse=True)
+    edges = (np.ones(len(one), bool), (places[: len(one)], places[len(one) :]))
     graph = coo_array(edges, shape=(len(images), len(images)))
     components, label = connected_components(graph, directed=False)
     # Components stay whole; sets are filled in their order.
     ends = np.cumsum(np.bincount(label, minlength=components))
     set_of = (np.maximum(ends - 1, 0) // IMAGES_PER_SET)[label] if len(images) else label
     _, set_of = np.unique(set_of, return_inverse=True)
+    columns["component"] = label[places[: len(first)]].astype(np.int64)
     sets = int(set_of.max(initial=-1)) + 1
     pairs = pa.table({name: columns[name] for name in PAIRS.names}, PAIRS)
     members = pa.table({"number": images}, NUMBER)

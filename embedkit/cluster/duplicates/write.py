@@ -10,12 +10,12 @@ from embedkit.cluster.tables import Dataset
 _ROWS = 1 << 17
 
 
-def write_pairs(run: Run, dataset: Dataset, names: list[str]) -> list[str]:
-    """Write pairs to files of a dataset; return the metadata of these."""
+def write_rows(run: Run, dataset: Dataset, names: list[str]) -> list[str]:
+    """Write the rows in files of a run to files of a dataset; return the metadata of these."""
     return [
         fragment
         for name in names
-        for fragment in dataset.write_fragments(run.exchange.read([name], 0))
+        for fragment in dataset.write_fragments(run.exchange.read([name], 0), replacing=True)
     ]
 
 
@@ -46,6 +46,6 @@ def write_groups(run: Run, dataset: Dataset, names: list[str]) -> tuple[list[str
         ).to_arrow_reader(_ROWS)
         for batch in reader:
             table = pa.Table.from_batches([batch]).cast(MEMBERS)
-            fragments += dataset.write_fragments(table)
+            fragments += dataset.write_fragments(table, replacing=True)
             members += len(table)
     return fragments, members

@@ -89,8 +89,7 @@ function save() {
   const name = download(plan.name, [plan.columns, ...files.map((file) => file.cells.with(column.action, action(file)))]);
   saved = snapshot();
   set([]);
-  const where = plan.workspace && ` -w ${plan.workspace}`;
-  notify(`Saved to your downloads. Next, in that folder: embedkit apply ${name}${where}`);
+  notify(`Saved to your downloads. Next, in that folder: embedkit apply ${name}${plan.options}`);
 }
 
 // -- what is in view -----------------------------------------------------------------------------

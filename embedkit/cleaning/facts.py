@@ -1,0 +1,121 @@
+"""What is known about the files that a plan moves: in the catalog of a workspace, or in a store."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+from embedkit.catalog import Catalog, FileFacts
+from embedkit.catalog.writer import Writer
+
+Verdicts = Sequence[tuple[bytes, bytes | None, str, str | None]]
+"""First SHA-256, second or None, verdict, label or None of each."""
+
+
+class FactEditor(Protocol):
+    """Reads and changes facts about files, which are given by absolute path."""
+
+    def update_missing(self, paths: Sequence[str]) -> None:
+        """Record which of some files are missing now."""
+
+    def facts(self, paths: Sequence[str]) -> Mapping[str, FileFacts]:
+        """Return the labels and other columns of the known files among some paths, by path."""
+
+    def verdicts_on(self, digests: Sequence[bytes]) -> Verdicts:
+        """Return the verdicts on any of some images."""
+
+    def paths_of(self, digests: Sequence[bytes]) -> Mapping[bytes, str]:
+        """Return the path of one file of each of some images that have one, by SHA-256."""
+
+    def set_labels(self, labels: Mapping[str, str], source: str) -> None:
+        """Label known files by path; the source is ``csv`` or ``folder``."""
+
+    def set_column(self, name: str, values: Mapping[str, str]) -> None:
+        """Set the values of another column of known files by path."""
+
+    def set_verdicts(self, verdicts: Verdicts) -> None:
+        """Store verdicts."""
+
+    def remove_labels(self, labels: Sequence[tuple[str, str, str]]) -> Sequence[int]:
+        """Remove labels, by path, label and source; return the positions of those that existed."""
+
+    def remove_values(self, values: Sequence[tuple[str, str, str]]) -> Sequence[int]:
+        """Remove values of columns, by path, name and value; return the positions of those that
+        existed."""
+
+    def clear_verdict(self, first: bytes, second: bytes | None, verdict: str) -> None:
+        """Remove a verdict."""
+
+
+class KnownFacts(Protocol):
+    """A collection with facts about files."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a collection."""
+
+    def refresh(self, paths: Sequence[str]) -> None:
+        """Record which of some files, by absolute path, are missing now."""
+
+    def edit(self) -> AbstractContextManager[FactEditor]:
+        """Return a context in which facts are read and changed."""
+
+
+class CatalogFacts:
+    """The facts in the catalog of a workspace; all changes of a context are made at its end."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a catalog."""
+        return self._catalog.exists
+
+    def refresh(self, paths: Sequence[str]) -> None:
+        """Record which of some files are missing now."""
+        with self._catalog.write() as writer:
+            writer.files.update_missing(paths)
+
+    @contextmanager
+    def edit(self) -> Iterator[FactEditor]:
+        """Return a context in which facts are read and changed."""
+        with self._catalog.write() as writer:
+            yield _CatalogEditor(writer)
+
+
+class _CatalogEditor:
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def update_missing(self, paths: Sequence[str]) -> None:
+        self._writer.files.update_missing(paths)
+
+    def facts(self, paths: Sequence[str]) -> Mapping[str, FileFacts]:
+        return self._writer.reader.files.facts(paths)
+
+    def verdicts_on(self, digests: Sequence[bytes]) -> Verdicts:
+        return self._writer.reader.verdicts.of_images(digests)
+
+    def paths_of(self, digests: Sequence[bytes]) -> Mapping[bytes, str]:
+        ids = self._writer.reader.images.ids(digests)
+        files = self._writer.reader.files.of_images(list(ids.values()))
+        return {digest: files[key][0].path for digest, key in ids.items() if key in files}
+
+    def set_labels(self, labels: Mapping[str, str], source: str) -> None:
+        self._writer.labels.set(dict(labels), source)
+
+    def set_column(self, name: str, values: Mapping[str, str]) -> None:
+        self._writer.labels.set_column(name, dict(values))
+
+    def set_verdicts(self, verdicts: Verdicts) -> None:
+        for verdict in verdicts:  # a later one on the same images replaces an earlier one
+            self._writer.verdicts.set([verdict])
+
+    def remove_labels(self, labels: Sequence[tuple[str, str, str]]) -> Sequence[int]:
+        return self._writer.labels.remove(labels)
+
+    def remove_values(self, values: Sequence[tuple[str, str, str]]) -> Sequence[int]:
+        return self._writer.labels.remove_values(values)
+
+    def clear_verdict(self, first: bytes, second: bytes | None, verdict: str) -> None:
+        self._writer.verdicts.clear(first, second, verdict)

@@ -1,0 +1,160 @@
+"""The groups of the last search as they are now: with the present verdicts, labels and files.
+
+A verdict may come after the search. Then the sets of connected images that it is about are grouped
+again, from the stored pairs and from what the search has found in their files. All other groups are
+those of the search. The labels and the files of all groups are looked up.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from heapq import merge
+from itertools import chain
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from embedkit.cleaning.existing_files import reduced_groups
+from embedkit.cluster.duplicates.groups import (
+    MEMBERS,
+    SCORED_PAIRS,
+    LocatedImage,
+    group_images,
+    read_groups,
+)
+from embedkit.cluster.duplicates.order import WHOLE
+from embedkit.cluster.duplicates.result import StoredResult
+from embedkit.cluster.files import file_name
+from embedkit.cluster.labels import files_of_images, rows_of_images
+from embedkit.cluster.store import StoreContent
+from embedkit.cluster.tables import Dataset
+from embedkit.cluster.verdicts import CurrentVerdicts, GroupVerdict, duplicates_of
+from embedkit.duplicates.evidence import Evidence
+from embedkit.results import DuplicateGroup
+
+_GROUPS_AT_A_TIME = 2_000
+_SIZES = ("sha256", "width", "height", "bytes")
+_EVIDENCE = ("hamming", "orientation", "distance", "similarity", "pixels", "score")
+
+
+@dataclass(frozen=True)
+class _Connected:
+    """Images that pairs or verdicts connect, without any connection to other images."""
+
+    digests: frozenset[bytes] = frozenset()
+    pairs: pa.Table = field(default_factory=SCORED_PAIRS.empty_table)
+
+
+def present_groups(
+    store: StoreContent, result: StoredResult, verdicts: CurrentVerdicts
+) -> Iterator[DuplicateGroup]:
+    """Yield the groups with the present verdicts, the best score first, then by path."""
+    changed = verdicts.on_groups ^ result.verdicts().on_groups
+    images = _connected_images(result, verdicts, changed) if changed else _Connected()
+    again = _grouped_again(store, result, verdicts, images) if changed else ()
+    others = (
+        group
+        for group in _stored_groups(store, result, verdicts)
+        if not any(bytes.fromhex(member.sha256) in images.digests for member in group.members)
+    )
+    return merge(again, others, key=lambda group: (-group.score, group.representative))
+
+
+def _stored_groups(
+    store: StoreContent, result: StoredResult, verdicts: CurrentVerdicts
+) -> Iterator[DuplicateGroup]:
+    """Yield the groups of the search, with the labels and files that the store has now."""
+    for first in range(1, result.report.groups + 1, _GROUPS_AT_A_TIME):
+        where = f"`group` >= {first} AND `group` < {first + _GROUPS_AT_A_TIME}"
+        table = result.groups.read(MEMBERS.names, where)
+        digests = table["sha256"].unique().to_pylist()
+        files = files_of_images(store.files, digests, verdicts.new_labels)
+        label_of = {
+            (file.sha256, file_name(file.path)): file.label
+            for of_image in files.values()
+            for file in of_image
+        }
+        order = [("group", "ascending"), ("place", "ascending")]
+        for group in read_groups(table.sort_by(order)):
+            members = [
+                replace(member, label=label_of[member.sha256, member.path])
+                for member in group.members
+                if (member.sha256, member.path) in label_of
+            ]
+            yield from reduced_groups(group, members)
+
+
+def _connected_images(
+    result: StoredResult,
+    verdicts: CurrentVerdicts,
+    changed: Iterable[GroupVerdict],
+) -> _Connected:
+    """Return all images that were or are connected with those of some verdicts."""
+    pairs = result.part("pairs")
+    digests = {digest for *pair, _ in changed for digest in pair if digest is not None}
+    duplicates = duplicates_of(verdicts.on_groups | result.verdicts().on_groups)
+    component_of = _components(pairs, {*digests, *chain.from_iterable(duplicates)})
+    # By component, or by image if it has none.
+    place = {one: component_of.get(one, one) for pair in duplicates for one in pair}
+    places: set[int | bytes] = {component_of.get(one, one) for one in digests}
+    while (
+        more := {
+            place[other]
+            for pair in duplicates
+            for one, other in (pair, pair[::-1])
+            if place[one] in places
+        }
+        - places
+    ):
+        places |= more
+    numbers = ",".join(str(one) for one in places if isinstance(one, int)) or "NULL"
+    found = pairs.read(SCORED_PAIRS.names, f"component IN ({numbers})")
+    digests |= {one for one, component in place.items() if component in places}
+    digests |= {*found["first"].to_pylist(), *found["second"].to_pylist()}
+    return _Connected(frozenset(digests), found)
+
+
+def _components(pairs: Dataset, digests: Collection[bytes]) -> dict[bytes, int]:
+    """Return the components of those of some images that are in a pair."""
+    wanted = pa.array(sorted(digests), pa.binary(32))
+    found: dict[bytes, int] = {}
+    for batch in pairs.batches(["first", "second", "component"]):
+        for name in ("first", "second"):
+            rows = batch.filter(pc.is_in(batch.column(name), value_set=wanted))
+            columns = (rows.column(key).to_pylist() for key in (name, "component"))
+            found.update(zip(*columns, strict=True))
+    return found
+
+
+def _grouped_again(
+    store: StoreContent,
+    result: StoredResult,
+    verdicts: CurrentVerdicts,
+    images: _Connected,
+) -> Sequence[DuplicateGroup]:
+    """Return the groups that connected images form with the present verdicts."""
+    files = files_of_images(store.files, images.digests, verdicts.new_labels)
+    located = [
+        LocatedImage(row["sha256"], files[row["sha256"]], row["width"], row["height"], row["bytes"])
+        for rows in rows_of_images(store.images, files, _SIZES, WHOLE)
+        for row in {row["sha256"]: row for row in rows.to_pylist()}.values()
+    ]
+    located.sort(
+        key=lambda one: (-one.width * one.height, -one.bytes, one.files[0].path, one.sha256)
+    )
+    number_of = {image.sha256: number for number, image in enumerate(located)}
+    first, second = (
+        np.array([number_of.get(digest, -1) for digest in images.pairs[name].to_pylist()], np.int64)
+        for name in ("first", "second")
+    )
+    columns = (images.pairs[name].to_numpy() for name in _EVIDENCE)
+    evidence = Evidence(first, second, *columns)[(first >= 0) & (second >= 0)]
+    known = result.findings(files)
+    return group_images(
+        dict(enumerate(located)),
+        evidence,
+        verdicts.on_groups,
+        result.report.kinds,
+        result.limits,
+        known,
+    ).groups

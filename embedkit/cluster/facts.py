@@ -1,0 +1,156 @@
+"""What a store knows about the files that a plan moves: see :mod:`embedkit.cleaning.facts`.
+
+A store does not record which files are missing. Each kind of change is one commit: one that is
+killed in between can be repeated, because the journal of the plan was written before.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+
+from embedkit._internal.paths import is_url, to_stored
+from embedkit.catalog import FileFacts
+from embedkit.cleaning.facts import FactEditor, Verdicts
+from embedkit.cluster.files import file_name
+from embedkit.cluster.labels import files_of_images
+from embedkit.cluster.lookup import find_keys
+from embedkit.cluster.merging import CSV, FOLDER, FileRow
+from embedkit.cluster.moved_facts import replace_files
+from embedkit.cluster.store import StoreContent
+from embedkit.cluster.tables import FILES, VERDICTS, bytes_literal, text_literal
+from embedkit.results.verdicts import same_subject
+
+_VERDICT = "verdict"
+"""Source of a label from a verdict."""
+
+
+class StoreFacts:
+    """The facts about the files of a store."""
+
+    exists = True
+
+    def __init__(self, store: StoreContent) -> None:
+        self._store = store
+
+    def refresh(self, paths: Sequence[str]) -> None:
+        """Do nothing: the next ``add`` finds out which files are missing."""
+
+    @contextmanager
+    def edit(self) -> Iterator[FactEditor]:
+        """Hold the right to write to the store while facts are read and changed."""
+        with self._store.writing("apply"):
+            yield _StoreEditor(self._store)
+
+
+class _StoreEditor:
+    def __init__(self, store: StoreContent) -> None:
+        self._store = store
+
+    def update_missing(self, paths: Sequence[str]) -> None:
+        """Do nothing: a store does not record it."""
+
+    def facts(self, paths: Sequence[str]) -> Mapping[str, FileFacts]:
+        new_labels = self._store.current_verdicts().new_labels
+        found = {}
+        for path, row in self._rows(paths).items():
+            if row.sha256 is None:
+                continue
+            new, label = new_labels.get(row.sha256), row.label or row.folder_label
+            own = CSV if row.label is not None else FOLDER
+            source = _VERDICT if new is not None else None if label is None else own
+            found[path] = FileFacts(row.sha256.hex(), new or label, source, dict(row.attributes))
+        return found
+
+    def verdicts_on(self, digests: Sequence[bytes]) -> Verdicts:
+        wanted = set(digests)
+        rows = self._store.current_verdicts().rows
+        return [row[:4] for row in rows if not wanted.isdisjoint(row[:2])]
+
+    def paths_of(self, digests: Sequence[bytes]) -> Mapping[bytes, str]:
+        found = files_of_images(self._store.files, digests, {})
+        return {digest: file_name(files[0].path) for digest, files in found.items()}
+
+    def set_labels(self, labels: Mapping[str, str], source: str) -> None:
+        rows = self._rows(list(labels)).items()
+        replace_files(self._store, [_labelled(row, source, labels[path]) for path, row in rows])
+
+    def set_column(self, name: str, values: Mapping[str, str]) -> None:
+        rows = self._rows(list(values)).items()
+        replace_files(self._store, [_described(row, name, values[path]) for path, row in rows])
+
+    def set_verdicts(self, verdicts: Verdicts) -> None:
+        now = datetime.now(UTC).replace(tzinfo=None)
+        rows = []
+        for first, second, *rest in verdicts:
+            pair = (first, None) if second is None else (min(first, second), max(first, second))
+            rows.append(dict(zip(VERDICTS.names, (*pair, *rest, now), strict=True)))
+        self._store.verdicts.append(pa.Table.from_pylist(rows, VERDICTS))
+
+    def remove_labels(self, labels: Sequence[tuple[str, str, str]]) -> Sequence[int]:
+        def without(row: FileRow, label: str, source: str) -> FileRow:
+            own = row.label if source == CSV else row.folder_label
+            return _labelled(row, source, None) if own == label else row
+
+        return self._remove(labels, without)
+
+    def remove_values(self, values: Sequence[tuple[str, str, str]]) -> Sequence[int]:
+        def without(row: FileRow, name: str, value: str) -> FileRow:
+            return _described(row, name, None) if row.attributes.get(name) == value else row
+
+        return self._remove(values, without)
+
+    def _remove(
+        self,
+        facts: Sequence[tuple[str, str, str]],
+        without: Callable[[FileRow, str, str], FileRow],
+    ) -> list[int]:
+        """Change the row of each path, in one commit; return the positions of what changed."""
+        rows = self._rows([path for path, _, _ in facts])
+        changed: dict[str, FileRow] = {}
+        found = []
+        for number, (path, *fact) in enumerate(facts):
+            row = changed.get(path, rows.get(path))
+            if row is not None and (new := without(row, *fact)) is not row:
+                changed[path] = new
+                found.append(number)
+        replace_files(self._store, changed.values())
+        return found
+
+    def clear_verdict(self, first: bytes, second: bytes | None, verdict: str) -> None:
+        """Remove the latest decision on a subject, so that an earlier one counts again."""
+        images = {first, second}
+        for row in self._store.current_verdicts().rows:
+            if {*row[:2]} == images and same_subject(row[2]) == same_subject(verdict):
+                self._store.verdicts.delete(_same_decision(row[0], row[1], row[2], row[4]))
+
+    def _rows(self, paths: Sequence[str]) -> dict[str, FileRow]:
+        """Return the rows of the known files among some paths, by path."""
+        stored = {path if is_url(path) else to_stored(path): path for path in paths}
+        keys = pa.array(list(stored), pa.string())
+        ids = find_keys(self._store.files, "path", keys)
+        if not (ids >= 0).any():
+            return {}
+        rows = self._store.files.take(ids[ids >= 0].astype(np.int64), FILES.names).to_pylist()
+        return {stored[row["path"]]: FileRow.of_store(row) for row in rows}
+
+
+def _labelled(file: FileRow, source: str, label: str | None) -> FileRow:
+    return replace(file, label=label) if source == CSV else replace(file, folder_label=label)
+
+
+def _described(file: FileRow, name: str, value: str | None) -> FileRow:
+    others = {key: old for key, old in file.attributes.items() if key != name}
+    return replace(file, attributes=others if value is None else {**others, name: value})
+
+
+def _same_decision(first: bytes, second: bytes | None, verdict: str, at: datetime) -> str:
+    """Return the SQL condition of one decision."""
+    other = "IS NULL" if second is None else f"= {bytes_literal(second)}"
+    return (
+        f"first_sha256 = {bytes_literal(first)} AND second_sha256 {other} "
+        f"AND verdict = {text_literal(verdict)} AND decided_at = TIMESTAMP '{at.isoformat(' ')}'"
+    )

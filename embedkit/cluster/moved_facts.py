@@ -1,0 +1,217 @@
+"""Facts about files of a store that are gone: they follow the bytes, as in a workspace.
+
+A fact is a label from a table, or the value of another column. When a file is gone, its facts go to
+another file with the same bytes that has no such fact; if there is none, they are kept for the
+bytes. :mod:`embedkit.catalog.kept_facts` decides which file takes which fact.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+
+from embedkit._internal.paths import is_missing, is_url, native_path
+from embedkit.catalog.kept_facts import LABEL, KeptFact, Receiver, ambiguity, assign
+from embedkit.cluster.labels import rows_of_images
+from embedkit.cluster.location import Location
+from embedkit.cluster.merging import FileRow
+from embedkit.cluster.shards import is_member, member_of
+from embedkit.cluster.store import StoreContent
+from embedkit.cluster.tables import FILES, KEPT_FACTS
+from embedkit.errors import BadInput, StorageError
+
+_CHECKED_AT_ONCE = 32
+"""Files whose existence is checked at the same time: on object storage each takes milliseconds."""
+_KEY = ("sha256", "place", "name")
+
+_Fact = tuple[bytes, str, str]
+"""SHA-256, place and name of a kept fact."""
+
+
+@dataclass
+class Followed:
+    """What changes when facts follow the bytes of files that are gone."""
+
+    receivers: dict[str, FileRow] = field(default_factory=dict)
+    """Files with the facts that they take, by path."""
+    kept: dict[_Fact, str] = field(default_factory=dict)
+    """Values that are kept for the bytes."""
+    used: list[_Fact] = field(default_factory=list)
+    """Facts that were kept, and are those of a file now."""
+    ambiguous: list[str] = field(default_factory=list)
+    """Paths of files for whose facts several values are possible."""
+
+
+def follow(
+    files: Iterable[FileRow],
+    gone: Collection[str],
+    kept: Iterable[Mapping[str, Any]],
+    *,
+    keep_repeated: bool,
+) -> Followed:
+    """Return what changes, given all usable files with some bytes.
+
+    Parameters
+    ----------
+    files : iterable of FileRow
+        The files, those that are gone too.
+    gone : collection of str
+        Paths of the files that are gone.
+    kept : iterable of mapping
+        Rows of :data:`embedkit.cluster.tables.KEPT_FACTS` for these bytes. Reserved facts return
+        only to their own path.
+    keep_repeated : bool
+        Whether to keep facts that another file with the same bytes has too, for a copy that may
+        have moved as well.
+    """
+    found = Followed()
+    facts: dict[tuple[bytes, str], dict[str, KeptFact]] = {}
+    was_kept = set()
+    for row in kept:
+        was_kept.add(tuple(row[name] for name in _KEY))
+        fact = KeptFact(row["value"], row["reserved"])
+        facts.setdefault((row["sha256"], row["name"]), {})[row["place"]] = fact
+    present: dict[bytes, list[FileRow]] = {}
+    for file in files:
+        assert file.sha256 is not None
+        if file.path not in gone:
+            present.setdefault(file.sha256, []).append(file)
+            continue
+        for name, value in file.facts().items():
+            facts.setdefault((file.sha256, name), {})[file.path] = KeptFact(value, reserved=False)
+            found.kept[file.sha256, file.path, name] = value
+    for (digest, name), of_bytes in facts.items():
+        others = present.get(digest, [])
+        receivers = [
+            Receiver(number, file.path, is_new=False, folder_label=file.folder_label)
+            for number, file in enumerate(others)
+            if name not in file.facts()
+        ]
+        taken = set()
+        for receiver, place in assign(name, of_bytes, receivers):
+            if place is None:
+                found.ambiguous.append(receiver.stored_path)
+                continue
+            file = found.receivers.get(receiver.stored_path, others[receiver.file_id])
+            found.receivers[file.path] = _with_fact(file, name, of_bytes[place].value)
+            taken.add(place)
+        now = [found.receivers.get(file.path, file).facts().get(name) for file in others]
+        for place, fact in of_bytes.items():
+            key = digest, place, name
+            if place in taken:
+                found.kept.pop(key, None)
+                found.used += [key] if key in was_kept else []
+            elif fact.value in now and not keep_repeated:
+                found.kept.pop(key, None)
+    return found
+
+
+def _with_fact(file: FileRow, name: str, value: str) -> FileRow:
+    if name == LABEL:
+        return replace(file, label=value)
+    return replace(file, attributes={**file.attributes, name: value})
+
+
+def without_facts(file: FileRow) -> FileRow:
+    """Return a file without a label from a table and other columns."""
+    return replace(file, label=None, attributes={})
+
+
+def follow_moves(
+    store: StoreContent, digests: Collection[bytes], may_be_gone: Sequence[str]
+) -> list[str]:
+    """Give the facts of files that are gone to the files at which their bytes are now.
+
+    Parameters
+    ----------
+    store : StoreContent
+        The store; the caller holds its lease.
+    digests : collection of bytes
+        SHA-256 of the images of the files that may be gone.
+    may_be_gone : sequence of str
+        The paths of these files. This machine checks whether they are there.
+
+    Returns
+    -------
+    list of str
+        Warnings.
+    """
+    missing = missing_files(may_be_gone)
+    gone = {path for path, is_gone in zip(may_be_gone, missing, strict=True) if is_gone}
+    files = files_with(store, digests)
+    kept = kept_facts_of(store, digests)
+    concerned = {file.sha256 for file in files if file.path in gone}
+    concerned |= {row["sha256"] for row in kept}
+    found = follow(
+        (file for file in files if file.sha256 in concerned),
+        gone,
+        (row for row in kept if row["sha256"] in concerned),
+        keep_repeated=True,
+    )
+    bare = [without_facts(file) for file in files if file.path in gone and file.facts()]
+    keep(store, found.kept)
+    replace_files(store, [*found.receivers.values(), *bare])
+    discard(store, found.used)
+    return [ambiguity(sorted(set(found.ambiguous)))] if found.ambiguous else []
+
+
+def files_with(store: StoreContent, digests: Iterable[bytes]) -> list[FileRow]:
+    """Return all usable files with some bytes."""
+    tables = rows_of_images(store.files, digests, FILES.names)
+    return [FileRow.of_store(row) for table in tables for row in table.to_pylist()]
+
+
+def kept_facts_of(store: StoreContent, digests: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Return the facts that are kept for some bytes."""
+    tables = rows_of_images(store.kept_facts, digests, KEPT_FACTS.names, "true")
+    return [row for table in tables for row in table.to_pylist()]
+
+
+def keep(store: StoreContent, facts: Mapping[_Fact, str]) -> None:
+    """Keep facts for the bytes of files, in one commit."""
+    rows = [
+        dict(zip(KEPT_FACTS.names, (*key, value, False), strict=True))
+        for key, value in facts.items()
+    ]
+    store.kept_facts.upsert(pa.Table.from_pylist(rows, KEPT_FACTS), *_KEY)
+
+
+def discard(store: StoreContent, facts: Sequence[_Fact]) -> None:
+    """Remove kept facts that are those of a file now, in one commit."""
+    rows = [dict(zip(_KEY, fact, strict=True)) for fact in facts]
+    keys = pa.Table.from_pylist(rows, pa.schema([KEPT_FACTS.field(name) for name in _KEY]))
+    store.kept_facts.delete_rows(keys)
+
+
+def replace_files(store: StoreContent, files: Iterable[FileRow]) -> None:
+    """Replace the rows of files, in one commit."""
+    rows = [file.to_store() for file in files]
+    store.files.upsert(pa.Table.from_pylist(rows, FILES), "path")
+
+
+def missing_files(paths: Sequence[str]) -> list[bool]:
+    """Return for each stored path or URL whether nothing is there; False if that is not known.
+
+    A member of an archive is there while the archive is.
+    """
+    archive_is_missing = lru_cache(_place_is_missing)
+
+    def check(path: str) -> bool:
+        if is_member(path):
+            return archive_is_missing(member_of(path)[0].place)
+        return _place_is_missing(path) if is_url(path) else is_missing(native_path(path))
+
+    with ThreadPoolExecutor(_CHECKED_AT_ONCE) as threads:
+        return list(threads.map(check, paths))
+
+
+def _place_is_missing(place: str) -> bool:
+    if not is_url(place):
+        return is_missing(place)
+    try:
+        return Location(place).info() is None
+    except (BadInput, StorageError):
+        return False

@@ -1,0 +1,233 @@
+"""Plans for the files of a store: those of a workspace, as far as the files can be reached."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from conftest import Toys, draw_photo
+from stores import search_inline
+
+from embedkit import BadInput, EmptyWorkspace, Store, Workspace
+from embedkit._internal.artifacts import sha256_of
+from embedkit.cli.app import embedkit
+from embedkit.cluster.store import StoreContent
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take leases at once."""
+    monkeypatch.setattr("embedkit.cluster.lease._SETTLE", 0)
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Path:
+    """Photos, of which three have copies: the same bytes, the same pixels, and a poor one."""
+    photos = tmp_path / "photos"
+    for label in ("red", "blue"):
+        (photos / label).mkdir(parents=True)
+    for number in range(4):
+        draw_photo(number).save(photos / f"red/{number}.png")
+    shutil.copy(photos / "red/0.png", photos / "red/0-again.png")
+    draw_photo(1).save(photos / "red/1-fast.png", compress_level=1)
+    draw_photo(2).save(photos / "red/2-poor.jpg", quality=60)
+    draw_photo(3).save(photos / "blue/3.bmp")
+    (tmp_path / "labels.csv").write_text("path,label,camera\nphotos/red/0.png,green,a\n")
+    return photos
+
+
+@pytest.fixture
+def filled(tmp_path: Path, collection: Path, toys: Toys) -> Workspace:
+    """A workspace with these photos."""
+    assert toys.passes == []
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.add(collection, backbones="resnet50", labels_from_folders=True)
+    return workspace
+
+
+@pytest.fixture
+def store(filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store with the content of the workspace, in which duplicates were searched for."""
+    filled.push(tmp_path / "store")
+    search_inline(StoreContent(str(tmp_path / "store")), monkeypatch)
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in the folder of a test; return its JSON document, or the error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line: str, status: int = 0) -> Any:
+        done = CliRunner().invoke(embedkit, [*line.split(), "--json", "--quiet"])
+        assert done.exit_code == status, done.output
+        return json.loads(done.stdout) if done.stdout else done.stderr
+
+    return run
+
+
+def test_the_plan_is_that_of_a_workspace_with_its_verdicts(
+    filled: Workspace, store: Store, collection: Path
+) -> None:
+    filled.verdicts.set("keep", collection / "red/2-poor.jpg")
+    filled.verdicts.set("off-topic", collection / "red/1-fast.png")
+    filled.verdicts.set("relabel=red", collection / "blue/3.bmp")
+    filled.push(store.location)
+    for options in (
+        {},
+        {"prefer": ["*again*"]},
+        {"protect": [collection / "red"]},
+        {"kinds": ["off-topic"]},
+        {"kinds": ["exact", "pixels", "combined", "off-topic", "poor"]},
+        {"conflicts": "drop-all", "allow": ["cropped"]},
+    ):
+        plan = store.clean(**options)
+        assert list(plan) == list(filled.clean(**options))
+        assert plan.unreachable == 0 and len(plan) > 0
+
+
+def test_files_that_cannot_be_reached_are_counted_and_stay(
+    filled: Workspace, store: Store, collection: Path
+) -> None:
+    (collection / "red/0-again.png").unlink()
+    plan = store.clean()
+    assert plan.unreachable == 1
+    assert list(plan) == list(filled.clean())
+    assert not any("0-again" in row.path for row in plan)
+    collection.rename(collection.with_name("elsewhere"))
+    assert (len(store.clean()), store.clean().unreachable) == (0, 8)
+
+
+def test_what_a_store_cannot_do_is_refused(
+    filled: Workspace, store: Store, collection: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match="last search was for exact, pixels, combined; run"):
+        store.clean(["semantic"])
+    with pytest.raises(BadInput, match="leave out 'damaged'"):
+        store.clean(allow=["damaged"])
+    with pytest.raises(BadInput, match="unknown kind 'nonsense'"):
+        store.clean(["nonsense"])
+    (tmp_path / "other").mkdir()
+    with pytest.raises(BadInput, match="has no photos at or below"):
+        store.clean(protect=[tmp_path / "other"])
+    with pytest.raises(EmptyWorkspace, match="there is no store"):
+        Store(tmp_path / "none").clean()
+    filled.push(tmp_path / "new")
+    with pytest.raises(EmptyWorkspace, match="no duplicates were searched for"):
+        Store(tmp_path / "new").clean()
+    assert Store(tmp_path / "new").clean(["poor"]).rows == ()
+    plan = store.clean()
+    plan.save(tmp_path / "plan.csv")
+    draw_photo(9).save(collection / "red/1-fast.png")
+    filled.add()
+    filled.push(tmp_path / "changed")
+    loaded = Workspace(tmp_path / "empty").load_plan(
+        tmp_path / "plan.csv", store=tmp_path / "changed"
+    )
+    with pytest.raises(BadInput, match="does not have the content of any photo of the store"):
+        loaded.apply()
+
+
+def content(store: Store) -> dict[str, Any]:
+    """Return what a store says about its files and verdicts, without the times of decisions."""
+    found = StoreContent(store.location)
+    files = found.files.read(["path", "label", "folder_label", "attributes"]).to_pylist()
+    verdicts = [row[:4] for row in found.current_verdicts().rows]
+    return {"files": sorted(files, key=str), "verdicts": sorted(verdicts)}
+
+
+def test_a_plan_of_a_store_is_applied_and_undone(
+    filled: Workspace, store: Store, collection: Path, tmp_path: Path, run: Run
+) -> None:
+    filled.labels.from_csv(tmp_path / "labels.csv")
+    filled.verdicts.set("relabel=green", collection / "red/0.png")
+    filled.verdicts.set("different", collection / "red/2.png", collection / "red/3.png")
+    filled.push(store.location)
+    before = content(store)
+    photos = {path: path.read_bytes() for path in collection.rglob("*.*")}
+
+    assert "--verify cannot be used" in run("clean --plan p.csv --verify --store store", 2)
+    document = run("clean --plan plan.csv --store store --prefer *again* -w here")
+    assert (document["store"], document["unreachable"]) == (store.location, 0)
+    assert document["rows"] == store.clean(prefer=["*again*"]).to_dict()["rows"]
+    actions = {Path(row["path"]).name: row["action"] for row in document["rows"]}
+    assert actions["0.png"] == actions["1-fast.png"] == "remove"
+    removed = {row["path"] for row in document["rows"] if row["action"] == "remove"}
+
+    assert "a plan of a store needs --store" in run("apply plan.csv -w other", 1)
+    report = run("apply plan.csv --store store -w here")
+    assert {*report["moved"]} == removed and not report["skipped"]
+    assert not any(map(os.path.exists, removed))
+    carried = {(item["attribute"], item["value"]) for item in report["carried_over"]}
+    assert ("camera", "a") in carried
+    after = content(store)
+    kept = next(row for row in after["files"] if row["path"].endswith("0-again.png"))
+    assert dict(kept["attributes"]) == {"camera": "a"}
+    again = run("apply plan.csv --store store -w here")
+    assert {*again["already_moved"]} == removed and content(store) == after
+
+    undone = run("undo -w here")
+    assert {*undone["restored"]} == removed
+    assert {(item["attribute"], item["value"]) for item in undone["reverted"]} == carried
+    assert {path: path.read_bytes() for path in collection.rglob("*.*")} == photos
+    assert content(store) == before
+
+
+def test_verdicts_and_labels_of_removed_files_go_to_the_kept_ones(
+    filled: Workspace, store: Store, collection: Path, tmp_path: Path
+) -> None:
+    filled.verdicts.set("different", collection / "red/1.png", collection / "red/3.png")
+    filled.verdicts.set("right", collection / "red/1.png")
+    filled.push(store.location)
+    before = content(store)
+    plan = store.clean(prefer=["*fast*"])
+    assert [row.path for row in plan if "red/1.png" in row.path and row.action == "remove"]
+    plan.save(tmp_path / "plan.csv")
+    local = Workspace(tmp_path / "local")
+    report = local.load_plan(tmp_path / "plan.csv", store=store.location).apply()
+    carried = {item.verdict for item in report.carried_over if item.path.endswith("1-fast.png")}
+    assert carried == {"different", "right=red"}
+    fast, third = (
+        bytes.fromhex(sha256_of(collection / name)) for name in ("red/1-fast.png", "red/3.png")
+    )
+    pair = (min(fast, third), max(fast, third), "different", None)
+    assert pair in content(store)["verdicts"]
+    local.undo()
+    assert content(store) == before
+
+
+def test_an_apply_that_is_killed_while_it_carries_facts_over_continues(
+    filled: Workspace,
+    store: Store,
+    collection: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "labels.csv").write_text("path,label,camera\nphotos/red/1.png,red,a\n")
+    filled.labels.from_csv(tmp_path / "labels.csv")
+    filled.verdicts.set("different", collection / "red/1.png", collection / "red/3.png")
+    filled.push(store.location)
+    before = content(store)
+    store.clean(prefer=["*fast*"]).save(tmp_path / "plan.csv")
+    local = Workspace(tmp_path / "local")
+    plan = local.load_plan(tmp_path / "plan.csv", store=store.location)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("embedkit.cluster.facts._StoreEditor.set_verdicts", killed)
+        plan.apply()
+    report = plan.apply()
+    assert report.already_moved and not report.moved
+    assert {item.verdict for item in report.carried_over} == {"different"}
+    kept = next(row for row in content(store)["files"] if row["path"].endswith("1-fast.png"))
+    assert dict(kept["attributes"]) == {"camera": "a"}
+    local.undo()
+    assert content(store) == before

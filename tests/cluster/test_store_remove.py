@@ -1,0 +1,258 @@
+"""Forgetting files of a store, and the facts of files that moved."""
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pyarrow as pa
+import pytest
+from conftest import Toys
+from copies import store_content
+
+from embedkit import BadInput, EmptyWorkspace, NotInWorkspace, Store, Workspace
+from embedkit.cluster.listing import listed
+from embedkit.cluster.location import Location
+from embedkit.cluster.merging import FileRow
+from embedkit.cluster.moved_facts import follow_moves, missing_files
+from embedkit.cluster.pending import Pending
+from embedkit.cluster.shards import member_path
+from embedkit.cluster.store import StoreContent
+from embedkit.cluster.tables import FILES, IMAGES, Dataset, bytes_literal, text_literal
+
+
+@pytest.fixture(autouse=True)
+def no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take leases at once."""
+    monkeypatch.setattr("embedkit.cluster.lease._SETTLE", 0)
+
+
+@pytest.fixture
+def filled(tmp_path: Path, photos: Path, toys: Toys) -> Workspace:
+    """A workspace with labels from folders and a table, a copy and a broken file."""
+    assert toys.passes == []
+    shutil.copy(photos / "red/0.jpg", photos / "blue/copy.jpg")
+    (photos / "red/broken.jpg").write_bytes(b"no image")
+    rows = ["photos/red/0.jpg,green,a", "photos/red/1.jpg,green,b"]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label,camera", *rows]))
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.add(photos, backbones=["resnet50", "resnet101"], labels_from_folders=True)
+    workspace.labels.from_csv(tmp_path / "labels.csv")
+    return workspace
+
+
+@pytest.fixture
+def store(filled: Workspace, tmp_path: Path) -> Store:
+    """A store with the content of the workspace."""
+    filled.push(tmp_path / "store")
+    return Store(tmp_path / "store")
+
+
+def test_what_is_forgotten_is_what_a_workspace_forgets(
+    filled: Workspace, store: Store, photos: Path, tmp_path: Path
+) -> None:
+    for path in (photos / "red/0.jpg", photos / "red"):
+        assert store.remove(path) == filled.remove(path)
+        filled.push(tmp_path / path.name)
+        ours, theirs = (
+            store_content(place) for place in (tmp_path / "store", tmp_path / path.name)
+        )
+        assert ours == theirs
+    with pytest.raises(NotInWorkspace, match="has no photos at"):
+        store.remove(photos / "red")
+    names = {Path(row[0]).name for row in ours["files.lance"]}
+    assert names == {"copy.jpg", *(f"{number}.jpg" for number in range(6, 12))}
+
+
+def test_only_missing_files_below_a_place_that_is_there_are_forgotten(
+    store: Store, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "red/3.jpg").unlink()
+    (photos / "blue/6.jpg").unlink()
+    report = store.remove([photos / "red", photos / "blue"], missing=True)
+    assert (report.files, report.images, report.embeddings) == (2, 2, 4)
+    assert store.info().files == 11
+    assert store.remove(photos, missing=True).files == 0
+    photos.rename(tmp_path / "elsewhere")
+    with pytest.raises(BadInput, match="does not reach it"):
+        store.remove(photos, missing=True)
+    assert store.info().files == 11
+    with pytest.raises(BadInput, match="nothing to forget"):
+        store.remove([])
+    with pytest.raises(EmptyWorkspace, match="there is no store"):
+        Store(tmp_path / "none").remove(photos)
+
+
+def test_several_paths_and_archives_are_forgotten(store: Store, photos: Path) -> None:
+    content = StoreContent(store.location)
+    (row,) = content.files.read(content.files.schema.names, "path LIKE '%/red/2.jpg'").to_pylist()
+    members = [
+        member_path(Location(str(photos / name)), "1.jpg") for name in ("a.tar", "a.tar.d/b.tar")
+    ]
+    rows = [row | {"path": path} for path in members]
+    content.files.append(pa.Table.from_pylist(rows, content.files.schema))
+    assert store.remove([photos / "a.tar", photos / "red/2.jpg"]).files == 2
+    assert store.remove(photos / "a.tar.d").files == 1
+    assert store.info().files == 12
+
+
+def test_a_removal_that_is_killed_leaves_no_file_without_its_image(
+    store: Store, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = StoreContent(store.location)
+    calls = 0
+
+    def killed_at(number: int) -> Callable[..., Any]:
+        def patched(method: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*arguments: Any, **options: Any) -> Any:
+                nonlocal calls
+                if calls == number:
+                    raise KeyboardInterrupt
+                calls += 1
+                return method(*arguments, **options)
+
+            return call
+
+        return patched
+
+    is_finished, kills = False, 0
+    while not is_finished:
+        calls = 0
+        with monkeypatch.context() as patch:
+            for name in ("upsert", "delete", "delete_rows"):
+                patch.setattr(Dataset, name, killed_at(kills)(getattr(Dataset, name)))
+            try:
+                store.remove(photos / "red")
+                is_finished = True
+            except KeyboardInterrupt:
+                kills += 1
+        images = {*content.images.read(["sha256"])["sha256"].to_pylist()}
+        files = content.files.read(["path", "sha256"], "sha256 IS NOT NULL").to_pylist()
+        assert {row["sha256"] for row in files} <= images
+    assert kills >= 5
+    assert {row["sha256"] for row in files} == images
+    for backbone in content.backbones():
+        embedded = content.embeddings(backbone.spec).read(["sha256"])["sha256"]
+        assert {*embedded.to_pylist()} == images
+    copy = next(
+        row for row in content.files.read(["path", "label"]).to_pylist() if "copy" in row["path"]
+    )
+    assert copy["label"] == "green"
+    kept = content.kept_facts.read(["name", "value"]).to_pylist()
+    assert {(row["name"], row["value"]) for row in kept} == {("label", "green"), ("camera", "b")}
+
+
+# -- facts of files that moved ---------------------------------------------------------------------
+
+
+def follow_as_add(store: Store, source: Path) -> list[str]:
+    """Do what an add of a folder does at its end; return its warnings."""
+    content = StoreContent(store.location)
+    found = [item for item in listed([str(source)], False) if isinstance(item, pa.Table)]
+    kept = content.kept_facts.read(["sha256"])["sha256"]
+    pending = Pending(content, [])
+    return follow_moves(content, *pending.moved(pending.are_listed(found), kept))
+
+
+def move(store: Store, old: Path, new: Path) -> None:
+    """Move a file, and let a store know its new place as an add does."""
+    content = StoreContent(store.location)
+    new.parent.mkdir(exist_ok=True)
+    (row,) = content.files.read(FILES.names, f"path = {text_literal(str(old))}").to_pylist()
+    old.rename(new)
+    file = FileRow.of_store(row)
+    bare = replace(file, path=str(new), label=None, folder_label=None, attributes={})
+    content.files.append(pa.Table.from_pylist([bare.to_store()], FILES))
+
+
+def facts_of(store: Store, path: Path) -> tuple[Any, ...]:
+    """Return the label and the other columns of a file."""
+    where = f"path = {text_literal(str(path))}"
+    (row,) = StoreContent(store.location).files.read(FILES.names, where).to_pylist()
+    return row["label"], dict(row["attributes"])
+
+
+def test_labels_and_columns_follow_a_file_that_moved(store: Store, photos: Path) -> None:
+    old, new = photos / "red/1.jpg", photos / "moved/one.jpg"
+    labels = store.info().labels
+    move(store, old, new)
+    assert follow_as_add(store, photos / "moved") == []
+    assert facts_of(store, new) == ("green", {"camera": "b"})
+    assert facts_of(store, old) == ("red", {})  # the folder's
+    assert store.info().labels == labels | {"red": labels["red"] + 1}
+    before = store_content(Path(store.location))
+    assert follow_as_add(store, photos / "moved") == []
+    assert store_content(Path(store.location)) == before
+
+
+def test_a_copy_takes_nothing_from_a_file_that_is_there(store: Store, photos: Path) -> None:
+    before = store_content(Path(store.location))
+    assert follow_as_add(store, photos / "blue") == []  # copy.jpg is a copy of red/0.jpg
+    assert store_content(Path(store.location)) == before
+
+
+def test_forgotten_photos_get_their_labels_back_when_they_are_added_elsewhere(
+    store: Store, photos: Path
+) -> None:
+    content = StoreContent(store.location)
+    (row,) = content.files.read(FILES.names, "path LIKE '%/red/1.jpg'").to_pylist()
+    (image,) = content.images.read(IMAGES.names, _is(row["sha256"])).to_pylist()
+    report = store.remove(photos / "red/1.jpg")
+    assert (report.kept, content.images.count(_is(row["sha256"]))) == (1, 0)
+    new = photos / "moved/one.jpg"
+    new.parent.mkdir()
+    (photos / "red/1.jpg").rename(new)
+    bare = replace(FileRow.of_store(row), path=str(new), label=None, attributes={})
+    content.images.append(pa.Table.from_pylist([image], IMAGES))
+    content.files.append(pa.Table.from_pylist([bare.to_store()], FILES))
+    assert follow_as_add(store, photos / "moved") == []
+    assert facts_of(store, new) == ("green", {"camera": "b"})
+    assert content.kept_facts.count() == 0
+
+
+def test_different_labels_of_identical_copies_that_are_gone_are_ambiguous(
+    store: Store, photos: Path
+) -> None:
+    move(store, photos / "red/1.jpg", photos / "moved/one.jpg")
+    content = StoreContent(store.location)
+    (row,) = content.files.read(FILES.names, "path LIKE '%/red/1.jpg'").to_pylist()
+    other = row | {"path": str(photos / "gone/other.jpg"), "label": "yellow"}
+    content.files.append(pa.Table.from_pylist([other], FILES))
+    (warning,) = follow_as_add(store, photos / "moved")
+    assert "1 photo moved" in warning and "ambiguous" in warning
+    assert facts_of(store, photos / "moved/one.jpg") == (None, {"camera": "b"})
+    kept = content.kept_facts.read(["name", "value"]).to_pylist()
+    assert {(fact["name"], fact["value"]) for fact in kept} == {
+        ("label", "green"),
+        ("label", "yellow"),
+        ("camera", "b"),  # of the other copy, which may have moved too
+    }
+
+
+def test_a_run_that_is_killed_while_facts_follow_is_finished_by_the_next_one(
+    store: Store, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move(store, photos / "red/1.jpg", photos / "moved/one.jpg")
+    for name in ("upsert", "delete_rows"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Dataset, name, Mock(side_effect=KeyboardInterrupt))
+            with suppress(KeyboardInterrupt):
+                follow_as_add(store, photos / "moved")
+    assert follow_as_add(store, photos / "moved") == []
+    assert facts_of(store, photos / "moved/one.jpg") == ("green", {"camera": "b"})
+
+
+def test_only_what_is_certainly_gone_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "here").touch()
+    (tmp_path / "a.tar").touch()
+    paths = [str(tmp_path / name) for name in ("here", "gone")]
+    paths += [f"file://{tmp_path}/here", f"file://{tmp_path}/gone", "nonsense://bucket/1.jpg"]
+    paths += [member_path(Location(str(tmp_path / name)), "1.jpg") for name in ("a.tar", "b.tar")]
+    assert missing_files(paths) == [False, True, False, True, False, False, True]
+
+
+def _is(digest: bytes) -> str:
+    return f"sha256 = {bytes_literal(digest)}"
