@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from embedkit._internal.paths import is_url, shown, to_stored
+from embedkit._internal.paths import is_url, shown
 from embedkit.cluster.location import Location
 from embedkit.cluster.merging import FileRow
 from embedkit.cluster.moved_facts import (
@@ -23,9 +23,9 @@ from embedkit.cluster.moved_facts import (
     missing_files,
     replace_files,
 )
-from embedkit.cluster.shards import is_member, member_of, member_path
+from embedkit.cluster.shards import at_or_below, is_member, member_of
 from embedkit.cluster.store import StoreContent, digest_words, positions
-from embedkit.cluster.tables import FILES, Dataset, at_or_below, text_literal
+from embedkit.cluster.tables import FILES, Dataset
 from embedkit.errors import BadInput, NotInWorkspace
 from embedkit.results import Progress, ProgressCallback, RemovalReport
 
@@ -46,7 +46,7 @@ def remove_files(
                 "--missing, all files below it are forgotten"
             )
     progress(Progress("reading the store"))
-    below = " OR ".join(map(_condition, paths))
+    below = " OR ".join(map(at_or_below, paths))
     rows = store.files.read(FILES.names, below)
     known = len(rows)
     if missing:
@@ -70,16 +70,6 @@ def remove_files(
     if not (known or images or embeddings):
         raise NotInWorkspace(f"{store.location} has no photos at {', '.join(map(shown, paths))}")
     return RemovalReport(len(usable), images, embeddings, kept, unlabelled)
-
-
-def _condition(path: str) -> str:
-    """Return the SQL condition of the files at or below a path, in archives too."""
-    condition = at_or_below(path if is_url(path) else to_stored(path))
-    if is_member(path):
-        return condition
-    archive = member_path(Location(path), "").removesuffix("#")
-    inside = (f"starts_with(path, {text_literal(archive + end)})" for end in "#/")
-    return " OR ".join([condition, *inside])
 
 
 def _exists(path: str) -> bool:

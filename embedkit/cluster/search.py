@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedkit._internal.paths import is_url, shown, to_stored
+from embedkit._internal.paths import absolute, is_url, shown
 from embedkit.backbones import LOADING, open_backbone
 from embedkit.catalog import LiveFile, Revision
 from embedkit.cluster.files import file_name
 from embedkit.cluster.index_search import StoreIndex
 from embedkit.cluster.labels import files_of_images, has_label
+from embedkit.cluster.shards import at_or_below
 from embedkit.cluster.store import StoreContent, digest_words
-from embedkit.cluster.tables import USABLE, at_or_below, text_literal
+from embedkit.cluster.tables import USABLE, text_literal
 from embedkit.cluster.vectors import Vectors
 from embedkit.errors import NotInWorkspace
 from embedkit.images.decode import ImageInput
@@ -124,9 +125,9 @@ class StoreSearch:
 
     def _digest_at(self, image: str | os.PathLike[str]) -> bytes:
         """Return the SHA-256 of a file; of a photo of the store at a URL, as the store knows it."""
-        path = os.fspath(image)
+        path = absolute(image)
         if not is_url(path):
-            return digest_of(path)
+            return digest_of(image)
         found = self._store.files.read(["sha256"], f"{USABLE} AND path = {text_literal(path)}")
         if not len(found):
             raise NotInWorkspace(
@@ -180,6 +181,11 @@ class StoreFilesOfImages:
         found = self._store.files.read(["sha256"], self._condition(label, folder))
         words = np.unique(digest_words(found["sha256"]), axis=0)
         row_ids = self._vectors.of_digest_words(words)
+        if len(words) and not len(row_ids):
+            raise NotInWorkspace(
+                "the photos that pass the filter have no embedding of this backbone; run "
+                "'embedkit add' with it, or name another one with --backbone"
+            )
         if not len(row_ids):
             labels = [] if label is None else self._store.label_counts().labels
             raise NotInWorkspace(empty_filter("the store", label, folder, labels))
@@ -207,5 +213,5 @@ class StoreFilesOfImages:
         if label is not None:
             condition += f" AND {has_label(label, self._new_labels)}"
         if folder is not None:
-            condition += f" AND {at_or_below(folder if is_url(folder) else to_stored(folder))}"
+            condition += f" AND {at_or_below(folder)}"
         return condition

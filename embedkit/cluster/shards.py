@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import BinaryIO, NamedTuple
 
-from embedkit._internal.paths import from_stored, to_stored
+from embedkit._internal.paths import from_stored, is_url, to_stored
 from embedkit._internal.text import one_line
 from embedkit.cluster.entries import Entry
 from embedkit.cluster.folders import entry_of
 from embedkit.cluster.location import Location
 from embedkit.cluster.reading import opened, read_part
+from embedkit.cluster.tables import text_literal
 from embedkit.errors import StorageError, UnreadableImage
 from embedkit.images.scan import SUFFIXES, suffix_of
 from embedkit.ingest.labels import LABEL, as_label
@@ -68,6 +69,18 @@ def member_of(path: str) -> tuple[Location, str]:
     if place.startswith(_LOCAL):
         place = from_stored(place.removeprefix(_LOCAL))
     return Location(place), from_stored(name)
+
+
+def at_or_below(path: str) -> str:
+    """Return the SQL condition of the files at or below a path or URL, in archives too."""
+    place = path if is_url(path) else to_stored(path)
+    starts = [place.rstrip("/") + "/"]
+    if not is_member(place):
+        inside = member_path(Location(path), "").removesuffix("#")
+        starts += [f"{inside}#", f"{inside.rstrip('/')}/"]
+    conditions = [f"path = {text_literal(place)}"]
+    conditions += [f"starts_with(path, {text_literal(start)})" for start in starts]
+    return f"({' OR '.join(conditions)})"
 
 
 # -- reading ---------------------------------------------------------------------------------------

@@ -379,12 +379,6 @@ USABLE = "sha256 IS NOT NULL AND (stage IS NULL OR stage = 'embed')"
 """SQL condition of the files with a usable image, which some backbone may not embed."""
 
 
-def at_or_below(place: str) -> str:
-    """Return the SQL condition of the files at a path or URL, in stored form, or below it."""
-    below = text_literal(place.rstrip("/") + "/")
-    return f"(path = {text_literal(place)} OR starts_with(path, {below}))"
-
-
 def text_literal(text: str) -> str:
     """Return a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"

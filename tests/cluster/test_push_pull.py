@@ -731,7 +731,7 @@ def test_an_empty_side_and_a_folder_that_is_no_store_are_errors(
     (tmp_path / "foreign/file").touch()
     with pytest.raises(BadInput, match="is not a store, and not empty"):
         getattr(filled, verb)(tmp_path / "foreign")
-    with pytest.raises(BadInput, match="1 image or more"):
+    with pytest.raises(BadInput, match="sample must be a whole number of at least 1"):
         filled.push(tmp_path / "store")
         filled.pull(tmp_path / "store", sample=0)
 

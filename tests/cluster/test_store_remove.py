@@ -94,9 +94,24 @@ def test_several_paths_and_archives_are_forgotten(store: Store, photos: Path) ->
     ]
     rows = [row | {"path": path} for path in members]
     content.files.append(pa.Table.from_pylist(rows, content.files.schema))
+    for folder in (photos / "a.tar", photos / "a.tar.d"):
+        (match,) = store.search(sha256=row["sha256"].hex(), folder=folder, k=1)
+        assert match.path in members
+    url = Path("s3://bucket/gone.jpg")  # pathlib makes one slash of two
+    with pytest.raises(NotInWorkspace, match=r"s3://bucket/gone\.jpg is not in the store"):
+        store.search(url)
     assert store.remove([photos / "a.tar", photos / "red/2.jpg"]).files == 2
     assert store.remove(photos / "a.tar.d").files == 1
     assert store.info().files == 12
+
+
+def test_a_filter_whose_photos_lack_the_backbone_says_so(store: Store, photos: Path) -> None:
+    content = StoreContent(store.location)
+    spec = content.backbones()[0].spec
+    red = content.files.read(["sha256"], "label = 'red'")
+    content.embeddings(spec).delete_rows(red)
+    with pytest.raises(NotInWorkspace, match="have no embedding of this backbone"):
+        store.search(photos / "blue/7.jpg", label="red", backbone=content.backbones()[0].name)
 
 
 def test_a_removal_that_is_killed_leaves_no_file_without_its_image(

@@ -20,8 +20,9 @@ from embedkit.cluster.duplicates.result import StoredResult, stored_result
 from embedkit.cluster.files import file_name
 from embedkit.cluster.labels import files_of_images
 from embedkit.cluster.lookup import find_keys
+from embedkit.cluster.shards import at_or_below
 from embedkit.cluster.store import StoreContent
-from embedkit.cluster.tables import USABLE, at_or_below
+from embedkit.cluster.tables import USABLE
 from embedkit.cluster.verdicts import CurrentVerdicts
 from embedkit.duplicates.pair_search import EXACT
 from embedkit.errors import BadInput, EmptyWorkspace
@@ -180,7 +181,7 @@ def check_protected(store: StoreContent, protected: Sequence[str]) -> None:
     for path in protected:
         if not os.path.lexists(path):
             raise BadInput(f"{shown(path)} does not exist, so it protects nothing")
-        where = f"{USABLE} AND {at_or_below(to_stored(path))}"
+        where = f"{USABLE} AND {at_or_below(path)}"
         files = store.files.batches(["path"], where)
         names = (name for batch in files for name in batch.column(0).to_pylist())
         if not any(os.path.exists(file_name(name)) for name in names):
