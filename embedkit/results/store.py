@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from embedkit.results.ingest import Failure
+from embedkit.results.spec import ProjectionInfo
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class StoreInfo:
         Number of files by label.
     embedded : dict of str to int
         Number of embedded images by backbone.
+    projections : dict of str to ProjectionInfo
+        What the projection of each backbone with ``dims=`` keeps.
     """
 
     store: str
@@ -65,6 +68,7 @@ class StoreInfo:
     failures: tuple[Failure, ...] = ()
     labels: dict[str, int] = field(default_factory=dict)
     embedded: dict[str, int] = field(default_factory=dict)
+    projections: dict[str, ProjectionInfo] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

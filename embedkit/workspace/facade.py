@@ -175,6 +175,7 @@ class Workspace(SearchMethods, CleaningMethods, ReviewMethods, ClassificationMet
             sources_of(self._catalog, recipe, paths, labels_from_folders),
             list(dict.fromkeys(chosen)),
             resolved=snapshot.backbones,
+            projections=self._embeddings.projections,
             options=options_of(self._catalog, exclude, min_size, tolerate_truncated),
             new_patterns=exclude or (),
             skip=str(self.folder),
