@@ -13,8 +13,8 @@ bytes that a photo takes in the embeddings of a store (on disk, with its SHA-256
 --labelled the test accuracy of a probe: the label is the name of the folder of a photo, the probe
 is trained on the fitted half (C selected on a fifth of it) and tested on the other.
 
---sizes also prints how the neighbours kept depend on the number of photos that a projection is
-fitted on.
+--sizes also prints how the share of the ten nearest that are kept depends on the number of photos
+that a projection is fitted on, and on the number among which the nearest are searched.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from embedkit.backbones.projection import (
     Projection,
     fit_projection,
     neighbours_kept,
+    project,
     top_directions,
 )
 from embedkit.classify.heads.examples import Examples
@@ -46,6 +47,8 @@ QUERIES = 1000
 DIMS = (512, 256, 128, 64)
 SIZES = (1, 1.5, 2, 3, 4, 8, 16)
 """Numbers of photos to fit on, in units of the dimension."""
+AMONG = (250, 500, 1000, 2000, 5000)
+"""Numbers of photos among which the nearest are searched."""
 
 
 @dataclass(frozen=True)
@@ -174,24 +177,27 @@ def main() -> None:
             continue
         projection = fit_projection(fitted.spec, fitted.vectors, dims)
         short = projected(fitted, projection), projected(tested, projection)
-        row(f"dims={dims}", *short, "float32", projection.norm_kept)
+        row(f"dims={dims}", *short, "float32", projection.info.norm_kept)
         if dims == 256:
             both = rounded(short[0]), rounded(short[1])
-            row(f"dims={dims}, float16", *both, "float16", projection.norm_kept)
-        own = f"the projection itself says {100 * projection.neighbours_kept:.1f} %"
-        print(f"{'':<24}{own} of the ten nearest, of {projection.queries} photos among all")
+            row(f"dims={dims}, float16", *both, "float16", projection.info.norm_kept)
+        info = projection.info
+        own = f"{100 * info.neighbours_kept:.1f} % of the ten nearest among {info.others} photos"
+        print(f"{'':<24}fitted on {info.photos}; its own measurement: {own}")
     if options.sizes:
         for dims in DIMS:
             counts = [count for size in SIZES if (count := int(size * dims)) <= len(fitted)]
             for count in counts:
-                matrix, share = top_directions(fitted.vectors[:count], dims)
-                projection = Projection(fitted.spec, matrix, count, share, 0.0, 0)
-                kept = neighbours_kept(
-                    tested.vectors, projected(tested, projection).vectors, queries
-                )
-                print(
-                    f"dims={dims} fitted on {count:>5} ({count / dims:.1f} N): {100 * kept:.1f} %"
-                )
+                short = project(tested.vectors, top_directions(fitted.vectors[:count], dims)[0])[0]
+                kept = neighbours_kept(tested.vectors, short, queries)
+                times = f"{count / dims:.1f} N"
+                print(f"dims={dims} fitted on {count:>5} ({times}): {100 * kept:.1f} %")
+            short = project(tested.vectors, top_directions(fitted.vectors, dims)[0])[0]
+            for count in AMONG:
+                if count <= len(tested):
+                    some = np.arange(min(QUERIES, count))
+                    kept = neighbours_kept(tested.vectors[:count], short[:count], some)
+                    print(f"dims={dims} among {count:>5}: {100 * kept:.1f} %", flush=True)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ from embedkit.results import EmbeddingSpec, ProjectionInfo
 FOLDER = "projections"
 """Folder of the projections in a workspace and in a store."""
 MIN_PHOTOS_PER_DIM = 4
-"""Minimum number of photos to fit a projection on, in units of its dimension."""
+"""Minimum number of photos to fit and measure a projection with, in units of its dimension."""
+MIN_PHOTOS = 100
+"""Minimum number of photos, whatever the dimension: the tenth nearest needs others to be near."""
 MAX_PHOTOS = 10_000
 """Maximum number of photos that a projection is fitted on and measured with."""
 NEIGHBOURS = 10
@@ -46,8 +48,8 @@ REMEDY = (
 
 _FORMAT = 1
 _TENSOR, _DESCRIPTION = "projection", "embedkit"
-_HELD_OUT_SHARE, _MAX_HELD_OUT = 10, 1000
-"""One photo in _HELD_OUT_SHARE, at most _MAX_HELD_OUT, is not fitted on but measured with."""
+_HELD_OUT = 5
+"""One photo in _HELD_OUT is not fitted on but measured with."""
 _QUERIES_AT_ONCE = 256
 _PATIENCE = 60.0
 """Seconds to wait for another process that stores a projection."""
@@ -144,7 +146,7 @@ class Projection:
                     photos=int(description["photos"]),
                     norm_kept=float(description["norm_kept"]),
                     neighbours_kept=float(description["neighbours_kept"]),
-                    queries=int(description["queries"]),
+                    others=int(description["others"]),
                 ),
             )
             shape = (projection.network.dim, projection.dims)
@@ -301,8 +303,8 @@ def fit_projection(network: EmbeddingSpec, vectors: np.ndarray, dims: int) -> Pr
         Spec of the embeddings.
     vectors : numpy.ndarray
         Embeddings of distinct photos in random order, float32 (n, network.dim), L2-normalised.
-        The last tenth, at most 1,000, is not fitted on: these photos are the queries whose
-        neighbours among all n are compared.
+        The last fifth is not fitted on: the neighbours of these photos among each other are
+        compared. Photos that it is fitted on keep more of their neighbours than others do.
     dims : int
         Dimension of the projected embeddings, below ``network.dim`` and the number of photos.
 
@@ -311,11 +313,11 @@ def fit_projection(network: EmbeddingSpec, vectors: np.ndarray, dims: int) -> Pr
     Projection
         The projection. The sign of each column makes its largest component positive.
     """
-    held_out = min(len(vectors) // _HELD_OUT_SHARE, _MAX_HELD_OUT)
-    fitted = len(vectors) - held_out
-    matrix, norm_kept = top_directions(vectors[:fitted], dims)
-    kept = neighbours_kept(vectors, project(vectors, matrix)[0], np.arange(fitted, len(vectors)))
-    return Projection(network, matrix, ProjectionInfo(dims, fitted, norm_kept, kept, held_out))
+    held_out = len(vectors) // _HELD_OUT
+    fitted, others = np.split(vectors, [len(vectors) - held_out])
+    matrix, norm_kept = top_directions(fitted, dims)
+    kept = neighbours_kept(others, project(others, matrix)[0], np.arange(held_out))
+    return Projection(network, matrix, ProjectionInfo(dims, len(fitted), norm_kept, kept, held_out))
 
 
 def project(vectors: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -187,9 +187,9 @@ def print_failures(failures: Sequence[Failure], rest: str) -> None:
 def projection_text(name: str, projection: ProjectionInfo) -> str:
     """Return what the projection of a backbone keeps."""
     return (
-        f"{shown(name)}: projection fitted on {projection.photos} photos; of "
-        f"{projection.queries} others it keeps {100 * projection.neighbours_kept:.1f} % of the ten "
-        "nearest"
+        f"{shown(name)}: projection fitted on {projection.photos} photos; it keeps "
+        f"{100 * projection.neighbours_kept:.1f} % of the ten nearest among {projection.others} "
+        "others"
     )
 
 

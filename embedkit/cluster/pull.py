@@ -101,7 +101,7 @@ def _register(catalog: Catalog, store: StoreContent, backbones: Sequence[Resolve
         for item in backbones:
             if item.name in known and known[item.name].spec != item.spec:
                 raise BadInput(
-                    f"{store.location} has {item.name} with other "
+                    f"{store.location} has {item.name} with "
                     f"{known[item.name].spec.difference(item.spec)} than this workspace; pull into "
                     "a workspace of its own"
                 )

@@ -157,8 +157,8 @@ class StoreContent:
             only[item.name] = only.get(item.name, True) and item.name in compared
             if old.spec != item.spec:
                 raise BadInput(
-                    f"{self.location} has {item.name} with other "
-                    f"{old.spec.difference(item.spec)}; use the same, or another store"
+                    f"{self.location} has {item.name} with {item.spec.difference(old.spec)}; use "
+                    "the same, or another store"
                 )
         content = [
             {

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from embedkit.backbones.projection import (
     MAX_PHOTOS,
+    MIN_PHOTOS,
     MIN_PHOTOS_PER_DIM,
     Projections,
     fit_projection,
@@ -85,7 +86,7 @@ def ensure_projection(
             projection_of(item.spec, projections.find)
     if projections.find(network.spec, dims) is not None:
         return None
-    vectors = _sampled(name, network, MIN_PHOTOS_PER_DIM * dims, sample)
+    vectors = _sampled(name, network, max(MIN_PHOTOS, MIN_PHOTOS_PER_DIM * dims), sample)
     progress(Progress(f"fitting the projection of {name} on {len(vectors)} photos"))
     return projections.add(fit_projection(network.spec, vectors, dims)).info
 
@@ -104,9 +105,9 @@ def _sampled(name: str, network: ResolvedName, needed: int, sample: Sample) -> n
                 return np.stack(list(found.values())[:MAX_PHOTOS])
     few = f"{len(found)} usable ones among {len(sample)}" if found else str(len(sample))
     raise BadInput(
-        f"{name} needs {needed} distinct photos to fit its projection on, {MIN_PHOTOS_PER_DIM} for "
-        f"each dimension, and there are {few}; add it together with more photos, take a smaller "
-        f"dims=, or use {network.name}"
+        f"{name} needs {needed} distinct photos to fit its projection on ({MIN_PHOTOS_PER_DIM} for "
+        f"each dimension, at least {MIN_PHOTOS}), and there are {few}; add more photos, take a "
+        f"smaller dims=, or use {network.name}"
     )
 
 

@@ -119,9 +119,9 @@ class EmbeddingSpec:
         )
 
     def difference(self, other: "EmbeddingSpec") -> str:
-        """Return what makes two specs of one backbone name differ, as a noun."""
-        only_projected = replace(self, projection=other.projection) == other
-        return "projection" if only_projected else "weights or preprocessing"
+        """Return what another spec of the same backbone name has, as a noun."""
+        is_projected_otherwise = replace(self, projection=other.projection) == other
+        return "another projection" if is_projected_otherwise else "other weights or preprocessing"
 
     @property
     def version_1(self) -> "EmbeddingSpec":
@@ -188,17 +188,17 @@ class ProjectionInfo:
     norm_kept : float
         Share of the squared norm of their embeddings that it keeps, 0 to 1.
     neighbours_kept : float
-        Mean share of the ten nearest neighbours of other photos that are still among the ten
-        nearest after the projection, 0 to 1.
-    queries : int
-        Number of these other photos.
+        Mean share of the ten nearest neighbours that are still among the ten nearest after the
+        projection, 0 to 1. It is measured among other photos than it was fitted on.
+    others : int
+        Number of these other photos. The more there are, the fewer neighbours are kept.
     """
 
     dims: int
     photos: int
     norm_kept: float
     neighbours_kept: float
-    queries: int
+    others: int
 
 
 @dataclass(frozen=True)
