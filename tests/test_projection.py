@@ -19,7 +19,7 @@ from embedkit.backbones.projection import (
 )
 from embedkit.backbones.reduced import reduce
 from embedkit.errors import BadArtefact, BadInput
-from embedkit.results import EmbeddingSpec
+from embedkit.results import EmbeddingSpec, ResolvedName
 
 NETWORK = toy_spec("net")
 
@@ -29,6 +29,11 @@ def unit_rows(count: int, seed: int = 0, dim: int = NETWORK.dim) -> np.ndarray:
     random = np.random.default_rng(seed)
     rows = random.normal(size=(count, dim)) / np.arange(1, dim + 1) ** 0.7 + 0.05
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def projected(projection: Projection) -> ResolvedName:
+    """A backbone whose embeddings a projection makes."""
+    return ResolvedName("net?dims=6", projected_spec(projection), "", 0, 0)
 
 
 def projected_spec(projection: Projection) -> EmbeddingSpec:
@@ -126,7 +131,7 @@ def test_a_projection_is_the_same_after_writing_and_reading(tmp_path: Path) -> N
     assert projections.find(NETWORK, 5) is None
     assert projections.find(toy_spec("other"), 6) is None
     assert [file.name for file in (tmp_path / "projections").iterdir()] == [
-        f"{NETWORK.digest}-6.safetensors"
+        f"{NETWORK.version_1.digest}-6.safetensors"
     ]
 
 
@@ -138,13 +143,17 @@ def test_the_first_projection_stays_and_another_one_is_refused(tmp_path: Path) -
     projections.copy(first)
     with pytest.raises(BadInput, match="is another projection to 6 dimensions than the one"):
         projections.copy(second)
-    assert projection_of(projected_spec(first), projections.find) is not None
-    with pytest.raises(BadArtefact, match="is not the one of the stored embeddings; restore it"):
-        projection_of(projected_spec(second), projections.find)
+    assert projection_of(projected(first), projections.find) is not None
+    with pytest.raises(
+        BadArtefact, match=r"^net\?dims=6: .* is not the one of the stored embeddings; restore it"
+    ):
+        projection_of(projected(second), projections.find)
     projections.remove(projected_spec(first))
-    with pytest.raises(BadArtefact, match=rf"{NETWORK.digest}-6\.safetensors is missing; restore"):
-        projection_of(projected_spec(first), projections.find)
-    assert projection_of(NETWORK, None) is None
+    with pytest.raises(
+        BadArtefact, match=rf"{NETWORK.version_1.digest}-6\.safetensors is missing; restore"
+    ):
+        projection_of(projected(first), projections.find)
+    assert projection_of(ResolvedName("net", NETWORK, "", 0, 0), None) is None
 
 
 def test_every_damage_to_the_file_is_noticed(tmp_path: Path) -> None:
@@ -162,7 +171,7 @@ def test_every_damage_to_the_file_is_noticed(tmp_path: Path) -> None:
         with pytest.raises(BadArtefact, match=r"safetensors.*restore it from a copy, or remove"):
             projections.find(NETWORK, 2)
     file.write_bytes(content)
-    file.rename(file.with_name(f"{NETWORK.digest}-3.safetensors"))
+    file.rename(file.with_name(f"{NETWORK.version_1.digest}-3.safetensors"))
     with pytest.raises(BadArtefact, match="is the projection of another network"):
         projections.find(NETWORK, 3)
 

@@ -81,7 +81,7 @@ def open_backbone(resolved: ResolvedName, find: "FindProjection | None" = None) 
     network = network_of(resolved)
     if network == resolved:
         return provider_of(resolved.name).open(resolved)
-    projection = projection_of(resolved.spec, find)
+    projection = projection_of(resolved, find)
     return ReducedBackbone(resolved, provider_of(network.name).open(network), projection)
 
 

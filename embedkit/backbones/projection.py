@@ -28,7 +28,7 @@ from embedkit._internal.locks import exclusive_lock
 from embedkit._internal.paths import shown
 from embedkit._internal.text import one_line
 from embedkit.errors import BadArtefact, BadInput, StorageError
-from embedkit.results import EmbeddingSpec, ProjectionInfo
+from embedkit.results import EmbeddingSpec, ProjectionInfo, ResolvedName
 
 FOLDER = "projections"
 """Folder of the projections in a workspace and in a store."""
@@ -165,18 +165,23 @@ FindProjection = Callable[[EmbeddingSpec, int], Projection | None]
 """Returns the projection of a network's embeddings to a dimension; None if there is none."""
 
 
-def projection_of(spec: EmbeddingSpec, find: FindProjection | None) -> Projection | None:
-    """Return the projection of a spec; None for a spec without one.
+def projection_of(resolved: ResolvedName, find: FindProjection | None) -> Projection | None:
+    """Return the projection of a backbone; None for one without ``dims=``.
 
     Raises :class:`BadArtefact` when it is missing or damaged, or was replaced.
     """
+    spec = resolved.spec
     if not spec.projection:
         return None
-    projection = None if find is None else find(spec.network, spec.dim)
+    try:
+        projection = None if find is None else find(spec.network, spec.dim)
+    except BadArtefact as error:
+        raise BadArtefact(f"{resolved.name}: {error}") from error
     if projection is None or projection.digest != spec.projection:
         problem = "is missing" if projection is None else "is not the one of the stored embeddings"
         raise BadArtefact(
-            f"the projection {FOLDER}/{_file_name(spec.network, spec.dim)} {problem}; {REMEDY}"
+            f"{resolved.name}: its projection {FOLDER}/{_file_name(spec.network, spec.dim)} "
+            f"{problem}; {REMEDY}"
         )
     return projection
 
@@ -250,7 +255,8 @@ class Projections:
 
 
 def _file_name(network: EmbeddingSpec, dims: int) -> str:
-    return f"{network.digest}-{dims}.safetensors"
+    # A projection does not depend on how photos are decoded, so all pipeline versions share it.
+    return f"{network.version_1.digest}-{dims}.safetensors"
 
 
 class WorkspaceProjections(Projections):

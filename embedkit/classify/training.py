@@ -179,7 +179,7 @@ def _load_embedded(
     digest = resolved.spec.digest
     train_set = load_embeddings(catalog, digest, images.train)
     val = load_embeddings(catalog, digest, images.val)
-    projection = projection_of(resolved.spec, find)
+    projection = projection_of(resolved, find)
     return EmbeddedTrainingData(images, resolved, train_set, val, projection)
 
 

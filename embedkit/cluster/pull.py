@@ -67,7 +67,7 @@ def pull(
     if sample is not None:
         run.select(sample, seed)
     for item in backbones:
-        if (stored := projection_of(item.spec, store.projections.find)) is not None:
+        if (stored := projection_of(item, store.projections.find)) is not None:
             projections.copy(stored)
     _register(catalog, store, backbones)
     copied, selected = run.images()

@@ -52,7 +52,7 @@ def push(
         incomplete = reader.transfer.incomplete()
     with store.writing("push"):
         for item in backbones:
-            if (own := projection_of(item.spec, projections.find)) is not None:
+            if (own := projection_of(item, projections.find)) is not None:
                 store.projections.copy(own)
         store.register(backbones, {item.name for item in backbones} - added)
         run = _Push(catalog, store, progress)

@@ -224,7 +224,7 @@ class StoreContent:
             projections={
                 item.name: projection.info
                 for item in backbones
-                if (projection := projection_of(item.spec, self.projections.find)) is not None
+                if (projection := projection_of(item, self.projections.find)) is not None
             },
         )
 

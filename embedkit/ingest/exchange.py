@@ -44,7 +44,7 @@ def export(catalog: Catalog, resolved: ResolvedName, folder: Path, projections: 
     The projection of a backbone with ``dims=`` is written too. Raises :class:`BadInput` when
     ``folder`` is a file, and :class:`StorageError` when it cannot be written.
     """
-    projection = projection_of(resolved.spec, projections.find)
+    projection = projection_of(resolved, projections.find)
     try:
         return _write(catalog, resolved, folder, projection)
     except (FileExistsError, NotADirectoryError) as error:

@@ -83,7 +83,7 @@ def ensure_projection(
         return None
     for item in known:
         if item.spec.network == network.spec and item.spec.dim == dims:
-            projection_of(item.spec, projections.find)
+            projection_of(item, projections.find)
     if projections.find(network.spec, dims) is not None:
         return None
     vectors = _sampled(name, network, max(MIN_PHOTOS, MIN_PHOTOS_PER_DIM * dims), sample)

@@ -15,7 +15,6 @@ from embedkit.index.indexes import Indexes
 from embedkit.index.manifest import spec_info
 from embedkit.recipe import read_recipe
 from embedkit.results import (
-    EmbeddingSpec,
     Failure,
     ProgressCallback,
     ProjectionInfo,
@@ -221,18 +220,18 @@ class EmbeddingStore:
             names.setdefault(item.spec.digest, []).append(item.name)
         return tuple(
             spec_info(
-                self.indexes.folder_of(spec),
-                spec,
+                self.indexes.folder_of(item.spec),
+                item.spec,
                 tuple(names[digest]),
                 reader.embeddings.count(digest),
                 rates.get(digest),
-                self._projection_info(spec),
+                self._projection_info(item),
             )
-            for digest, spec in {item.spec.digest: item.spec for item in known}.items()
+            for digest, item in {item.spec.digest: item for item in known}.items()
         )
 
-    def _projection_info(self, spec: EmbeddingSpec) -> ProjectionInfo | None:
-        projection = projection_of(spec, self.projections.find)
+    def _projection_info(self, resolved: ResolvedName) -> ProjectionInfo | None:
+        projection = projection_of(resolved, self.projections.find)
         return None if projection is None else projection.info
 
 
