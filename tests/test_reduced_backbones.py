@@ -137,8 +137,16 @@ def test_it_is_fitted_on_stored_embeddings_without_a_forward_pass(
     workspace.add(photos, backbones=NET)
     passes.clear()
     report = workspace.add(backbones=SHORT)
-    assert sum(passes) == PHOTOS
+    assert (passes, report.embedded, report.reused) == ([], 0, PHOTOS)
     assert report.fitted[SHORT].photos == 88
+    alone = Workspace(workspace.folder.parent / "alone")
+    alone._embeddings.projections.add(projection_in(workspace))
+    assert alone.add(photos, backbones=SHORT).embedded == PHOTOS
+    computed, reduced = vectors_of(alone, SHORT), vectors_of(workspace, SHORT)
+    assert computed.keys() == reduced.keys()
+    assert all(np.array_equal(computed[sha], reduced[sha]) for sha in computed)
+    draw_photo(700, (40, 40)).save(photos / "new.png")
+    assert workspace.add().embedded == 1
     again = workspace.add(backbones=[NET, SHORT])
     assert (again.embedded, again.fitted) == (0, {})
 
@@ -301,8 +309,11 @@ def test_a_head_does_not_mix_with_another_projection(
         other.heads.load("head").predict_proba([draw_photo(600)])
 
 
-def test_compare_fits_what_it_compares(workspace: Workspace, photos: Path) -> None:
+def test_compare_fits_what_it_compares(
+    workspace: Workspace, photos: Path, passes: list[int]
+) -> None:
     workspace.add(photos, backbones=NET, labels_from_folders=True)
+    passes.clear()
     comparison = workspace.compare([NET, SHORT, "resnet50?dtype=float16"])
     assert {item.backbone for item in comparison.backbones} == {
         NET,
@@ -310,7 +321,10 @@ def test_compare_fits_what_it_compares(workspace: Workspace, photos: Path) -> No
         "resnet50?dtype=float16",
     }
     assert projection_in(workspace).info.photos == 88
-    assert workspace.add().fitted == {}
+    assert not passes
+    report = workspace.add()
+    assert (report.fitted, report.rates) == ({}, {})  # they were only compared
+    assert workspace._embeddings.backbone_snapshot().added == (NET,)
 
 
 def test_exported_embeddings_take_their_projection_along(

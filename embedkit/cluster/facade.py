@@ -119,7 +119,10 @@ class Store:
         Raises
         ------
         BadInput
-            A source does not exist, or the place is not a store.
+            A source does not exist, the place is not a store, or there are too few photos to fit
+            the projection of ``dims=``.
+        BadArtefact
+            The projection of a backbone with ``dims=`` is missing or damaged.
         MissingExtra
             The extra ``cluster`` is not installed.
         StoreBusy

@@ -25,7 +25,7 @@ from embedkit.images.patterns import Patterns
 from embedkit.ingest.labels import FolderLabels
 from embedkit.ingest.network import IngestNetwork, resolve_without_network
 from embedkit.ingest.pipeline import IngestPipeline, RootFiles, claims_of
-from embedkit.ingest.projections import CatalogSample, ensure_projection
+from embedkit.ingest.projections import CatalogSample, ensure_projection, reduce_stored
 from embedkit.ingest.scanning import (
     Scanned,
     Sources,
@@ -67,9 +67,9 @@ def add(
     is fitted on the photos, unless ``projections`` has it. ``new_patterns`` are the patterns of
     ``options`` that this call adds. The folder ``skip`` is never scanned. Without ``backbones``
     images are only fingerprinted. Files that cannot be used are listed in the report and do not
-    stop the run. Raises :class:`BadInput` for a named source that does not exist and for a new
-    pattern that excludes nothing, and the errors of :func:`embedkit.load_backbone`; these are
-    raised before any photo is read.
+    stop the run. Raises :class:`BadInput` for a named source that does not exist, for a new
+    pattern that excludes nothing and for too few photos to fit a projection on, and the errors of
+    :func:`embedkit.load_backbone`; these are raised before anything is written.
     """
     started = time.monotonic()
     for name in backbones:
@@ -89,6 +89,9 @@ def add(
         for name in backbones
     ]
 
+    if catalog.exists:
+        for network in networks:
+            reduce_stored(catalog, network.resolved, find, progress)
     places = [(source.path, source.is_file) for source in sources.items]
     with catalog.write() as writer:
         scopes = writer.folders.scopes(places)
@@ -192,6 +195,7 @@ def embed(
     is missing. Raises the errors of :func:`embedkit.load_backbone`.
     """
     spec = backbone.spec.digest
+    reduce_stored(catalog, backbone, find, progress, added=False)
     with catalog.read() as reader:
         registered = {(item.name, item.spec.digest) for item in reader.backbones.all()}
         roots, todo = reader.folders.roots(), reader.files.without_embedding(spec)

@@ -14,11 +14,12 @@ from embedkit.backbones.projection import (
     MAX_PHOTOS,
     MIN_PHOTOS,
     MIN_PHOTOS_PER_DIM,
+    FindProjection,
     Projections,
     fit_projection,
     projection_of,
 )
-from embedkit.backbones.reduced import check_dims, network_of
+from embedkit.backbones.reduced import check_dims, network_of, reduce
 from embedkit.backbones.registry import network_name
 from embedkit.catalog import Batch, Catalog, PendingFiles
 from embedkit.errors import BadInput
@@ -42,6 +43,8 @@ from embedkit.results import (
 )
 
 SEED = 0
+_ROWS = 8192
+"""Embeddings that are reduced in one transaction."""
 STAGE = "embedding a sample for the projection"
 
 
@@ -109,6 +112,40 @@ def _sampled(name: str, network: ResolvedName, needed: int, sample: Sample) -> n
         f"each dimension, at least {MIN_PHOTOS}), and there are {few}; add more photos, take a "
         f"smaller dims=, or use {network.name}"
     )
+
+
+def reduce_stored(
+    catalog: Catalog,
+    backbone: ResolvedName,
+    find: FindProjection,
+    progress: ProgressCallback,
+    *,
+    added: bool = True,
+) -> None:
+    """Reduce the stored embeddings of a network: these images need no forward pass.
+
+    The backbone is recorded with ``added``: see :meth:`BackboneWriter.register`. Nothing is done
+    for one that is not reduced, or if no embedding is missing.
+    """
+    spec, network = backbone.spec, backbone.spec.network
+    if spec == network:
+        return
+    with catalog.read() as reader:
+        whole, short = (reader.embeddings.ids(item.digest) for item in (network, spec))
+    ids = np.setdiff1d(whole, short)
+    projection = projection_of(backbone, find) if len(ids) else None
+    for start in range(0, len(ids), _ROWS):
+        progress(Progress(f"reducing embeddings to {backbone.name}", start, len(ids)))
+        with catalog.write() as writer:
+            writer.backbones.register(backbone, added=added)
+            part = ids[start : start + _ROWS]
+            _, vectors, norms, sha256 = writer.reader.embeddings.features(network.digest, part)
+            vectors, norms = reduce(spec, projection, vectors, norms)
+            usable = norms > 0
+            digests = [row.tobytes() for row in sha256[usable]]
+            writer.embeddings.store_vectors(
+                spec.digest, digests, vectors[usable], norms[usable].tolist()
+            )
 
 
 def embedded_sample(
