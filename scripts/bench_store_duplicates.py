@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import scipy.fft
 
 from embedkit.cluster.duplicates.find import find_duplicates, pairs_dataset
 from embedkit.cluster.duplicates.tasks import Tasks
@@ -95,7 +96,7 @@ class Synthetic:
         frequency = np.hypot(
             *np.meshgrid(np.fft.fftfreq(SIDE), np.fft.rfftfreq(SIDE), indexing="ij")
         )
-        self.spectrum = 1 / np.maximum(frequency, 1 / SIDE) ** 1.4
+        self.spectrum = (1 / np.maximum(frequency, 1 / SIDE) ** 1.4).astype(np.float32)
         self.of_original = random.permutation(self.originals)[: self.copies]
         self.kind = random.integers(0, len(KINDS), self.copies)
         self.width = random.choice([640, 800, 1024, 1280, 1600, 2048, 3000, 4000], images)
@@ -107,10 +108,12 @@ class Synthetic:
         count = min(BATCH, self.originals - start)
         random = np.random.default_rng([1, start])
         noise = random.standard_normal((count, SIDE, SIDE)).astype(np.float32)
-        fields = np.fft.irfft2(np.fft.rfft2(noise) * self.spectrum, s=(SIDE, SIDE))
+        waves = scipy.fft.rfft2(noise, workers=-1) * self.spectrum
+        fields = scipy.fft.irfft2(waves, s=(SIDE, SIDE), workers=-1)
         fields /= fields.std(axis=(1, 2), keepdims=True)
-        contrast = random.uniform(25, 70, (count, 1, 1))
-        lumas = np.clip(random.uniform(80, 170, (count, 1, 1)) + contrast * fields, 0, 255)
+        fields *= random.uniform(25, 70, (count, 1, 1)).astype(np.float32)
+        fields += random.uniform(80, 170, (count, 1, 1)).astype(np.float32)
+        lumas = np.clip(fields, 0, 255, out=fields)
         vectors = self.centres[random.integers(0, len(self.centres), count)]
         vectors = vectors + random.standard_normal((count, self.dim)).astype(np.float32) * (
             1.2 / np.sqrt(self.dim)

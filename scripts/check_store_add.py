@@ -4,9 +4,10 @@
                                              [--backbone NAME]
 
 Copies N photos of a folder, M of them cut in the middle, and adds them on one machine. Then it adds
-them R times to a new store with two workers of Ray, and kills two workers and the driver at random
-moments, each time in another run of the same command, which is repeated until it ends. At the end,
-the files, the images, the failures and the vectors of the store must be those of one machine.
+them R times to a new store with two workers of Ray. In each repetition, the same command runs three
+times: in the first run a worker and then the driver are killed at random moments, in the second run
+a worker is killed, and the third run is left alone. At the end, the files, the images, the failures
+and the vectors of the store must be those of one machine.
 """
 
 import argparse
@@ -54,23 +55,36 @@ def workers_of(driver: int) -> list[int]:
     ]
 
 
-def add(photos: Path, store: Path, backbone: str, kill: str, delay: float) -> tuple[int, str]:
-    """Run the command; kill something after ``delay`` seconds. Return its status and output."""
+def add(
+    photos: Path, store: Path, backbone: str, kills: list[tuple[str, float]]
+) -> tuple[int, int, str]:
+    """Run the command; kill each of ``kills`` so many seconds after the first worker is there.
+
+    Returns the status, the number of processes that were killed, and the output.
+    """
     command = [sys.executable, "-m", "embedkit", "add", photos, "--store", store, "--on", "ray"]
     command += ["--workers", "2", "--backbone", backbone, "--json", "--quiet"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if kill:
-        deadline = time.monotonic() + delay
-        while process.poll() is None and time.monotonic() < deadline:
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=output, stderr=errors)
+        while process.poll() is None and not workers_of(process.pid):
             time.sleep(0.05)
-        if process.poll() is None:
-            victims = workers_of(process.pid) if kill == "worker" else [process.pid]
+        started = time.monotonic()
+        killed = 0
+        for kind, moment in kills:
+            victims: list[int] = []
+            while process.poll() is None and not victims:
+                time.sleep(0.05)
+                if time.monotonic() >= started + moment:
+                    victims = workers_of(process.pid) if kind == "worker" else [process.pid]
             if victims:
                 os.kill(random.choice(victims), signal.SIGKILL)
-    output, errors = process.communicate()
-    if process.returncode not in (0, -signal.SIGKILL):
-        sys.exit(f"the command ended with {process.returncode}: {errors}")
-    return process.returncode, output
+                killed += 1
+        status = process.wait()
+        for stream in (output, errors):
+            stream.seek(0)
+        if status not in (0, 1, -signal.SIGKILL):
+            sys.exit(f"the command ended with {status}: {errors.read()}")
+        return status, killed, output.read()
 
 
 def stored(place: Path) -> tuple[dict[str, Any], dict[str, np.ndarray], int]:
@@ -112,11 +126,20 @@ def main() -> None:
         print(f"one machine: {len(expected)} images, {len(failed)} failures, {duration:.0f} s")
         for number in range(arguments.repetitions):
             store = folder / f"store-{number}"
-            ended = []
-            for kill in ("worker", "worker", "driver"):
-                delay = random.uniform(5.0, 5.0 + duration)
-                ended.append(add(folder / "photos", store, arguments.backbone, kill, delay)[0])
-            status, output = add(folder / "photos", store, arguments.backbone, "", 0.0)
+            early, late, again = (
+                share * duration
+                for share in (
+                    random.uniform(0.0, 0.3),
+                    random.uniform(0.4, 0.8),
+                    random.uniform(0.0, 0.2),
+                )
+            )
+            runs = [
+                add(folder / "photos", store, arguments.backbone, kills)
+                for kills in ([("worker", early), ("driver", late)], [("worker", again)], [])
+            ]
+            status, _, output = runs[-1]
+            assert status == 0, "broken images do not change the status"
             report = json.loads(output)
             files, vectors, images = stored(store)
             assert vectors.keys() == expected.keys() and images == len(expected)
@@ -126,7 +149,8 @@ def main() -> None:
             least = min(float(vectors[sha] @ expected[sha]) for sha in expected)
             assert least > 0.999999, least
             print(
-                f"repetition {number + 1}: killed runs ended with {ended}, the last with {status}; "
+                f"repetition {number + 1}: {sum(count for _, count, _ in runs)} processes killed, "
+                f"status of the runs {[one for one, _, _ in runs]}; "
                 f"{len(vectors)} images once each, {len(failed)} failures, "
                 f"least cosine {least:.7f}",
                 flush=True,

@@ -31,6 +31,9 @@ def test_shown_names_are_one_line_of_valid_text() -> None:
     shown = paths.shown(os.fsdecode("写真 a\nb\x1b[31m".encode() + b"\xe9"))
     assert shown == "写真 a\\nb\\x1b[31m\\xe9"
     shown.encode("utf-8")
+    assert paths.shown("https://host/写 真.jpg?key=secret") == "https://host/写 真.jpg"
+    assert paths.shown("tar+https://host/a.tar?key=x#1?.jpg") == "tar+https://host/a.tar#1?.jpg"
+    assert paths.shown("s3://bucket/a?b.jpg") == "s3://bucket/a?b.jpg"
 
 
 @pytest.mark.parametrize(

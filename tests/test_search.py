@@ -118,6 +118,9 @@ def test_filters_restrict_the_matches(filled: Workspace, photos: Path) -> None:
     everything = filled.search(query, 20)
     limit = everything[4].distance
     assert len(filled.search(query, 20, max_distance=limit)) == 5
+    for value in (float("nan"), float("inf"), "0.5"):
+        with pytest.raises(BadInput, match="maximum distance must be a number"):
+            filled.search(query, max_distance=value)  # type: ignore[arg-type]
     with pytest.raises(NotInWorkspace, match="no file is labelled 'green'; labels: blue, red"):
         filled.search(query, label="green")
     with pytest.raises(NotInWorkspace, match="no file is labelled"):

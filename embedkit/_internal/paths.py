@@ -16,11 +16,15 @@ _PRIVATE_USE = 0xF700
 
 
 _URL = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")  # the drive of a Windows path has one letter
-_SHORTENED_URL = re.compile(r"^((?:tar\+)?(?:s3|s3a|gs|gcs|az|abfs|abfss|hdfs|hf|https?)):/(?!/)")
-_SHORTENED_FILE_URL = re.compile(r"^((?:tar\+)?file):/(?!/)")
+_SHORTENED_URL = re.compile(
+    r"^((?:tar\+)?(?:s3|s3a|gs|gcs|az|abfs|abfss|hdfs|hf|https?)):/(?!/)", re.I
+)
+_SHORTENED_FILE_URL = re.compile(r"^((?:tar\+)?file):/(?!/)", re.I)
 """The start of a URL with its slashes made one, as pathlib does."""
+_WEB = re.compile("(tar[+])?https?://", re.I)
 
-
+FILE_URL = "file://"
+"""The start of the URL of a file on another machine; the rest is its path there, not quoted."""
 DEFAULT_WORKSPACE = "indexes/default"
 """Folder of the workspace that is used unless another one is named."""
 
@@ -63,8 +67,10 @@ def shown(name: str) -> str:
     """Return ``name`` on one line of valid text for a message.
 
     Control characters and bytes that are not UTF-8 are escaped; spaces of any kind, such as the
-    ideographic one, are kept.
+    ideographic one, are kept. The parameters of a web address, which may be secret, are left out.
     """
+    if _WEB.match(name):
+        name = re.sub(r"\?[^#]*", "", name, count=1)  # "#" is the start of a member of a shard
     if name.isprintable():
         return name
     return "".join(

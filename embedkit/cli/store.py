@@ -9,6 +9,7 @@ import click
 from embedkit.cli import show, show_store
 from embedkit.cli.complete import complete_backbones
 from embedkit.cli.options import backbone_option, on_option, options
+from embedkit.errors import BadInput
 
 _store = click.option("--store", required=True, metavar="URI", help="Path or URL of the store.")
 
@@ -55,9 +56,11 @@ def push(store: str, backbone: tuple[str, ...], workspace: Path, as_json: bool) 
     metavar="N",
     help="Copy only N images, drawn at random.  [default: all]",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the sample.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="S", help="Seed of the sample.  [default: 0]"
+)
 @options
-def pull(store: str, sample: int | None, seed: int, workspace: Path, as_json: bool) -> None:
+def pull(store: str, sample: int | None, seed: int | None, workspace: Path, as_json: bool) -> None:
     """Copy to the workspace what it lacks of a store.
 
     Photos stay where they are: their files keep the paths or URLs that the store has, and commands
@@ -73,8 +76,10 @@ def pull(store: str, sample: int | None, seed: int, workspace: Path, as_json: bo
     """
     from embedkit.workspace import Workspace
 
+    if seed is not None and sample is None:
+        raise BadInput("the seed is that of a sample; give --sample too")
     with show.progress_bar() as progress:
-        report = Workspace(workspace, progress).pull(store, sample=sample, seed=seed)
+        report = Workspace(workspace, progress).pull(store, sample=sample, seed=seed or 0)
     if as_json:
         show.print_json(asdict(report))
     else:

@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 PIP = "pip install 'embedkit[cluster]'"
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+_ONE_SLASH = re.compile("[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 _CHAINED = re.compile(r"::[A-Za-z][A-Za-z0-9+.-]*://")
 _LOCAL = ("file", "local")
 _SIGNED = re.compile(
     r"[?&](x-amz-[^=&]*|x-goog-[^=&]*|signature|sig|awsaccesskeyid|[a-z_-]*token)=", re.IGNORECASE
 )
 """Parameters of URLs that give access to whoever has the URL."""
-_USER = re.compile(r"(?<=://)[^/@\s]*@")
+_USER = re.compile(r"(?<=://)(?:[^/@\s]*@|[^/@:\s]*:(?!\d+/)[^@\s]*@)")
+"""The user and the password of a URL; the password may contain slashes."""
 _QUERY = re.compile(r"(://[^\s?'\"<>]*)\?[^\s'\"<>]*")
 
 
@@ -75,6 +77,8 @@ class Location:
 
     def __init__(self, place: str) -> None:
         found = _URL.match(place)
+        if found is None and is_url(full := absolute(place)):  # one of its slashes was left out
+            found = _URL.match(full)
         if found is not None and found[1].lower() in _LOCAL:
             place, found = found[2], None
         if "\0" in place:
@@ -86,6 +90,10 @@ class Location:
             )
         if found is None:
             self.place = absolute(place)
+            if _ONE_SLASH.match(place) and not is_url(self.place) and not os.path.exists(place):
+                raise BadInput(
+                    f"{shown(place)} does not exist; a URL has two slashes after the colon"
+                )
             return
         scheme, rest = found[1].lower(), found[2]
         _check_no_secrets(scheme, rest)
@@ -273,8 +281,8 @@ def _kind(scheme: str) -> type["AbstractFileSystem"]:
 
 def _check_no_secrets(scheme: str, rest: str) -> None:
     """Raise :class:`BadInput` for a URL that contains credentials."""
-    user, at, _ = rest.split("/")[0].rpartition("@")
-    if at and (":" in user or scheme in ("http", "https")):
+    user = _USER.match(f"://{rest}", 3)
+    if user is not None and (":" in user[0] or scheme in ("http", "https")):
         raise BadInput(
             f"a {scheme}:// URL must not contain a password; set the credentials in the "
             "environment, as for the other tools of this storage"

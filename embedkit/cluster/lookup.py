@@ -20,17 +20,19 @@ def digest_array(digests: pa.Array | pa.ChunkedArray) -> pa.Array:
 def find_keys(
     dataset: Dataset, column: str, keys: pa.Array, where: str | None = None
 ) -> np.ndarray:
-    """Return the id of the row with each of some distinct keys, int64 (N,); -1 without a row.
+    """Return the id of the row with each of some keys, int64 (N,); -1 without a row.
 
     Only rows that meet the SQL condition ``where`` count.
     """
-    rows = np.full(len(keys), -1, np.int64)
+    encoded = keys.dictionary_encode()
+    distinct = encoded.dictionary
+    rows = np.full(len(distinct), -1, np.int64)
     for batch in dataset.batches([column], where, row_ids=True, rows=_ROWS):
-        positions = pc.index_in(batch.column(0), value_set=keys)
+        positions = pc.index_in(batch.column(0), value_set=distinct)
         found = pc.is_valid(positions)
         ids = batch.column("_rowid").filter(found).to_numpy()
         rows[positions.filter(found).to_numpy()] = ids.astype(np.int64)
-    return rows
+    return np.asarray(rows[encoded.indices.to_numpy()])
 
 
 def select_rows(

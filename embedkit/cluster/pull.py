@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedkit._internal.paths import is_missing, is_url, is_within, native_path
+from embedkit._internal.paths import FILE_URL, is_missing, is_url, native_path
 from embedkit.backbones.projection import Projections, projection_of
 from embedkit.catalog import Catalog, ImageRow, PendingFile
 from embedkit.catalog.writer import Writer
 from embedkit.cluster.decisions import pull_decisions
-from embedkit.cluster.elsewhere import SCHEME, Elsewhere
+from embedkit.cluster.elsewhere import Elsewhere
 from embedkit.cluster.heads import pull_heads
 from embedkit.cluster.lookup import digest_array, select_rows
 from embedkit.cluster.merging import CSV, FOLDER, Differences, FileRow, merge_files
@@ -198,23 +198,28 @@ class _Pull:
         return self.selection.filter(pc.is_in(self.selection, value_set=known))
 
     def _make_roots(self, rows: np.ndarray) -> None:
-        """Make a root for the files of each file system, at their deepest common folder."""
-        ends: dict[str, tuple[str, str]] = {}
+        """Make a root for the files of each file system, at their deepest common folder.
+
+        A folder that this machine does not have has a URL, unless files in it were added here.
+        """
+        folders: set[str] = set()
         for part in self._chunks(self._files, rows, ["path"], "listing files", 1 << 18):
-            for place in part["path"].to_pylist():
-                start = _start(place)
+            folders.update(place.rpartition("/")[0] for place in part["path"].to_pylist())
+        with self._catalog.write() as writer:
+            known = writer.reader.files.folders()
+            ends: dict[str, tuple[str, str]] = {}
+            for folder in sorted(folders):
+                if not is_url(folder):
+                    self.elsewhere.add(folder, _is_elsewhere(folder, known))
+                place = self.elsewhere.in_workspace(f"{folder}/")
+                if place == f"{FILE_URL}{folder}/":
+                    start = FILE_URL + _start(f"{folder}/")
+                else:
+                    start = _start(place)
                 first, last = ends.get(start, (place, place))
                 ends[start] = min(first, place), max(last, place)
-        if not ends:
-            return
-        folders = [_common_folder(start, *found) for start, found in ends.items()]
-        with self._catalog.write() as writer:
-            roots = writer.reader.folders.roots().values()
-            for folder in folders:
-                if not is_url(folder) and _is_elsewhere(native_path(folder), roots):
-                    self.elsewhere.add(folder)
-                place = self.elsewhere.in_workspace(f"{folder}/").rstrip("/")
-                writer.folders.scope(native_path(place or "/"))
+            for start, found in ends.items():
+                writer.folders.scope(native_path(_common_folder(start, *found)))
 
     def _store_files(self, writer: Writer, files: Sequence[FileRow]) -> None:
         """Store the files of a chunk, as far as the catalog lacks them."""
@@ -290,16 +295,11 @@ def _write_files(
     )
 
 
-def _is_elsewhere(folder: str, roots: Collection[str]) -> bool:
-    """Return whether a catalog with these roots knows a folder by a URL, or should do so.
-
-    It should if this machine does not have the folder, and no file below it was added here.
-    """
-
-    def is_known(place: str) -> bool:
-        return any(is_within(place, root) or is_within(root, place) for root in roots)
-
-    return is_known(SCHEME + folder) or not (is_known(folder) or os.path.isdir(folder))
+def _is_elsewhere(folder: str, known: Collection[str]) -> bool:
+    """Return whether a catalog with files in some folders has a URL for a folder of a store."""
+    if FILE_URL + folder in known:
+        return True
+    return folder not in known and not os.path.isdir(native_path(folder or "/"))
 
 
 def _start(place: str) -> str:
@@ -311,7 +311,10 @@ def _start(place: str) -> str:
 
 
 def _common_folder(start: str, first: str, last: str) -> str:
-    """Return the deepest common folder of sorted paths, given the first and the last of them."""
+    """Return the deepest common folder of sorted folders, given the first and the last of them.
+
+    All end with a slash, and are below ``start``.
+    """
     folders = [path.split("/")[:-1] for path in (first, last)]
     pairs = takewhile(lambda pair: pair[0] == pair[1], zip(*folders, strict=False))
     common = "/".join(name for name, _ in pairs)

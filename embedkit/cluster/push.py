@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from embedkit._internal.paths import FILE_URL
 from embedkit.backbones.projection import Projections, projection_of
 from embedkit.catalog import Catalog
 from embedkit.cluster.decisions import push_decisions
-from embedkit.cluster.elsewhere import SCHEME, Elsewhere
+from embedkit.cluster.elsewhere import Elsewhere
 from embedkit.cluster.heads import push_heads
 from embedkit.cluster.lookup import digest_array, find_keys
 from embedkit.cluster.merging import Differences, FileRow, merge_files
@@ -146,6 +147,9 @@ class _Push:
             elsewhere = Elsewhere(reader.folders.relocated_urls())
         here = files.column("place").combine_chunks().cast(pa.string())
         places, stored = self._in_store(here, elsewhere)
+        chosen = _one_for_each(places, here)
+        files, here, places = (column.take(chosen) for column in (files, here, places))
+        stored = stored[chosen.to_numpy()]
         added = updated = failures = 0
         for first in self._starts(len(files), "copying files", ROWS):
             part = slice(first, first + ROWS)
@@ -173,7 +177,7 @@ class _Push:
 
         ``places`` are those in the workspace.
         """
-        own = pc.replace_substring_regex(places, f"^{SCHEME}", "")
+        own = pc.replace_substring_regex(places, f"^{FILE_URL}", "")
         rows = find_keys(self._store.files, "path", own)
         if elsewhere.is_empty:
             return own, rows
@@ -216,3 +220,15 @@ class _Push:
         for first in range(0, total, size):
             self._progress(Progress(stage, first, total))
             yield first
+
+
+def _one_for_each(places: pa.Array, here: pa.Array) -> pa.Array:
+    """Return the positions of files, in order, of which no two have the same path in the store.
+
+    Of a file at a URL and one on this machine, the latter counts.
+    """
+    table = pa.table({"place": places, "is_url": pc.starts_with(here, FILE_URL)})
+    table = table.append_column("position", pa.array(np.arange(len(places))))
+    first = table.sort_by([("is_url", "ascending"), ("position", "ascending")])
+    kept = first.group_by("place", use_threads=False).aggregate([("position", "first")])
+    return kept.column("position_first").combine_chunks().sort()

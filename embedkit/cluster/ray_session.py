@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import socket
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from embedkit.errors import BadInput, EmbedkitError, StorageError
 
 CORES_PER_WORKER = 4
 """Cores of a worker without a GPU; more than this decode no faster in one process."""
+_ANSWER_SECONDS = 10.0
+"""Maximum number of seconds until a cluster accepts a connection."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def ray_session(on: str, workers: int | None = None) -> Iterator[Shares]:
         address = on if on != "ray" else os.environ.get("RAY_ADDRESS")
         options = {} if address else {"include_dashboard": False}
         try:
+            _check_answers(address)
             with warnings.catch_warnings():
                 # Ray starts other programs; no forked process uses Lance.
                 warnings.filterwarnings("ignore", "lance is not fork-safe")
@@ -74,6 +78,13 @@ def ray_session(on: str, workers: int | None = None) -> Iterator[Shares]:
     finally:
         if ours:
             ray.shutdown()
+
+
+def _check_answers(address: str | None) -> None:
+    """Raise OSError when nothing listens at the address of a cluster: Ray itself tries for long."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
 
 
 def _shares(nodes: Sequence[Mapping[str, float]], workers: int | None) -> Shares:

@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from embedkit.cluster.store import digest_words
 from embedkit.cluster.tables import Dataset
-from embedkit.errors import BadInput
+from embedkit.search.search import check_count
 
 _ROWS = 1 << 19
 
@@ -15,10 +15,10 @@ def sample_images(files: Dataset, count: int, seed: int) -> pa.Array:
 
     Each image has a random key, a function of its SHA-256 and the seed; those with the smallest
     keys are the sample. So a larger sample contains a smaller one, and renaming files changes
-    nothing. Raises :class:`BadInput` for a count below 1.
+    nothing. Raises :class:`BadInput` for a count below 1 and for a negative seed.
     """
-    if count < 1:
-        raise BadInput(f"a sample has 1 image or more, not {count}")
+    check_count(count, name="sample")
+    check_count(seed, 0, "seed")
     words = np.empty((0, 4), np.uint64)
     keys = np.empty(0, np.uint64)
     for batch in files.batches(["sha256"], "sha256 IS NOT NULL", rows=_ROWS):

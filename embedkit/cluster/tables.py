@@ -153,14 +153,15 @@ class Dataset:
         """
         if self._pinned is not None:
             return self._pinned[0]
-        try:
-            return lance.dataset(
-                self.location.place, version=version, storage_options=self._options
-            )
-        except (ValueError, OSError) as error:
-            if "was not found" in str(error) or "Not found" in str(error):
-                return None
-            raise self._error(error) from error
+        with self.errors():
+            try:
+                return lance.dataset(
+                    self.location.place, version=version, storage_options=self._options
+                )
+            except (ValueError, OSError) as error:
+                if "was not found" in str(error) or "Not found" in str(error):
+                    return None
+                raise
 
     def at_present(self) -> "Dataset":
         """Return the dataset as it is now, for reading: later changes are not seen."""
@@ -173,7 +174,7 @@ class Dataset:
         found = self.open()
         if found is not None:
             return found
-        try:
+        with self.errors():
             return lance.write_dataset(
                 self.schema.empty_table(),
                 self.location.place,
@@ -181,18 +182,14 @@ class Dataset:
                 enable_stable_row_ids=True,
                 data_storage_version=_STORAGE_VERSION,
             )
-        except (ValueError, OSError) as error:
-            raise self._error(error) from error
 
     def read(self, columns: Sequence[str], where: str | None = None, **options: Any) -> pa.Table:
         """Return some columns of all rows, or of those that meet an SQL condition."""
         found = self.open()
         if found is None:
             return pa.schema([self.schema.field(name) for name in columns]).empty_table()
-        try:
+        with self.errors():
             return found.to_table(columns=list(columns), filter=where, **options)
-        except (ValueError, OSError) as error:
-            raise self._error(error) from error
 
     def batches(
         self,
@@ -209,7 +206,7 @@ class Dataset:
         found = self.open()
         if found is None:
             return
-        try:
+        with self.errors():
             yield from found.to_batches(
                 columns=list(columns),
                 filter=where,
@@ -217,19 +214,15 @@ class Dataset:
                 batch_size=rows,
                 batch_readahead=2,
             )
-        except (ValueError, OSError) as error:
-            raise self._error(error) from error
 
     def upsert(self, rows: pa.Table, *keys: str) -> None:
         """Replace the rows with the same keys, all or none; rows with other keys are added."""
         self._check()
         if not rows.num_rows:
             return
-        try:
+        with self.errors():
             merge = self.ensure().merge_insert(list(keys))
             merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
-        except (ValueError, OSError) as error:
-            raise self._error(error) from error
 
     def count(self, where: str | None = None) -> int:
         """Return the number of rows, or of those that meet an SQL condition."""
@@ -243,7 +236,7 @@ class Dataset:
         """
         if not rows.num_rows:
             return []
-        try:
+        with self.errors():
             fragments = write_fragments(
                 rows,
                 self.location.place,
@@ -251,8 +244,6 @@ class Dataset:
                 storage_options=self._options,
                 data_storage_version=_STORAGE_VERSION,
             )
-        except (ValueError, OSError) as error:
-            raise self._error(error) from error
         return [json.dumps(fragment.to_json()) for fragment in fragments]
 
     def commit(self, fragments: Sequence[str]) -> None:
@@ -260,7 +251,7 @@ class Dataset:
         self._check()
         if not fragments:
             return
-        try:
+        with self.errors():
             dataset = self.ensure()
             lance.LanceDataset.commit(
                 self.location.place,
@@ -270,13 +261,11 @@ class Dataset:
                 read_version=dataset.version,
                 storage_options=self._options,
             )
-        except (ValueError, OSError) as error:
-            raise self._error(error) from error
 
     def replace(self, fragments: Sequence[str]) -> None:
         """Replace all rows by those in written files, at once. Raises :class:`StorageError`."""
         self._check()
-        try:
+        with self.errors():
             lance.LanceDataset.commit(
                 self.location.place,
                 lance.LanceOperation.Overwrite(
@@ -284,15 +273,14 @@ class Dataset:
                 ),
                 storage_options=self._options,
             )
-        except (ValueError, OSError) as error:
-            raise self._error(error) from error
 
     def take(self, rows: np.ndarray, columns: Sequence[str] | None = None) -> pa.Table:
         """Return rows, given by their row ids, in this order."""
-        try:
-            return self.open()._take_rows(rows.tolist(), columns=list(columns or self.schema.names))
-        except (ValueError, OSError) as error:
-            raise self._error(error) from error
+        found = self.open()
+        if found is None:
+            raise StorageError(f"{self.location} has been removed; run the same command again")
+        with self.errors():
+            return found._take_rows(rows.tolist(), columns=list(columns or self.schema.names))
 
     def append(self, rows: pa.Table) -> None:
         """Add rows. Raises :class:`StorageError`."""
@@ -308,15 +296,13 @@ class Dataset:
         dataset = self.open()
         if dataset is None:
             return
-        try:
+        with self.errors():
             small = sum(
                 fragment.count_rows() < _FRAGMENT_ROWS for fragment in dataset.get_fragments()
             )
             if small >= _MANY_FRAGMENTS:
                 dataset.optimize.compact_files(target_rows_per_fragment=_FRAGMENT_ROWS)
             dataset.cleanup_old_versions(older_than=_KEPT_VERSIONS)
-        except (ValueError, OSError) as error:
-            raise self._error(error) from error
 
     def index(self, column: str) -> None:
         """Build or extend the index that finds rows by the values of a column."""
@@ -336,13 +322,10 @@ class Dataset:
         try:
             yield
         except (ValueError, OSError) as error:
-            raise self._error(error) from error
-
-    def _error(self, error: Exception) -> StorageError:
-        return StorageError(
-            f"{self.location}: {reason_of(error)}; check the address, the credentials and the "
-            "connection, then run the same command again"
-        )
+            raise StorageError(
+                f"{self.location}: {reason_of(error)}; check the address, the credentials and the "
+                "connection, then run the same command again"
+            ) from error
 
 
 USABLE = "sha256 IS NOT NULL AND (stage IS NULL OR stage = 'embed')"

@@ -26,6 +26,7 @@ from embedkit.ingest.labels import FolderLabels
 from embedkit.ingest.network import IngestNetwork, resolve_without_network
 from embedkit.ingest.pipeline import IngestPipeline, RootFiles, claims_of
 from embedkit.ingest.projections import CatalogSample, ensure_projection, reduce_stored
+from embedkit.ingest.relocation import adopt
 from embedkit.ingest.scanning import (
     Scanned,
     Sources,
@@ -74,6 +75,7 @@ def add(
     started = time.monotonic()
     for name in backbones:
         registry.parse(name)
+    adopt(catalog, [source.path for source in sources.items])
     labels = FolderLabels(sources.label_folders)
     scanned = scan_sources(sources, labels, Patterns(options.exclude), skip, progress)
     scanned.check_used(new_patterns)

@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from embedkit._internal.paths import shown
+from embedkit._internal.paths import FILE_URL, is_within, shown
 from embedkit.catalog import Catalog
 from embedkit.errors import BadInput, NotInWorkspace
 from embedkit.ingest.labels import relabel_from_folders
@@ -67,6 +67,38 @@ def relocate(catalog: Catalog, old: str, new: str) -> RelocationReport:
             f"{shown(new)} with the same size, fewer than half; nothing was changed. Check the "
             f"folder, or add it and remove {shown(old)}; labels are kept"
         )
+    return _relocate(catalog, old, new, found)
+
+
+def adopt(catalog: Catalog, places: Iterable[str]) -> None:
+    """Relocate files that were pulled by URL to the same path on this machine, if they are there.
+
+    ``places`` are absolute paths that are about to be added. A folder is taken for the one at the
+    URL if at least half of its files are there with their sizes, and no file below it was added
+    here.
+    """
+    if not catalog.exists:
+        return
+    with catalog.read() as reader:
+        roots = [root for root in reader.folders.roots().values() if root.startswith(FILE_URL)]
+        known = reader.files.folders() if roots else set()
+    for root in roots:
+        for place in places:
+            folder = root.removeprefix(FILE_URL)
+            if is_within(place, folder):
+                folder = place
+            elif not is_within(folder, place):
+                continue
+            if not os.path.isdir(folder) or any(is_within(one, folder) for one in known):
+                continue
+            with catalog.read() as reader:
+                files = reader.files.below(FILE_URL + folder)
+            found = presence(files, folder)
+            if found.is_same:
+                _relocate(catalog, FILE_URL + folder, folder, found)
+
+
+def _relocate(catalog: Catalog, old: str, new: str, found: Presence) -> RelocationReport:
     with catalog.write() as writer:
         sources, warnings = writer.relocate(old, new, found.missing)
         labelled = relabel_from_folders(writer, new)

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from math import isfinite
+from numbers import Integral, Real
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +30,10 @@ class SearchFilter:
     """Label of one of the image's files."""
     folder: str | None
     """Absolute folder that contains one of the image's files."""
+
+    def __post_init__(self) -> None:
+        if self.max_distance is not None and not _is_number(self.max_distance):
+            raise BadInput(f"the maximum distance must be a number, not {self.max_distance!r}")
 
     @classmethod
     def from_arguments(
@@ -192,6 +197,10 @@ def _existing_first(files: Sequence[LiveFile]) -> Sequence[LiveFile]:
     if len(files) < 2:
         return files
     return sorted(files, key=lambda file: not os.path.exists(file.path))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and isfinite(value)
 
 
 def check_count(k: object, least: int = 1, name: str = "k") -> None:

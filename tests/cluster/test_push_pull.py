@@ -343,8 +343,10 @@ def away(store: Path, place: Path, tmp_path: Path, toys: Toys) -> Iterator[Works
     report = other.pull(store)
     assert report.unreachable == report.files == 18
     toys.passes.clear()
-    yield other
-    (place / "moved").rename(place / "photos")
+    try:
+        yield other
+    finally:
+        (place / "moved").rename(place / "photos")
 
 
 def test_photos_elsewhere_are_searched_labelled_and_judged(
@@ -391,6 +393,81 @@ def test_a_pulled_folder_that_is_relocated_needs_no_forward_pass(
     assert pushed.files == 0 and pushed.differences == {}
     assert {name: rows for name, rows in store_content(store).items() if rows != before[name]} == {}
     assert away.pull(store).is_empty
+
+
+def test_photos_that_are_mounted_at_their_path_later_are_the_same_photos(
+    away: Workspace, store: Path, place: Path, toys: Toys
+) -> None:
+    before = store_content(store)
+    (place / "moved").rename(place / "photos")
+    try:
+        report = away.add(place / "photos/red", backbones=["resnet50", "resnet101"])
+        assert toys.passes == [], "the embeddings were pulled"
+        assert (report.files, report.failed) == (12, 1)
+        assert away.info().files == 18
+        assert sum("://" in row[0] for row in workspace_content(away.folder)["files"]) == 7
+        assert [len(group.members) for group in away.duplicates().groups] == [2]
+        assert away.pull(store).is_empty and away.push(store).is_empty
+        assert store_content(store) == before
+    finally:
+        (place / "photos").rename(place / "moved")
+
+
+def test_other_photos_at_the_path_of_pulled_ones_are_pushed_once(
+    away: Workspace, store: Path, place: Path
+) -> None:
+    paths = sorted(StoreContent(str(store)).files.read(["path"])["path"].to_pylist())
+    (place / "photos/red").mkdir(parents=True)
+    try:
+        for number in range(6):
+            draw_photo(500 + number, (96, 64)).save(place / f"photos/red/{number}.jpg")
+        away.add(place / "photos/red", backbones=["resnet50", "resnet101"])
+        assert away.info().files == 18 + 6, "they are not the photos of the store"
+        for _ in range(2):
+            away.push(store)
+            found = StoreContent(str(store)).files.read(["path"])["path"].to_pylist()
+            assert sorted(found) == paths
+    finally:
+        shutil.rmtree(place / "photos")
+
+
+def test_a_relocated_folder_inside_a_pulled_one_is_not_copied_again(
+    away: Workspace, store: Path, place: Path
+) -> None:
+    before = store_content(store)
+    away.relocate(f"file://{place}/photos/red", place / "moved/red")
+    content = workspace_content(away.folder)
+    assert away.pull(store).is_empty
+    assert away.push(store).is_empty
+    assert workspace_content(away.folder) == content and store_content(store) == before
+    (place / "moved/red").rename(place / "moved/again")
+    try:
+        away.relocate(place / "moved/red", place / "moved/again")
+        assert away.pull(store).is_empty and away.push(store).is_empty
+        assert store_content(store) == before
+    finally:
+        (place / "moved/again").rename(place / "moved/red")
+
+
+@pytest.mark.parametrize("is_added", [False, True])
+def test_folders_that_are_not_here_are_elsewhere_although_one_above_them_is_here(
+    is_added: bool, store: Path, place: Path, tmp_path: Path
+) -> None:
+    (place / "photos").rename(place / "moved")
+    (place / "photos/own").mkdir(parents=True)
+    try:
+        draw_photo(700).save(place / "photos/own/1.jpg")
+        other = Workspace(tmp_path / "other")
+        if is_added:
+            other.add(place / "photos", backbones=["resnet50", "resnet101"])
+        assert other.pull(store).unreachable == 18
+        other.add(place / "photos", backbones=["resnet50", "resnet101"])
+        info = other.info()
+        assert (info.files, info.missing) == (19, 0)
+        assert other.pull(store).is_empty
+    finally:
+        shutil.rmtree(place / "photos")
+        (place / "moved").rename(place / "photos")
 
 
 @pytest.mark.parametrize("start", ["s3://bucket", "tar+s3://bucket/a.tar#", "tar+file:///a.tar#"])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import asdict
@@ -68,6 +69,21 @@ def test_options_that_have_no_meaning_are_refused(tmp_path: Path, photos: Path) 
     assert "takes no PATH" in run("classify", photos, "--head", "h", *store, status=2)
     assert "name photos or folders" in run("classify", "--head", "h", status=2)
     assert "there is no store" in run("info", *store, status=1)
+    assert "--sample too" in run("pull", "--seed", "1", *store, status=2)
+    assert "--seed" in run("pull", "--sample", "1", "--seed", "-1", *store, status=2)
+
+
+def test_a_cluster_that_does_not_answer_is_an_error(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    store = ["--store", tmp_path / "store", "--fingerprints-only"]
+    found = run("add", photos, *store, "--on", f"ray://{address}", status=1)
+    assert f"Ray does not answer at ray://{address}" in found
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    assert address in run("add", photos, *store, "--on", "ray", status=1)
 
 
 def test_a_file_that_cannot_be_read_decides_the_exit_status(tmp_path: Path, photos: Path) -> None:

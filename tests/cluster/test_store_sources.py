@@ -911,6 +911,7 @@ def test_objects_without_access_are_failures(
     "url",
     [
         "s3://AKIAEXAMPLE:not-to-be-shown@bucket/photos",
+        "s3://AKIAEXAMPLE:not/to@be/not-to-be-shown@bucket/photos",
         "sftp://me:not-to-be-shown@host/photos",
         "https://me:not-to-be-shown@host/photo.jpg",
         "https://b.s3.amazonaws.com/a.jpg?X-Amz-Credential=A&X-Amz-Signature=not-to-be-shown",
@@ -926,6 +927,23 @@ def test_a_url_with_credentials_is_refused_and_not_shown(url: str, tmp_path: Pat
     assert list(rows) == ["https://host/ok.jpg?w=1"]
     assert [item.path for item in failures] == [f"{tmp_path}/list.parquet, row 1"]
     assert "not-to-be-shown" not in repr(failures)
+
+
+def test_names_that_only_look_like_credentials_are_allowed() -> None:
+    for url in ("s3://bucket/2020:1/a@b.jpg", "http://host:8080/a@b.jpg", "sftp://host:22/a@b"):
+        assert Location(url).place == url
+
+
+def test_a_url_with_one_slash_is_not_taken_for_a_folder(tmp_path: Path) -> None:
+    assert Location("S3:/bucket/a").place == "s3://bucket/a"
+    with pytest.raises(BadInput, match="password"):
+        Location("s3:/AKIA:key@bucket/a")
+    with pytest.raises(BadInput, match="two slashes"):
+        Location("ftp:/host/a")
+    (tmp_path / "ab:").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        assert Location("ab:/").is_local
 
 
 @pytest.mark.usefixtures("s3_web")

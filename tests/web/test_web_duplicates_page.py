@@ -279,11 +279,14 @@ def test_decisions_moves_and_searches_are_read_out_and_keep_the_focus(opened: Op
 def test_the_move_that_is_asked_for_waits_for_a_decision_on_its_way(opened: Open) -> None:
     page = opened("/duplicates")
     search(page)
-    decisions: list[Any] = []
-    page.route("**/api/v1/duplicates/*/groups/*", lambda route: decisions.append(route))
-    with page.expect_request("**/api/v1/duplicates/*/groups/*"):
-        press(page, "1 a")
-    decisions[0].continue_()
+
+    def press_meanwhile(route: Any) -> None:
+        if route.request.method == "POST":  # the page also reads the next groups
+            press(page, "a")
+        route.continue_()
+
+    page.route("**/api/v1/duplicates/*/groups/*", press_meanwhile)
+    press(page, "1")
     page.wait_for_selector("dialog >> text=1 file")
 
 

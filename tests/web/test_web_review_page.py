@@ -93,21 +93,21 @@ def test_a_decision_is_undone_and_replaced(reviewed: Workspace, opened: Open) ->
     begin(page)
     first = current(page)
     page.keyboard.press("o")
-    told(page, "Off-topic")
+    told(page, "decided: Off-topic.")
     assert verdicts(reviewed) == {first: "off-topic"} and current(page) != first
     page.keyboard.press("u")
-    told(page, "Undone")
+    told(page, "Undone.")
     page.wait_for_selector(f".suspect >> text={first}")
     assert verdicts(reviewed) == {}
     page.keyboard.press("o")
-    told(page, "Off-topic")
+    told(page, "decided: Off-topic.")
     page.keyboard.press("ArrowUp")
     page.keyboard.press("l")
-    told(page, "Label is right")
+    told(page, "decided: Label is right.")
     assert verdicts(reviewed) == {first: "right=green"}
     page.keyboard.press("ArrowUp")
     page.keyboard.press("l")
-    told(page, "open again")
+    told(page, "1 photo open again.")
     assert verdicts(reviewed) == {}
     decided(page, 0)
 
@@ -137,7 +137,7 @@ def test_decisions_survive_a_reload_and_a_new_review_lists_only_open_photos(
     begin(page)
     first = current(page)
     page.click(".choices button >> text=Suggestion is right")
-    told(page, "Suggestion")
+    told(page, "decided: Suggestion is right.")
     page.reload()
     decided(page, 1)
     assert current(page) != first
@@ -214,16 +214,16 @@ def test_off_topic_photos_are_decided_and_the_most_useful_one_comes_first(
     begin(page, "off-topic")
     first = current(page)
     page.keyboard.press("o")
-    told(page, "Off-topic")
+    told(page, "decided: Off-topic.")
     page.keyboard.press("k")
-    told(page, "Keep")
+    told(page, "decided: Keep.")
     assert sorted(verdicts(reviewed).values()) == ["keep", "off-topic"]
     assert verdicts(reviewed)[first] == "off-topic"
     page.click("text=Review again")
     page.wait_for_selector(".suspects [aria-current] >> text=Helps most")
     assert "improves the list most" in page.inner_text(".reason").lower()
     page.keyboard.press("o")
-    told(page, "Off-topic")
+    told(page, "decided: Off-topic.")
     assert len(verdicts(reviewed)) == 3
 
 
@@ -235,7 +235,7 @@ def test_poor_photos_are_decided_by_keys(reviewed: Workspace, opened: Open, tmp_
     begin(page, "quality")
     first = current(page)
     page.keyboard.press("p")
-    told(page, "Poor")
+    told(page, "decided: Poor.")
     assert verdicts(reviewed) == {first: "poor"}
 
 
@@ -259,7 +259,7 @@ def test_no_view_violates_a_rule_of_accessibility(opened: Open, scheme: str, wid
     assert violations(page) == []
     begin(page)
     page.keyboard.press("s")
-    told(page, "Suggestion")
+    told(page, "decided: Suggestion is right.")
     assert violations(page) == []
     page.keyboard.press("z")
     page.wait_for_selector(".pair img")

@@ -159,6 +159,14 @@ class FileReader:
             )
         ]
 
+    def folders(self) -> set[str]:
+        """Return the folders and URLs, in stored form, that contain known files directly."""
+        rows = self._session.rows(
+            f"""SELECT DISTINCT regexp_replace({FILE_PATH}, '/[^/]*$', '')
+                FROM files f JOIN roots r USING (root_id)"""
+        )
+        return {folder for (folder,) in rows}
+
     def known(self, absolute: Sequence[str]) -> set[str]:
         """Return the paths that belong to a known file that is not missing."""
         return {absolute[number] for number, *_ in self.locate(absolute)}

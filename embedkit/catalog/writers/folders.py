@@ -70,6 +70,33 @@ class FolderWriter:
         )
         self._session.run("UPDATE roots SET into_root = ?, prefix = ? WHERE root_id = ?", values)
 
+    def redirect(self, scope: Scope, into_root: int, prefix: str) -> None:
+        """Record that a folder inside a root is now at ``prefix`` of another root, or of this one.
+
+        Roots at the folder or below it, which other roots have absorbed, go along. Of a URL, the
+        folder itself is recorded: see :meth:`.FolderReader.relocated_urls`.
+        """
+        self._session.run(
+            """UPDATE roots SET into_root = $into_root,
+                      prefix = nullif(concat_ws('/', nullif($prefix, ''),
+                          nullif(substr(prefix, length($old) + 2), '')), '')
+               WHERE into_root = $root_id
+                 AND (prefix = $old OR starts_with(prefix, $old || '/'))""",
+            {
+                "into_root": into_root,
+                "prefix": prefix,
+                "old": scope.prefix,
+                "root_id": scope.root_id,
+            },
+        )
+        root = self._reader.roots()[scope.root_id]
+        if paths.is_url(root):
+            url = f"{paths.to_stored(root).rstrip('/')}/{scope.prefix}"
+            root_id = self._session.take_ids("root", 1)
+            self._session.run(
+                "INSERT INTO roots VALUES (?, ?, ?, ?)", [root_id, url, into_root, prefix or None]
+            )
+
     def absorbed(self) -> "AbsorbedRoots":
         """Return the roots that other roots have absorbed."""
         rows = self._session.rows(

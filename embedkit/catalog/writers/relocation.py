@@ -83,7 +83,9 @@ class Relocation:
                     WHERE {table}.root_id = m.root_id AND {table}.path = m.path"""
             )
         for scope, prefix in scopes:
-            if not scope.prefix and scope.root_id != target.root_id:
+            if scope.prefix:
+                self._folders.redirect(scope, target.root_id, prefix)
+            elif scope.root_id != target.root_id:
                 self._folders.absorb(target.root_id, prefix, scope.root_id)
 
     def _check_duplicates(self, old: str, new: str) -> None:
