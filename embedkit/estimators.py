@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from embedkit._internal.paths import absolute, shown
 from embedkit.backbones import load_backbone
-from embedkit.backbones.registry import DEFAULT, absolute_name
+from embedkit.backbones.registry import DEFAULT, absolute_name, network_name
 from embedkit.catalog import Catalog
 from embedkit.classify.heads.examples import Examples
 from embedkit.classify.heads.linear import L2, RAW
@@ -135,7 +135,11 @@ class EmbeddingTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
         return np.array([f"embedding{number}" for number in range(self.n_features_out_)], object)
 
     def _network(self) -> "Backbone":
-        return _open(absolute_name(self.backbone, absolute(".")))
+        name = absolute_name(self.backbone, absolute("."))
+        if self.workspace is None or network_name(name) == name:
+            return _open(name)
+        store = _store(absolute(self.workspace))  # it has the projection
+        return store.network(store.resolve(name))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from classes import heads_folder, write_classes  # noqa: F401  (a fixture)
+from conftest import draw_photo
 
 import embedkit
 from embedkit import Workspace
@@ -100,6 +101,32 @@ def test_the_onnx_file_needs_neither_embedkit_nor_torch(
     assert metadata["embedkit.gallery"]["photos"] > 0
     assert {one["name"] for one in metadata["embedkit.inputs"]} == set(pixels_of(head, photos[:1]))
     assert metadata["embedkit.parity"]["max_difference"] <= TOLERANCE
+
+
+@pytest.mark.slow
+def test_the_graph_of_a_reduced_backbone_projects_and_rounds(tmp_path: Path, tiny: str) -> None:
+    for number in range(104):
+        folder = tmp_path / "photos" / ("even" if number % 2 == 0 else "odd")
+        folder.mkdir(parents=True, exist_ok=True)
+        draw_photo(number, (64, 48)).save(folder / f"{number}.png")
+    name = f"{tiny}&dims=8&dtype=float16"
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.add(tmp_path / "photos", backbones=name, labels_from_folders=True)
+    workspace.split(10, 10)
+    head = workspace.heads.train("probe", "probe")
+    report = head.export_onnx(tmp_path / "head.onnx", tolerance=TOLERANCE)
+    assert report.max_difference <= TOLERANCE
+    assert head.export_openvino(tmp_path / "head.xml", tolerance=TOLERANCE).bytes > 0
+
+    import onnxruntime
+
+    photos = sorted((tmp_path / "photos/odd").iterdir())[:6]
+    session = onnxruntime.InferenceSession(tmp_path / "head.onnx")
+    embedding = session.run(["embedding"], pixels_of(head, photos))[0]
+    network = workspace._embeddings.network(workspace._embeddings.select(name))
+    assert embedding.shape == (6, 8)
+    assert np.array_equal(embedding, embedding.astype(np.float16).astype(np.float32))
+    np.testing.assert_allclose(embedding, network.embed(photos), atol=1e-3)
 
 
 @pytest.mark.slow

@@ -557,3 +557,11 @@ def test_the_error_for_an_unknown_head_lists_the_heads(tmp_path: Path) -> None:
     for name in ("../probe", "", ".hidden", "a/b", "a\nb"):
         with pytest.raises(BadInput, match="is not a valid name"):
             load_head(tmp_path, name)
+
+
+def test_a_head_without_the_projection_of_its_spec_is_damaged(tmp_path: Path) -> None:
+    head = made_head()
+    spec = replace(head.models[0].spec, projection="a" * 64, network_dim=96)
+    save_head(tmp_path, replace(head, models=(replace(head.models[0], spec=spec),)))
+    with pytest.raises(BadArtefact, match="its projection is not that of its spec"):
+        load_head(tmp_path, head.name)

@@ -78,6 +78,7 @@ PUBLIC = [
     "ProbeClassifier",
     "Progress",
     "ProgressCallback",
+    "ProjectionInfo",
     "PullReport",
     "PushReport",
     "Quarantine",

@@ -13,6 +13,7 @@ from embedkit.results import Progress, ResolvedName
 if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
     from embedkit.backbones.preprocess import Prepare
+    from embedkit.backbones.projection import FindProjection
     from embedkit.backbones.providers import Provider
 
 
@@ -31,6 +32,8 @@ def load_backbone(name: str = registry.DEFAULT) -> "Backbone":
         :func:`embedkit.register_backbone`, with overrides as in
         ``resnet50?weights=FILE&size=448&resize=pad&pool=gem``. Weights come from the file in the
         name, if it has one; otherwise from an installed package, the hub's cache, or the hub.
+        ``dtype=float16`` rounds the embeddings. ``dims=N`` needs a projection, which belongs to a
+        workspace or a store.
 
     Returns
     -------
@@ -45,17 +48,41 @@ def load_backbone(name: str = registry.DEFAULT) -> "Backbone":
         When no weights are found.
     BadWeights
         When the weights do not fit the network.
+    BadInput
+        When the name has ``dims=``.
     """
-    return provider_of(name).load(name)
+    return load_with_projection(name)
 
 
-def open_backbone(resolved: ResolvedName) -> "Backbone":
+def load_with_projection(name: str, find: "FindProjection | None" = None) -> "Backbone":
+    """Load a backbone as :func:`load_backbone` does; ``find`` finds the projection of ``dims=``."""
+    from embedkit.backbones.reduced import ReducedBackbone, not_fitted, reduced
+
+    network = registry.network_name(name)
+    if network == name:
+        return provider_of(name).load(name)
+    if find is None and registry.parse(name).dims is not None:
+        raise not_fitted(name)
+    backbone = provider_of(network).load(network)
+    resolved, projection = reduced(name, backbone.resolved, find)
+    return ReducedBackbone(resolved, backbone, projection)
+
+
+def open_backbone(resolved: ResolvedName, find: "FindProjection | None" = None) -> "Backbone":
     """Open a resolved backbone, without torch if its network was converted before.
 
     Falls back on :func:`load_backbone` and raises as it does. The caller compares the specs: the
-    weights may have changed.
+    weights may have changed. ``find`` finds the projection of a backbone with ``dims=`` in a
+    workspace or store; raises :class:`BadArtefact` if it is not there.
     """
-    return provider_of(resolved.name).open(resolved)
+    from embedkit.backbones.projection import projection_of
+    from embedkit.backbones.reduced import ReducedBackbone, network_of
+
+    network = network_of(resolved)
+    if network == resolved:
+        return provider_of(resolved.name).open(resolved)
+    projection = projection_of(resolved, find)
+    return ReducedBackbone(resolved, provider_of(network.name).open(network), projection)
 
 
 def last_resolved(name: str) -> ResolvedName | None:
@@ -65,7 +92,10 @@ def last_resolved(name: str) -> ResolvedName | None:
 
 def is_current(resolved: ResolvedName) -> bool:
     """Return whether a resolved backbone is current, without loading its network."""
-    return provider_of(resolved.name).is_current(resolved)
+    from embedkit.backbones.reduced import network_of
+
+    network = network_of(resolved)
+    return provider_of(network.name).is_current(network)
 
 
 def prepare_function(resolved: ResolvedName) -> "Prepare":

@@ -2,8 +2,9 @@
 
 A name is ``BASE`` or ``BASE?key=value&key=value``. ``BASE`` is a name in :data:`KNOWN`,
 ``timm/<model[.tag]>``, ``open_clip/<arch>/<pretrained>``, ``local/<folder>`` or a name passed to
-:func:`embedkit.register_backbone`. The overrides are ``weights=FILE``, ``size=PIXELS``,
-``resize=crop|pad|squash``, ``pool=native|avg|max|gem|token`` and ``precision=float32|bf16|fp16``.
+:func:`embedkit.register_backbone`. The overrides of the network are ``weights=FILE``,
+``size=PIXELS``, ``resize=crop|pad|squash``, ``pool=native|avg|max|gem|token`` and
+``precision=float32|bf16|fp16``. ``dims=N`` and ``dtype=float32|float16`` reduce its embeddings.
 This module imports nothing heavy.
 """
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 from embedkit._internal.paths import absolute
 from embedkit.errors import BadInput, UnknownBackbone
 from embedkit.results import EmbeddingSpec
+from embedkit.results.spec import DTYPES, MAX_DIM
 
 if TYPE_CHECKING:
     from embedkit.backbones.registered import RegisteredModel
@@ -35,6 +37,13 @@ ENTRY_POINTS = "embedkit.backbones"
 RESIZES = ("crop", "pad", "squash")
 POOLS = ("native", "avg", "max", "gem", "token")
 PRECISIONS = ("float32", "bf16", "fp16")
+MIN_DIMS = 2
+"""Minimum dimension of reduced embeddings."""
+
+_KEYS = ("weights", "size", "resize", "pool", "precision", "dims", "dtype")
+_REDUCING = ("dims", "dtype")
+# Only an ampersand before a key separates overrides: file names may contain ampersands.
+_SEPARATOR = re.compile(f"&(?=(?:{'|'.join(_KEYS)})=)")
 
 
 @dataclass(frozen=True)
@@ -220,6 +229,11 @@ class BackboneName:
     resize: str | None = None
     pool: str | None = None
     precision: str = "float32"
+    # Not in repr, from which digests are made: they are part of ``text``.
+    dims: int | None = field(default=None, repr=False)
+    """Dimension of the reduced embeddings; None for that of the network."""
+    dtype: str = field(default="float32", repr=False)
+    """Number format of the embeddings."""
 
 
 _registered: "dict[str, RegisteredModel]" = {}
@@ -266,16 +280,24 @@ def parse_syntax(text: str) -> BackboneName:
     """
     base, _, query = text.strip().partition("?")
     name = _parse_base(text, base)
-    # Only an ampersand before a key separates overrides: file names may contain ampersands.
-    for item in re.split(r"&(?=(?:weights|size|resize|pool|precision)=)", query) if query else []:
+    for item in _SEPARATOR.split(query) if query else []:
         key, _, value = item.partition("=")
         name = _override(name, key, value)
     if name.provider == REGISTERED and (name.weights is not None or name.pool is not None):
         raise UnknownBackbone(
-            f"{text}: a registered backbone takes only the overrides size=, resize= and "
-            "precision=; register the model again with other weights or pooling"
+            f"{text}: a registered backbone takes only the overrides size=, resize=, precision=, "
+            "dims= and dtype=; register the model again with other weights or pooling"
         )
     return name
+
+
+def network_name(text: str) -> str:
+    """Return a backbone name without the overrides that reduce its embeddings."""
+    base, _, query = text.strip().partition("?")
+    items = [
+        item for item in _SEPARATOR.split(query) if item.partition("=")[0] not in _REDUCING and item
+    ]
+    return f"{base}?{'&'.join(items)}" if items else base
 
 
 def absolute_name(text: str, folder: str) -> str:
@@ -348,9 +370,19 @@ def _override(name: BackboneName, key: str, value: str) -> BackboneName:
         return replace(name, pool=one_of(name.text, key, value, POOLS))
     if key == "precision":
         return replace(name, precision=one_of(name.text, key, value, PRECISIONS))
+    if key == "dims":
+        if not value.isascii() or not value.isdigit() or not MIN_DIMS <= int(value) < MAX_DIM:
+            raise UnknownBackbone(
+                f"{name.text}: dims must be a number from {MIN_DIMS} to below the dimension of the "
+                f"network, not {value!r}"
+            )
+        return replace(name, dims=int(value))
+    if key == "dtype":
+        return replace(name, dtype=one_of(name.text, key, value, DTYPES))
     raise UnknownBackbone(
         f"{name.text}: unknown override {key!r}; known: weights=FILE, size=PIXELS, "
-        f"resize={'|'.join(RESIZES)}, pool={'|'.join(POOLS)}, precision={'|'.join(PRECISIONS)}"
+        f"resize={'|'.join(RESIZES)}, pool={'|'.join(POOLS)}, precision={'|'.join(PRECISIONS)}, "
+        f"dims=NUMBER, dtype={'|'.join(DTYPES)}"
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedkit._internal.paths import shown
+from embedkit.backbones.projection import Projection
 from embedkit.catalog import Catalog
 from embedkit.classify.heads.examples import Examples
 from embedkit.classify.heads.linear import Features
@@ -82,6 +83,8 @@ class EmbeddedTrainingData:
     resolved: ResolvedName
     train: EmbeddedSet
     val: EmbeddedSet
+    projection: Projection | None = None
+    """The projection of the backbone's spec, if it has one."""
 
     @property
     def left_out(self) -> int:

@@ -156,9 +156,9 @@ def open_own(model: Model) -> Backbone:
 
     Raises :class:`BadInput` if its spec has changed, and as :func:`embedkit.load_backbone` does.
     """
-    resolved = resolve(model.backbone, ())
+    resolved = resolve(model.backbone, (), find=model.find_projection)
     check_spec(model, resolved.spec)
-    backbone = open_backbone(resolved)
+    backbone = open_backbone(resolved, model.find_projection)
     check_spec(model, backbone.spec)
     return backbone
 

@@ -86,6 +86,7 @@ def build_model(
         ),
         fitted_on=train.sha256,
         selected_on=val.sha256,
+        projection=data.projection,
     )
     validation = ValidationScores(
         model.probabilities(scores), *model.distance_measures(val.features, nearest)

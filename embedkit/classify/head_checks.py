@@ -10,7 +10,12 @@ from embedkit.search.embedding_store import EmbeddingStore
 
 
 def backbone_of(model: Model, embeddings: EmbeddingStore) -> ResolvedName:
-    """Return the backbone of a model. Raises :class:`BadInput` if its spec has changed."""
+    """Return the backbone of a model, whose projection the workspace then has.
+
+    Raises :class:`BadInput` if its spec has changed.
+    """
+    if model.projection is not None:
+        embeddings.projections.add(model.projection)
     resolved = embeddings.resolve(model.backbone)
     check_spec(model, resolved.spec)
     return resolved

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from embedkit._internal.paths import shown
+from embedkit.backbones.projection import FindProjection, projection_of
+from embedkit.backbones.registry import network_name
 from embedkit.catalog import Catalog
 from embedkit.classify.datasets import (
     EmbeddedTrainingData,
@@ -72,6 +74,11 @@ class TrainOptions:
         if self.settings and self.kind == KNN:
             raise BadInput("knn has no settings; it follows DINOv2's protocol")
         if self.kind == FINETUNE:
+            if (network := network_name(self.backbone)) != self.backbone:
+                raise BadInput(
+                    f"{self.backbone}: a fine-tuned network has embeddings of its own, which are "
+                    f"not reduced; fine-tune {network}"
+                )
             self.configuration()
         elif self.kind == PROBE:
             self.protocol()
@@ -121,6 +128,7 @@ def train(
     options: TrainOptions,
     embed: Embed,
     load_outliers: LoadOutliers,
+    find_projection: FindProjection,
     progress: ProgressCallback,
 ) -> EmbeddingHead:
     """Train a head, select its hyperparameters on the validation set, and save it in ``folder``.
@@ -129,11 +137,11 @@ def train(
     """
     images = load_training_data(catalog)
     backbone = options.backbone
-    data = _load_embedded(catalog, images, embed(backbone))
+    data = _load_embedded(catalog, images, embed(backbone), find_projection)
     if options.kind == FINETUNE:
         tuned = _finetune(catalog, folder / options.name, data, options, progress)
         backbone = tuned.backbone
-        tuned_data = _load_embedded(catalog, images, embed(backbone))
+        tuned_data = _load_embedded(catalog, images, embed(backbone), find_projection)
         fitted = _finetuned_scorer(tuned_data, tuned, options)
     else:
         fitted = fit_scorer(data, options, progress)
@@ -166,12 +174,13 @@ def build_trained_head(
 
 
 def _load_embedded(
-    catalog: Catalog, images: TrainingData, resolved: ResolvedName
+    catalog: Catalog, images: TrainingData, resolved: ResolvedName, find: FindProjection
 ) -> EmbeddedTrainingData:
     digest = resolved.spec.digest
     train_set = load_embeddings(catalog, digest, images.train)
     val = load_embeddings(catalog, digest, images.val)
-    return EmbeddedTrainingData(images, resolved, train_set, val)
+    projection = projection_of(resolved, find)
+    return EmbeddedTrainingData(images, resolved, train_set, val, projection)
 
 
 def _knn_scorer(data: EmbeddedTrainingData) -> FittedScorer:

@@ -16,7 +16,14 @@ from rich.text import Text
 
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
-from embedkit.results import Failure, Progress, ProgressCallback, TruncatedFile, no_progress
+from embedkit.results import (
+    Failure,
+    Progress,
+    ProgressCallback,
+    ProjectionInfo,
+    TruncatedFile,
+    no_progress,
+)
 
 FAILURES_SHOWN = 20
 ITEMS_SHOWN = 10
@@ -175,6 +182,15 @@ def print_failures(failures: Sequence[Failure], rest: str) -> None:
         print_warning(f"{failure.stage}: {shown(failure.path)}: {failure.reason}")
     if len(failures) > FAILURES_SHOWN:
         print_warning(f"... and {len(failures) - FAILURES_SHOWN} more; {rest}")
+
+
+def projection_text(name: str, projection: ProjectionInfo) -> str:
+    """Return what the projection of a backbone keeps."""
+    return (
+        f"{shown(name)}: projection fitted on {projection.photos} photos; it keeps "
+        f"{100 * projection.neighbours_kept:.1f} % of the ten nearest among {projection.others} "
+        "others"
+    )
 
 
 def truncated_line(truncated: Sequence[TruncatedFile]) -> str:

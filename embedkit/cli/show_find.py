@@ -11,6 +11,7 @@ from embedkit.cli.show import (
     print_hint,
     print_line,
     print_warning,
+    projection_text,
     truncated_line,
 )
 from embedkit.cli.tables import PATH, TEXT, Column, print_table
@@ -72,6 +73,8 @@ def add_summary(
         f"{report.reused} reused, {report.failed} failed, {report.missing} missing "
         f"in {report.seconds:.1f} s" + (f" ({rates})" if rates else "")
     )
+    for name, projection in report.fitted.items():
+        print_line(projection_text(name, projection))
     if stages is not None and report.embedded:
         print_hint(
             f"time spent waiting: reading {stages.read:.1f} s, decoding {stages.decode:.1f} s, "

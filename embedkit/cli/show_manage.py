@@ -10,6 +10,7 @@ from embedkit.cli.show import (
     print_hint,
     print_line,
     print_warning,
+    projection_text,
     truncated_line,
 )
 from embedkit.cli.tables import TEXT, WORD, Column, print_table
@@ -38,6 +39,9 @@ def info_summary(info: WorkspaceInfo) -> None:
         print_line(f"labels     {named}{given}")
     if info.specs:
         _specs_table(info.specs)
+        for spec in info.specs:
+            if spec.projection is not None:
+                print_line(projection_text(", ".join(spec.backbones), spec.projection))
     elif info.images:
         print_hint("embedded   none yet; 'embedkit add' embeds them")
     if info.split is not None:
@@ -66,6 +70,8 @@ def store_summary(info: StoreInfo) -> None:
         print_line(f"labels     {named}{given}")
     for name, count in info.embedded.items():
         print_line(f"embedded   {counted(count, 'image')} with {name}")
+    for name, projection in info.projections.items():
+        print_line(projection_text(name, projection))
     for failure in info.failures[:FAILURES_SHOWN]:
         print_line(f"failed     {failure.stage}: {shown(failure.path)}: {failure.reason}")
     if info.failed > FAILURES_SHOWN:

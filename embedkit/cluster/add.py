@@ -24,11 +24,14 @@ from embedkit.cluster.embedder import BLOCK, Embedder
 from embedkit.cluster.listing import listed
 from embedkit.cluster.moved_facts import follow_moves
 from embedkit.cluster.pending import Pending
+from embedkit.cluster.projection_sample import StoreSample
 from embedkit.cluster.ray_session import Shares, results_of
 from embedkit.cluster.rows import from_bytes
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import FILES
 from embedkit.errors import StorageError
+from embedkit.ingest.network import resolve
+from embedkit.ingest.projections import ensure_projection
 from embedkit.results import AddReport, Failure, Progress, ProgressCallback, ResolvedName
 
 MIN_BLOCK, MAX_BLOCK = 64, 1024
@@ -58,7 +61,8 @@ class _Run:
 def add_to_store(
     store: StoreContent,
     sources: Sequence[str],
-    backbones: Sequence[ResolvedName],
+    names: Sequence[str],
+    networks: Sequence[ResolvedName],
     *,
     labels_from_folders: bool,
     shares: Shares,
@@ -66,8 +70,10 @@ def add_to_store(
 ) -> AddReport:
     """Bring a store up to date with the photos at ``sources``.
 
-    Without ``backbones`` images are only fingerprinted. The caller holds the lease of the store.
-    Raises :class:`BadInput` for a source that does not exist and for a worker with other weights.
+    ``names`` are those of the backbones, and ``networks`` their resolved networks; without any,
+    images are only fingerprinted. The caller holds the lease of the store. Raises
+    :class:`BadInput` for a source that does not exist, for a worker with other weights, and for too
+    few photos to fit a projection on.
     """
     run = _Run()
     started = time.monotonic()
@@ -79,6 +85,14 @@ def add_to_store(
             found.append(item)
             run.files += len(item)
             progress(Progress("listing", run.files))
+    known = [*store.backbones(), *networks]
+    projections, photos = store.projections, StoreSample(store, found, shares, progress)
+    fitted = {
+        name: info
+        for name in names
+        if (info := ensure_projection(name, known, projections, photos, progress)) is not None
+    }
+    backbones = [resolve(name, known, progress, projections.find) for name in names]
     store.register(backbones)
     specs = [item.spec for item in backbones]
     is_first = True
@@ -114,6 +128,7 @@ def add_to_store(
         fingerprinted=run.fingerprinted,
         seconds=seconds,
         rates={item.name: run.embedded / seconds for item in backbones if run.embedded},
+        fitted=fitted,
     )
 
 

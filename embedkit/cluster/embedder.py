@@ -60,8 +60,11 @@ class Embedder:
         limit_cores(cores)
         self._store = StoreContent(place)
         self._registry = registry
+        find = self._store.projections.find
         self._networks = [
-            IngestNetwork(item.name, resolve_without_network(item.name, [item]))
+            IngestNetwork(
+                item.name, resolve_without_network(item.name, [item], find), no_progress, find
+            )
             for item in backbones
         ]
         for network, item in zip(self._networks, backbones, strict=True):

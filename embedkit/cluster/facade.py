@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedkit._internal.paths import absolute
-from embedkit.backbones.registry import DEFAULT
+from embedkit.backbones.reduced import network_of
+from embedkit.backbones.registry import DEFAULT, network_name
 from embedkit.cluster.location import Location
 from embedkit.cluster.store import StoreContent
 from embedkit.errors import BadInput
@@ -120,7 +121,10 @@ class Store:
         Raises
         ------
         BadInput
-            A source does not exist, or the place is not a store.
+            A source does not exist, the place is not a store, or there are too few photos to fit
+            the projection of ``dims=``.
+        BadArtefact
+            The projection of a backbone with ``dims=`` is missing or damaged.
         MissingExtra
             The extra ``cluster`` is not installed.
         StoreBusy
@@ -147,20 +151,24 @@ class Store:
         known, compared = self._content.backbones(), self._content.compared()
         earlier = [item.name for item in known if item.name not in compared]
         names = full_names(backbones) or earlier or [DEFAULT]
-        chosen = (
-            [] if fingerprints_only else [resolve(name, known, self._progress) for name in names]
-        )
+        if fingerprints_only:
+            names = []
+        networks = [
+            resolve(network_name(name), list(map(network_of, known)), self._progress)
+            for name in names
+        ]
         with ray_session(on, workers) as shares, self._content.writing("add"):
             report = add_to_store(
                 self._content,
                 places,
-                chosen,
+                names,
+                networks,
                 labels_from_folders=labels_from_folders,
                 shares=shares,
                 progress=self._progress,
             )
-            for backbone in chosen:
-                update_index(self._content, backbone, self._progress)
+            for name in names:
+                update_index(self._content, self._content.backbone(name), self._progress)
         return report
 
     def remove(self, paths: StrPath | Sequence[StrPath], *, missing: bool = False) -> RemovalReport:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedkit._internal.paths import FILE_URL, is_missing, is_url, native_path
+from embedkit.backbones.projection import Projections, projection_of
 from embedkit.catalog import Catalog, ImageRow, PendingFile
 from embedkit.catalog.writer import Writer
 from embedkit.cluster.decisions import pull_decisions
@@ -42,6 +43,7 @@ def pull(
     store: StoreContent,
     catalog: Catalog,
     heads: Path,
+    projections: Projections,
     progress: ProgressCallback,
     *,
     sample: int | None = None,
@@ -49,10 +51,10 @@ def pull(
 ) -> PullReport:
     """Copy all photos of a store, or a random ``sample`` of its images, to a catalog.
 
-    ``heads`` is the workspace's folder of heads. The sample depends only on the images and the
-    seed. Failures are copied only with all photos; decisions, with the images that they are about.
-    Raises :class:`EmptyWorkspace` for a store without photos, and :class:`BadInput` when the
-    catalog has another spec of a backbone.
+    ``heads`` is the workspace's folder of heads, and ``projections`` are its projections. The
+    sample depends only on the images and the seed. Failures are copied only with all photos;
+    decisions, with the images that they are about. Raises :class:`EmptyWorkspace` for a store
+    without photos, and :class:`BadInput` when the catalog has another spec of a backbone.
     """
     started = time.monotonic()
     backbones = store.backbones()
@@ -64,6 +66,9 @@ def pull(
     run = _Pull(catalog, store, progress)
     if sample is not None:
         run.select(sample, seed)
+    for item in backbones:
+        if (stored := projection_of(item, store.projections.find)) is not None:
+            projections.copy(stored)
     _register(catalog, store, backbones)
     copied, selected = run.images()
     embeddings = {item.name: run.embeddings(item) for item in backbones}
@@ -96,8 +101,9 @@ def _register(catalog: Catalog, store: StoreContent, backbones: Sequence[Resolve
         for item in backbones:
             if item.name in known and known[item.name].spec != item.spec:
                 raise BadInput(
-                    f"{store.location} has {item.name} with other weights or preprocessing than "
-                    "this workspace; pull into a workspace of its own"
+                    f"{store.location} has {item.name} with "
+                    f"{known[item.name].spec.difference(item.spec)} than this workspace; pull into "
+                    "a workspace of its own"
                 )
             mine = known.get(item.name, item)
             writer.backbones.register(mine, added=item.name not in compared)
@@ -159,12 +165,12 @@ class _Pull:
         count = 0
         stage = f"copying {backbone.name}"
         for rows in self._chunks(dataset, new, columns, stage, size):
-            vectors = rows["vector"].combine_chunks().flatten().cast(pa.float32())
+            vectors = rows["vector"].combine_chunks().flatten().to_numpy().astype(np.float32)
             with self._catalog.write() as writer:
                 count += writer.embeddings.store_vectors(
                     spec.digest,
                     rows["sha256"].to_pylist(),
-                    vectors.to_numpy().reshape(len(rows), spec.dim),
+                    vectors.reshape(len(rows), spec.dim),
                     rows["norm"].to_numpy(),
                 )
         return count

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedkit._internal.paths import FILE_URL
+from embedkit.backbones.projection import Projections, projection_of
 from embedkit.catalog import Catalog
 from embedkit.cluster.decisions import push_decisions
 from embedkit.cluster.elsewhere import Elsewhere
@@ -22,7 +23,7 @@ from embedkit.cluster.heads import push_heads
 from embedkit.cluster.lookup import digest_array, find_keys
 from embedkit.cluster.merging import Differences, FileRow, merge_files
 from embedkit.cluster.store import StoreContent
-from embedkit.cluster.tables import FILES, IMAGES, KEPT_FACTS, embeddings_schema
+from embedkit.cluster.tables import FILES, IMAGES, KEPT_FACTS, embeddings_schema, vector_array
 from embedkit.results import Progress, ProgressCallback, ResolvedName
 from embedkit.results.store import PushReport
 
@@ -35,20 +36,25 @@ _VECTOR_BYTES = 128 << 20
 def push(
     catalog: Catalog,
     heads: Path,
+    projections: Projections,
     store: StoreContent,
     backbones: Sequence[ResolvedName],
     progress: ProgressCallback,
 ) -> PushReport:
     """Copy the photos, the embeddings of ``backbones``, the decisions and the heads to a store.
 
-    ``heads`` is the workspace's folder of heads. Raises :class:`EmptyWorkspace` for a workspace
-    without a catalog, and :class:`BadInput` when the store has another spec of a backbone.
+    ``heads`` is the workspace's folder of heads, and ``projections`` are its projections. Raises
+    :class:`EmptyWorkspace` for a workspace without a catalog, and :class:`BadInput` when the store
+    has another spec of a backbone.
     """
     started = time.monotonic()
     with catalog.read() as reader:
         added = set(reader.backbones.added())
         incomplete = reader.transfer.incomplete()
     with store.writing("push"):
+        for item in backbones:
+            if (own := projection_of(item, projections.find)) is not None:
+                store.projections.copy(own)
         store.register(backbones, {item.name for item in backbones} - added)
         run = _Push(catalog, store, progress)
         embeddings = {item.name: run.embeddings(item) for item in backbones}
@@ -101,17 +107,14 @@ class _Push:
         for ids in self._chunks(new, f"copying {backbone.name}", _VECTOR_BYTES // (4 * spec.dim)):
             with self._catalog.read() as reader:
                 _, vectors, norms, sha256 = reader.embeddings.features(spec.digest, ids.to_numpy())
-            schema = embeddings_schema(spec)
-            kind = schema.field("vector").type
-            flat = pa.array(vectors.reshape(-1), pa.float32()).cast(kind.value_type)
             columns = [
                 pa.FixedSizeBinaryArray.from_buffers(
                     pa.binary(32), len(sha256), [None, pa.py_buffer(sha256)]
                 ),
-                pa.FixedSizeListArray.from_arrays(flat, kind.list_size),
+                vector_array(vectors, spec),
                 pa.array(norms, pa.float32()),
             ]
-            dataset.append(pa.Table.from_arrays(columns, schema=schema))
+            dataset.append(pa.Table.from_arrays(columns, schema=embeddings_schema(spec)))
             count += len(sha256)
         return count
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from embedkit.catalog import Batch, ImageRow
 from embedkit.cluster.merging import FileRow
-from embedkit.cluster.tables import FILES, IMAGES, embeddings_schema
+from embedkit.cluster.tables import FILES, IMAGES, embeddings_schema, vector_array
 from embedkit.images.version import DECODER
 from embedkit.results import EmbeddingSpec
 
@@ -62,11 +62,10 @@ def embedding_rows(images: Sequence[ImageRow], spec: EmbeddingSpec) -> pa.Table:
     """Return a row for each image that was embedded with a spec."""
     chosen = [image for image in images if spec.digest in image.embeddings]
     vectors = [image.embeddings[spec.digest][0] for image in chosen]
-    flat = np.concatenate([np.empty(0, np.float32), *vectors])
     return pa.Table.from_arrays(
         [
             pa.array([image.sha256 for image in chosen], pa.binary(32)),
-            pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), spec.dim),
+            vector_array(np.array(vectors, np.float32).reshape(-1, spec.dim), spec),
             pa.array([image.embeddings[spec.digest][1] for image in chosen], pa.float32()),
         ],
         schema=embeddings_schema(spec),

@@ -103,7 +103,9 @@ class StoreSearch:
         spec = backbone.spec.digest
         if spec not in self._networks:
             self._progress(LOADING)
-            self._networks[spec] = open_backbone(resolve(backbone.name, [backbone], self._progress))
+            find = self._store.projections.find
+            resolved = resolve(backbone.name, [backbone], self._progress, find)
+            self._networks[spec] = open_backbone(resolved, find)
         return self._networks[spec]
 
     # -- queries -----------------------------------------------------------------------------------

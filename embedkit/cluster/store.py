@@ -1,14 +1,15 @@
 """The content of a store: its manifest and its datasets."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 
 from embedkit._internal.paths import from_stored, to_stored
+from embedkit.backbones.projection import FOLDER, Projections, projection_of
 from embedkit.catalog import KnownImages
 from embedkit.cluster.files import file_name
 from embedkit.cluster.labels import LabelCounts, label_counts
@@ -63,6 +64,11 @@ class StoreContent:
         """Return the dataset of the embeddings of a spec."""
         place = self.location / f"embeddings-{spec.digest}.lance"
         return self.dataset(place, embeddings_schema(spec))
+
+    @cached_property
+    def projections(self) -> Projections:
+        """The projections of the store. A change needs the right to write."""
+        return Projections(lambda name: _Checked(self.location / FOLDER / name, self._check))
 
     def dataset(self, location: Location, schema: pa.Schema) -> Dataset:
         """Return a dataset of the store. It is not changed when the right to write was lost."""
@@ -135,7 +141,7 @@ class StoreContent:
             except FileNotFoundError:
                 return False
             names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in found}
-        known = {"lease.json", "runs", self.location.path.rsplit("/", 1)[-1]}
+        known = {"lease.json", "runs", FOLDER, self.location.path.rsplit("/", 1)[-1]}
         return any(name not in known and not name.startswith(".lease.json") for name in names)
 
     def register(self, backbones: Sequence[ResolvedName], compared: Collection[str] = ()) -> None:
@@ -152,11 +158,15 @@ class StoreContent:
             only[item.name] = only.get(item.name, True) and item.name in compared
             if old.spec != item.spec:
                 raise BadInput(
-                    f"{self.location} has {item.name} with other weights or preprocessing; use the "
-                    "same weights, or another store"
+                    f"{self.location} has {item.name} with {item.spec.difference(old.spec)}; use "
+                    "the same, or another store"
                 )
         content = [
-            {"name": to_stored(item.name), "spec": asdict(item.spec), "compared": only[item.name]}
+            {
+                "name": to_stored(item.name),
+                "spec": json.loads(item.spec.canonical_json),
+                "compared": only[item.name],
+            }
             for item in known.values()
         ]
         manifest = {"format": FORMAT, "backbones": content}
@@ -209,6 +219,11 @@ class StoreContent:
             labels=counts.labels,
             embedded={item.name: self.embeddings(item.spec).count() for item in backbones},
             relabelled=counts.relabelled,
+            projections={
+                item.name: projection.info
+                for item in backbones
+                if (projection := projection_of(item, self.projections.find)) is not None
+            },
         )
 
     def current_verdicts(self) -> CurrentVerdicts:
@@ -240,6 +255,28 @@ class StoreContent:
             return KnownImages(every, mask)
         starts = np.flatnonzero(np.r_[True, (every[1:] != every[:-1]).any(axis=1)])
         return KnownImages(every[starts], np.bitwise_or.reduceat(mask, starts))
+
+
+class _Checked:
+    """A file of a store that only the holder of its lease changes."""
+
+    def __init__(self, location: Location, check: Callable[[], None]) -> None:
+        self._location = location
+        self._check = check
+
+    def __str__(self) -> str:
+        return str(self._location)
+
+    def read(self) -> bytes | None:
+        return self._location.read()
+
+    def write(self, content: bytes) -> None:
+        self._check()
+        self._location.write(content)
+
+    def remove(self) -> None:
+        self._check()
+        self._location.remove()
 
 
 def common_rows(datasets: Sequence[Dataset]) -> pa.Table:

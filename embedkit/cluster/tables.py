@@ -88,6 +88,7 @@ QUALITY = pa.schema(
         pa.field("measures", pa.string(), nullable=False),  # JSON
     ]
 )
+_KINDS = {"float32": pa.float32(), "float16": pa.float16()}
 SPEC_KEY = b"embedkit.spec"
 """Key of the spec, canonical JSON, in the metadata of the embeddings' schema."""
 _STORAGE_VERSION = "2.2"
@@ -104,11 +105,17 @@ def embeddings_schema(spec: EmbeddingSpec) -> pa.Schema:
     return pa.schema(
         [
             SHA256,
-            pa.field("vector", pa.list_(pa.float32(), spec.dim), nullable=False),
+            pa.field("vector", pa.list_(_KINDS[spec.dtype], spec.dim), nullable=False),
             pa.field("norm", pa.float32(), nullable=False),
         ],
         metadata={SPEC_KEY: spec.canonical_json.encode()},
     )
+
+
+def vector_array(vectors: np.ndarray, spec: EmbeddingSpec) -> pa.FixedSizeListArray:
+    """Return embeddings of a spec, float32 (n, dim), as a column of its dataset."""
+    flat = pa.array(vectors.astype(spec.dtype, copy=False).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, spec.dim)
 
 
 class Dataset:

@@ -71,7 +71,8 @@ class Vectors:
         size = max(256, _BATCH_BYTES // (4 * self.dim))
         for batch in self._scan(fragments, ["vector"], with_row_id=True, batch_size=size):
             vectors = batch["vector"].flatten().to_numpy().reshape(-1, self.dim)
-            yield batch["_rowid"].to_numpy().astype(np.int64), vectors
+            rows = batch["_rowid"].to_numpy().astype(np.int64)
+            yield rows, vectors.astype(np.float32, copy=False)
 
     def _scan(
         self, fragments: Collection[int] | None, columns: Sequence[str], **options: Any

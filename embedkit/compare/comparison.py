@@ -191,7 +191,7 @@ def _metrics(
 
     spec = backbone.resolved.spec
     sample = np.random.default_rng(_SEED).permutation(len(vectors))[:COLLAPSE_SAMPLE]
-    collapse, precision = collapse_warning(vectors[sample]), precision_warning(spec)
+    collapse, precision = collapse_warning(vectors[sample]), precision_warning(spec.network)
     warnings = [] if collapse is None else [f"the embeddings have {collapse}"]
     if precision is not None:
         warnings.append(precision)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from embedkit._internal.paths import absolute
-from embedkit.backbones import open_backbone
 from embedkit.backbones.registry import DEFAULT
 from embedkit.catalog import Catalog
 from embedkit.classify.split import group_values
@@ -63,7 +62,7 @@ def compare_backbones(
     collection = load_collection(catalog, [rows.ids for rows in stored], options.by, failures)
     groups = None if values is None else _groups(collection, values)
     # One network at a time is in memory, and none while measuring.
-    queries = [embed_images(catalog, item.name, paths, open_backbone) for item in resolved]
+    queries = [embed_images(catalog, item.name, paths, embeddings.open) for item in resolved]
     backbones = [
         ComparedBackbone(item, rows, rates.get(item.spec.digest), of_backbone.vectors)
         for item, rows, of_backbone in zip(resolved, stored, queries, strict=True)
@@ -77,7 +76,7 @@ def _resolved(embeddings: EmbeddingStore, backbones: str | Sequence[str]) -> lis
     """Return the backbones to compare, without repetitions."""
     known = [item.name for item in embeddings.backbone_snapshot().backbones]
     names = full_names(backbones) or [*embeddings.recipe_backbones(), *known] or [DEFAULT]
-    return [embeddings.resolve(name) for name in dict.fromkeys(names)]
+    return [embeddings.resolve_and_fit(name) for name in dict.fromkeys(names)]
 
 
 def _groups(collection: Collection, values: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 from embedkit._internal.artifacts import DIGEST, read_json, with_digest, without_digest, write_json
 from embedkit.catalog import Revision
 from embedkit.errors import BadArtefact
-from embedkit.results import EmbeddingSpec, SpecInfo
+from embedkit.results import EmbeddingSpec, ProjectionInfo, SpecInfo
 
 FILE_NAME = "manifest.json"
 
@@ -90,7 +90,12 @@ def usable_manifest(folder: Path) -> Manifest | None:
 
 
 def spec_info(
-    folder: Path, spec: EmbeddingSpec, names: tuple[str, ...], images: int, rate: float | None
+    folder: Path,
+    spec: EmbeddingSpec,
+    names: tuple[str, ...],
+    images: int,
+    rate: float | None,
+    projection: ProjectionInfo | None,
 ) -> SpecInfo:
     """Describe a spec whose index is in ``folder`` and whose backbones have these ``names``."""
     manifest = usable_manifest(folder)
@@ -105,6 +110,8 @@ def spec_info(
         index=manifest.factory if manifest else None,
         indexed=manifest.count if manifest else 0,
         recall_at_10=manifest.recall_at_10 if manifest else None,
+        dtype=spec.dtype,
+        projection=projection,
     )
 
 

@@ -19,11 +19,13 @@ from functools import partial
 from embedkit._internal import paths
 from embedkit._internal.text import counted
 from embedkit.backbones import registry
+from embedkit.backbones.projection import FindProjection, Projections
 from embedkit.catalog import Batch, Catalog
 from embedkit.images.patterns import Patterns
 from embedkit.ingest.labels import FolderLabels
 from embedkit.ingest.network import IngestNetwork, resolve_without_network
 from embedkit.ingest.pipeline import IngestPipeline, RootFiles, claims_of
+from embedkit.ingest.projections import CatalogSample, ensure_projection, reduce_stored
 from embedkit.ingest.relocation import adopt
 from embedkit.ingest.scanning import (
     Scanned,
@@ -54,6 +56,7 @@ def add(
     backbones: Sequence[str],
     *,
     resolved: Sequence[ResolvedName],
+    projections: Projections,
     options: AddOptions,
     new_patterns: Sequence[str],
     skip: str,
@@ -61,12 +64,13 @@ def add(
 ) -> AddReport:
     """Update the catalog to the photos at ``sources``.
 
-    ``resolved`` are the resolved names in the catalog. ``new_patterns`` are the patterns of
+    ``resolved`` are the resolved names in the catalog. The projection of a backbone with ``dims=``
+    is fitted on the photos, unless ``projections`` has it. ``new_patterns`` are the patterns of
     ``options`` that this call adds. The folder ``skip`` is never scanned. Without ``backbones``
     images are only fingerprinted. Files that cannot be used are listed in the report and do not
-    stop the run. Raises :class:`BadInput` for a named source that does not exist and for a new
-    pattern that excludes nothing, and the errors of :func:`embedkit.load_backbone`; these are
-    raised before any photo is read.
+    stop the run. Raises :class:`BadInput` for a named source that does not exist, for a new
+    pattern that excludes nothing and for too few photos to fit a projection on, and the errors of
+    :func:`embedkit.load_backbone`; these are raised before anything is written.
     """
     started = time.monotonic()
     for name in backbones:
@@ -75,10 +79,21 @@ def add(
     labels = FolderLabels(sources.label_folders)
     scanned = scan_sources(sources, labels, Patterns(options.exclude), skip, progress)
     scanned.check_used(new_patterns)
+    sample = CatalogSample(catalog, progress, scanned.found, options)
+    fitted = {
+        name: info
+        for name in backbones
+        if (info := ensure_projection(name, resolved, projections, sample, progress)) is not None
+    }
+    find = projections.find
     networks = [
-        IngestNetwork(name, resolve_without_network(name, resolved), progress) for name in backbones
+        IngestNetwork(name, resolve_without_network(name, resolved, find), progress, find)
+        for name in backbones
     ]
 
+    if catalog.exists:
+        for network in networks:
+            reduce_stored(catalog, network.resolved, find, progress)
     places = [(source.path, source.is_file) for source in sources.items]
     with catalog.write() as writer:
         scopes = writer.folders.scopes(places)
@@ -150,6 +165,7 @@ def add(
             options=options,
             skipped=_skipped(scanned, writer.reader.failures.small_images(scopes)),
             truncated=tuple(writer.reader.failures.truncated_files(scopes)),
+            fitted=fitted,
         )
         writer.runs.log(
             report.seconds,
@@ -170,15 +186,18 @@ def _skipped(scanned: Scanned, small: Sequence[SmallImage]) -> SkippedFiles:
 
 
 def embed(
-    catalog: Catalog, backbone: ResolvedName, progress: ProgressCallback
+    catalog: Catalog, backbone: ResolvedName, find: FindProjection, progress: ProgressCallback
 ) -> tuple[int, list[Failure]]:
     """Embed the images without an embedding of ``backbone``; return their number and the failures.
+
+    ``find`` finds the projection of a backbone with ``dims=``.
 
     No folder is scanned and the files in the catalog are not updated: files that cannot be read or
     have changed are reported and left to the next :func:`add`. Nothing is written when no embedding
     is missing. Raises the errors of :func:`embedkit.load_backbone`.
     """
     spec = backbone.spec.digest
+    reduce_stored(catalog, backbone, find, progress, added=False)
     with catalog.read() as reader:
         registered = {(item.name, item.spec.digest) for item in reader.backbones.all()}
         roots, todo = reader.folders.roots(), reader.files.without_embedding(spec)
@@ -210,7 +229,7 @@ def embed(
                 writer.backbones.register(backbone, added=False)
                 embedded += writer.embeddings.store(spec, batch.images)
 
-    network = IngestNetwork(backbone.name, backbone, progress)
+    network = IngestNetwork(backbone.name, backbone, progress, find)
     pipeline = IngestPipeline(RootFiles(roots), claims_of(known), [network], store, options)
     pipeline.run(todo, progress, stage=f"embedding with {backbone.name}")
     if embedded:

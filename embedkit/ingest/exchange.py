@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,20 @@ from embedkit._internal.artifacts import (
     regular_file_size,
     sha256_of,
     storage_error,
+    write_file,
     write_json,
 )
 from embedkit._internal.paths import shown
 from embedkit._internal.text import one_line
+from embedkit.backbones.projection import Projection, Projections, projection_of
 from embedkit.backbones.registry import absolute_name
 from embedkit.catalog import Catalog
 from embedkit.errors import BadArtefact, BadInput
 from embedkit.results import EmbeddingSpec, ResolvedName
 
 VECTORS, IMAGES = FILES = ("vectors.npy", "images.parquet")
+PROJECTION = "projection.safetensors"
+"""Only of a backbone with ``dims=``."""
 SPEC = "spec.json"
 """Written last; contains the digests of the other two."""
 
@@ -35,21 +38,24 @@ _OUTDATED = "outdated"
 """Column that marks images decoded by an earlier version; missing in older exports."""
 
 
-def export(catalog: Catalog, resolved: ResolvedName, folder: Path) -> int:
+def export(catalog: Catalog, resolved: ResolvedName, folder: Path, projections: Projections) -> int:
     """Write the embeddings of one backbone to a folder; return their number.
 
-    Raises :class:`BadInput` when ``folder`` is a file, and :class:`StorageError` when it cannot be
-    written.
+    The projection of a backbone with ``dims=`` is written too. Raises :class:`BadInput` when
+    ``folder`` is a file, and :class:`StorageError` when it cannot be written.
     """
+    projection = projection_of(resolved, projections.find)
     try:
-        return _write(catalog, resolved, folder)
+        return _write(catalog, resolved, folder, projection)
     except (FileExistsError, NotADirectoryError) as error:
         raise BadInput(f"{shown(str(folder))}: this is a file; name a folder") from error
     except OSError as error:
         raise storage_error(f"cannot write to {shown(str(folder))}", error) from error
 
 
-def _write(catalog: Catalog, resolved: ResolvedName, folder: Path) -> int:
+def _write(
+    catalog: Catalog, resolved: ResolvedName, folder: Path, projection: Projection | None
+) -> int:
     import pyarrow.parquet as parquet
 
     with catalog.read() as reader:
@@ -62,20 +68,22 @@ def _write(catalog: Catalog, resolved: ResolvedName, folder: Path) -> int:
                 file.write(np.ascontiguousarray(vectors, "<f4").tobytes())
     with atomic_write(folder / IMAGES) as temporary:
         parquet.write_table(rows, temporary)
+    if projection is not None:
+        write_file(folder / PROJECTION, projection.to_bytes())
     content = {
         "backbone": resolved.name,
-        "spec": asdict(resolved.spec),
+        "spec": json.loads(resolved.spec.canonical_json),
         "sha256": {name: sha256_of(folder / name) for name in FILES},
     }
     write_json(folder / SPEC, content)
     return int(rows.num_rows)
 
 
-def import_(catalog: Catalog, folder: Path) -> int:
+def import_(catalog: Catalog, folder: Path, projections: Projections) -> int:
     """Import embeddings that :func:`export` wrote; return the number of new ones.
 
     Raises :class:`BadArtefact` when the files are inconsistent, and :class:`BadInput` when the
-    catalog has another backbone of that name.
+    workspace has another backbone of that name, or another projection for it.
     """
     from embedkit.catalog import ImageRow
 
@@ -83,6 +91,7 @@ def import_(catalog: Catalog, folder: Path) -> int:
         name, spec, rows, vectors = _read(folder)
     except BadArtefact as error:
         raise BadArtefact(f"{error}; export the embeddings again") from error
+    projection = _read_projection(folder, spec) if spec.projection else None
     stored = 0
     with catalog.write() as writer:
         known = writer.reader.backbones.all()
@@ -93,6 +102,8 @@ def import_(catalog: Catalog, folder: Path) -> int:
                 f"{shown(str(folder))}: its {name} is not this workspace's {name} "
                 "(other weights or preprocessing); import it into a workspace of its own"
             )
+        if projection is not None:
+            projections.copy(projection)
         for start in range(0, rows.num_rows, _ROWS):
             part = rows.slice(start, _ROWS).to_pydict()
             shas = [bytes.fromhex(value) for value in part["sha256"]]
@@ -167,6 +178,20 @@ def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
         if not np.all(np.abs(norms - 1) < 1e-3):
             raise BadArtefact(f"{place}: {VECTORS} has rows that are not of norm 1")
     return name, spec, table, vectors
+
+
+def _read_projection(folder: Path, spec: EmbeddingSpec) -> Projection:
+    """Return the projection in an export. Raises :class:`BadArtefact` unless it is of the spec."""
+    file = folder / PROJECTION
+    try:
+        projection = Projection.from_bytes(file.read_bytes(), shown(str(file)))
+    except OSError as error:
+        raise BadArtefact(
+            f"{shown(str(file))}: {error.strerror}; export the embeddings again"
+        ) from error
+    if (projection.network, projection.digest) != (spec.network, spec.projection):
+        raise BadArtefact(f"{shown(str(file))} is another projection than {SPEC} names")
+    return projection
 
 
 def _name(text: object) -> str:

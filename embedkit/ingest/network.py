@@ -9,11 +9,14 @@ from embedkit.backbones import (
     LOADING,
     is_current,
     last_resolved,
-    load_backbone,
+    load_with_projection,
     open_backbone,
     prepare_function,
 )
 from embedkit.backbones.backbone import Backbone
+from embedkit.backbones.projection import FindProjection
+from embedkit.backbones.reduced import reduced
+from embedkit.backbones.registry import network_name
 from embedkit.backbones.runtime_choice import precision_warning
 from embedkit.errors import BadInput
 from embedkit.images.decode import Decoder
@@ -33,32 +36,44 @@ FIRST_BATCH = 32
 """Images in the first pass of a network that is not open yet; enough to time the runtimes."""
 
 
-def resolve_without_network(name: str, known: Sequence[ResolvedName]) -> ResolvedName | None:
+def resolve_without_network(
+    name: str, known: Sequence[ResolvedName], find: FindProjection | None = None
+) -> ResolvedName | None:
     """Resolve a backbone name without loading its network; return None if that is not possible.
 
-    ``known`` are the resolved names in the catalog, which are used while they are current.
+    ``known`` are the resolved names in the catalog, which are used while they are current. ``find``
+    finds the projection of a name with ``dims=``; raises :class:`BadInput` when there is none.
     """
     current = next((item for item in known if item.name == name and is_current(item)), None)
-    return current or last_resolved(name)
+    if current is not None:
+        return current
+    if (network := network_name(name)) == name:
+        return last_resolved(name)
+    found = resolve_without_network(network, known)
+    return None if found is None else reduced(name, found, find)[0]
 
 
 def resolve(
-    name: str, known: Sequence[ResolvedName], progress: ProgressCallback = no_progress
+    name: str,
+    known: Sequence[ResolvedName],
+    progress: ProgressCallback = no_progress,
+    find: FindProjection | None = None,
 ) -> ResolvedName:
     """Resolve a backbone name; load its network, temporarily, only if necessary.
 
-    Raises as :func:`embedkit.load_backbone` does.
+    Raises as :func:`resolve_without_network` and :func:`embedkit.load_backbone` do.
     """
-    if (resolved := resolve_without_network(name, known)) is not None:
+    if (resolved := resolve_without_network(name, known, find)) is not None:
         return resolved
     progress(LOADING)
-    return load_backbone(name).resolved
+    return load_with_projection(name, find).resolved
 
 
 class IngestNetwork:
     """A backbone in the pipeline.
 
     If it is resolved, its network is loaded for the first image to embed, otherwise at once.
+    ``find`` finds the projection of a name with ``dims=``.
     """
 
     def __init__(
@@ -66,9 +81,11 @@ class IngestNetwork:
         name: str,
         resolved: ResolvedName | None,
         progress: ProgressCallback = no_progress,
+        find: FindProjection | None = None,
     ) -> None:
         self.name = name
         self._progress = progress
+        self._find = find
         self.rate = 0.0
         """Images per second through the whole pipeline, without loading; 0 if none was embedded."""
         self.waited = 0.0
@@ -81,7 +98,7 @@ class IngestNetwork:
             self.resolved = resolved
         else:
             progress(LOADING)
-            self._backbone = load_backbone(name)
+            self._backbone = load_with_projection(name, find)
             self.resolved = self._backbone.resolved
         self._prepare = prepare_function(self.resolved)
 
@@ -119,7 +136,7 @@ class IngestNetwork:
         started = time.monotonic()
         if self._backbone is None:
             self._progress(LOADING)
-            self._backbone = open_backbone(self.resolved)
+            self._backbone = open_backbone(self.resolved, self._find)
             if self._backbone.spec != self.resolved.spec:
                 raise BadInput(f"{self.name} has changed during this add; add the photos again")
         if self._may_choose_runtime and len(batch) > 1:
@@ -147,7 +164,7 @@ class IngestNetwork:
         """Yield warnings about the new embeddings."""
         if not self._images:
             return
-        if text := precision_warning(self.spec):
+        if text := precision_warning(self.spec.network):
             yield f"{self.name}: {text}"
         if self._sample and (text := collapse_warning(np.stack(self._sample))):
             yield f"{self.name}: the new embeddings have {text}"

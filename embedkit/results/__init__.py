@@ -81,7 +81,7 @@ from embedkit.results.review import (
     ReviewItem,
     ReviewNeighbour,
 )
-from embedkit.results.spec import PIPELINE_VERSION, EmbeddingSpec, ResolvedName
+from embedkit.results.spec import PIPELINE_VERSION, EmbeddingSpec, ProjectionInfo, ResolvedName
 from embedkit.results.split import ClassSplit, Split
 from embedkit.results.store import (
     CopyReport,
@@ -164,6 +164,7 @@ __all__ = [
     "ProbeAccuracy",
     "Progress",
     "ProgressCallback",
+    "ProjectionInfo",
     "PullReport",
     "PushReport",
     "Quarantine",

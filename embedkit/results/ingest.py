@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from embedkit.results.spec import ProjectionInfo
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -170,6 +172,8 @@ class AddReport:
         Files that were skipped.
     truncated : tuple of TruncatedFile
         Truncated files of ``images``, by path.
+    fitted : dict of str to ProjectionInfo
+        The projections that were fitted in this run, by backbone.
     """
 
     files: int
@@ -187,3 +191,4 @@ class AddReport:
     options: AddOptions = ADD_ALL
     skipped: SkippedFiles = SkippedFiles()
     truncated: tuple[TruncatedFile, ...] = ()
+    fitted: dict[str, ProjectionInfo] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,10 @@ MAX_DIM = 1 << 20
 """Maximum dimension of an embedding."""
 MAX_SIZE = 4096
 """Maximum input size in pixels, as in a backbone's name."""
+DTYPES = ("float32", "float16")
+"""Number formats of stored vectors."""
+_REDUCTIONS = ("projection", "network_dim", "dtype")
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,12 @@ class EmbeddingSpec:
         contrast with white (:mod:`embedkit.images.transparency`).
     pipeline : int
         Version of decoding and preprocessing.
+    projection : str
+        Hex SHA-256 of the projection to fewer dimensions; empty without one.
+    network_dim : int
+        Dimension before the projection; 0 without one.
+    dtype : {'float32', 'float16'}
+        Number format to which the vectors are rounded after they are normalised.
     """
 
     architecture: str
@@ -75,16 +86,42 @@ class EmbeddingSpec:
     orientation: str = "exif"
     alpha: str = "contrast"
     pipeline: int = PIPELINE_VERSION
+    projection: str = ""
+    network_dim: int = 0
+    dtype: str = "float32"
 
     @cached_property
     def canonical_json(self) -> str:
-        """The spec as JSON with sorted keys and no spaces, the input of the digest."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        """The spec as JSON with sorted keys and no spaces, the input of the digest.
+
+        Fields that a spec does not reduce are left out: they are newer than stored specs.
+        """
+        content = asdict(self)
+        for name in _REDUCTIONS:
+            if content[name] == getattr(EmbeddingSpec, name):
+                del content[name]
+        return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
     @cached_property
     def digest(self) -> str:
         """First 16 hex digits of the SHA-256 of :attr:`canonical_json`."""
         return hashlib.sha256(self.canonical_json.encode()).hexdigest()[:16]
+
+    @property
+    def network(self) -> "EmbeddingSpec":
+        """The spec of the network's own embeddings, without projection and rounding."""
+        return replace(
+            self,
+            dim=self.network_dim or self.dim,
+            projection="",
+            network_dim=0,
+            dtype=EmbeddingSpec.dtype,
+        )
+
+    def difference(self, other: "EmbeddingSpec") -> str:
+        """Return what another spec of the same backbone name has, as a noun."""
+        is_projected_otherwise = replace(self, projection=other.projection) == other
+        return "another projection" if is_projected_otherwise else "other weights or preprocessing"
 
     @property
     def version_1(self) -> "EmbeddingSpec":
@@ -128,9 +165,40 @@ class EmbeddingSpec:
             raise ValueError("dim, size or crop of a spec is out of range")
         if not all(map(math.isfinite, (spec.crop, *spec.mean, *spec.std))):
             raise ValueError("a number of a spec is not finite")
+        is_projected = _SHA256.fullmatch(spec.projection) and spec.dim < spec.network_dim <= MAX_DIM
+        if not is_projected and (spec.projection or spec.network_dim):
+            raise ValueError("the projection of a spec is not valid")
+        if spec.dtype not in DTYPES:
+            raise ValueError(f"dtype of a spec cannot be {spec.dtype!r}")
         if spec == spec.version_1:
             return replace(spec, alpha=cls.alpha, pipeline=PIPELINE_VERSION)
         return spec
+
+
+@dataclass(frozen=True)
+class ProjectionInfo:
+    """The projection of a network's embeddings to fewer dimensions, and what it keeps of them.
+
+    Attributes
+    ----------
+    dims : int
+        Dimension of the projected embeddings.
+    photos : int
+        Number of photos that it was fitted on.
+    norm_kept : float
+        Share of the squared norm of their embeddings that it keeps, 0 to 1.
+    neighbours_kept : float
+        Mean share of the ten nearest neighbours that are still among the ten nearest after the
+        projection, 0 to 1. It is measured among other photos than it was fitted on.
+    others : int
+        Number of these other photos. The more there are, the fewer neighbours are kept.
+    """
+
+    dims: int
+    photos: int
+    norm_kept: float
+    neighbours_kept: float
+    others: int
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from embedkit.results.ingest import Failure
+from embedkit.results.spec import ProjectionInfo
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class StoreInfo:
         Number of embedded images by backbone.
     relabelled : int
         Number of files with a label from a verdict.
+    projections : dict of str to ProjectionInfo
+        What the projection of each backbone with ``dims=`` keeps.
     """
 
     store: str
@@ -68,6 +71,7 @@ class StoreInfo:
     labels: dict[str, int] = field(default_factory=dict)
     embedded: dict[str, int] = field(default_factory=dict)
     relabelled: int = 0
+    projections: dict[str, ProjectionInfo] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

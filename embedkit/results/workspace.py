@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from embedkit.results.classification import HeadInfo
 from embedkit.results.ingest import ADD_ALL, AddOptions, Failure, TruncatedFile
 from embedkit.results.result import FLOAT, INT, PATH, TEXT, TEXTS, Result, Table, table_of
+from embedkit.results.spec import ProjectionInfo
 from embedkit.results.split import Split
 
 _SPEC_COLUMNS = {
@@ -45,6 +46,10 @@ class SpecInfo:
         Images in the saved index.
     recall_at_10 : float or None
         Share of the ten nearest images that the index finds, measured against exact search.
+    dtype : {'float32', 'float16'}
+        Number format to which the embeddings are rounded.
+    projection : ProjectionInfo or None
+        The projection of a backbone with ``dims=``, and what it keeps.
     """
 
     spec: str
@@ -57,6 +62,8 @@ class SpecInfo:
     index: str | None
     indexed: int
     recall_at_10: float | None
+    dtype: str = "float32"
+    projection: ProjectionInfo | None = None
 
 
 @dataclass(frozen=True, repr=False)

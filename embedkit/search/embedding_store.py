@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedkit.backbones import LOADING, load_backbone, open_backbone
-from embedkit.backbones.registry import DEFAULT, absolute_name
+from embedkit.backbones import LOADING, load_with_projection, open_backbone
+from embedkit.backbones.projection import WorkspaceProjections, projection_of
+from embedkit.backbones.registry import DEFAULT, absolute_name, network_name
 from embedkit.catalog import BackboneSnapshot, Catalog, Reader
 from embedkit.images.decode import ImageInput
 from embedkit.index.indexes import Indexes
 from embedkit.index.manifest import spec_info
 from embedkit.recipe import read_recipe
-from embedkit.results import Failure, ProgressCallback, RemovalReport, ResolvedName, SpecInfo
+from embedkit.results import (
+    Failure,
+    ProgressCallback,
+    ProjectionInfo,
+    RemovalReport,
+    ResolvedName,
+    SpecInfo,
+)
 from embedkit.search.queries import (
     Queries,
     embed_images,
@@ -39,6 +47,7 @@ class EmbeddingStore:
         self._folder = catalog.path.parent
         self._progress = progress
         self._networks: dict[str, Backbone] = {}
+        self.projections = WorkspaceProjections(self._folder)
         self.indexes = Indexes(
             self._folder / "index", catalog, lambda: read_recipe(self._folder).index, progress
         )
@@ -64,27 +73,55 @@ class EmbeddingStore:
         return select_backbone(known, _full_name(backbone), self._folder)
 
     def resolve(self, backbone: str) -> ResolvedName:
-        """Resolve the full name of a backbone, whether the workspace has it or not."""
+        """Resolve the full name of a backbone, whether the workspace has it or not.
+
+        Raises :class:`BadInput` when the workspace has no projection for it.
+        """
         from embedkit.ingest.network import resolve
 
-        return resolve(backbone, self.backbone_snapshot().backbones, self._progress)
+        known = self.backbone_snapshot().backbones
+        return resolve(backbone, known, self._progress, self.projections.find)
+
+    def resolve_and_fit(self, backbone: str) -> ResolvedName:
+        """Resolve the full name of a backbone.
+
+        The projection of a name with ``dims=`` is fitted on the photos of the workspace, if it has
+        none.
+        """
+        from embedkit.ingest.projections import CatalogSample, ensure_projection
+
+        if network_name(backbone) != backbone:
+            known = self.backbone_snapshot().backbones
+            sample = CatalogSample(self._catalog, self._progress)
+            ensure_projection(backbone, known, self.projections, sample, self._progress)
+        return self.resolve(backbone)
 
     def network(self, resolved: ResolvedName) -> "Backbone":
         """Return the network of a backbone; it stays loaded."""
         spec = resolved.spec.digest
         if spec not in self._networks:
             self._progress(LOADING)
-            self._networks[spec] = open_backbone(resolved)
+            self._networks[spec] = self.open(resolved)
         return self._networks[spec]
 
+    def open(self, resolved: ResolvedName) -> "Backbone":
+        """Open the network of a backbone."""
+        return open_backbone(resolved, self.projections.find)
+
     def remove(self, backbone: str) -> RemovalReport:
-        """Remove a backbone, and its embeddings and index unless another one shares them."""
+        """Remove a backbone.
+
+        Its embeddings, index and projection are removed too, unless another backbone shares them.
+        """
         resolved = self.select(backbone)
+        spec = resolved.spec
         with self._catalog.write() as writer:
             removal = writer.backbones.remove(resolved.name)
-            used = {item.spec.digest for item in writer.reader.backbones.all()}
-        if resolved.spec.digest not in used:
-            self.indexes.remove(resolved.spec)
+            used = [item.spec for item in writer.reader.backbones.all()]
+        if spec not in used:
+            self.indexes.remove(spec)
+        if spec.projection and spec.projection not in {other.projection for other in used}:
+            self.projections.remove(spec)
         return removal
 
     # -- computing embeddings ------------------------------------------------------------------
@@ -111,20 +148,21 @@ class EmbeddingStore:
         if known and (backbone is None or backbone in {item.name for item in known}):
             return self.query_images(backbone, images).vectors
         self._progress(LOADING)
-        return load_backbone(backbone or DEFAULT).embed(images)
+        return load_with_projection(backbone or DEFAULT, self.projections.find).embed(images)
 
     def embed_missing(self, backbones: Sequence[ResolvedName]) -> tuple[Failure, ...]:
         """Compute the missing embeddings of all images; return the files that failed."""
         from embedkit.ingest.add import embed
 
-        done = [embed(self._catalog, item, self._progress) for item in backbones]
+        find = self.projections.find
+        done = [embed(self._catalog, item, find, self._progress) for item in backbones]
         if any(embedded for embedded, _ in done):
             self.save_caches()
         return tuple(dict.fromkeys(failure for _, failed in done for failure in failed))
 
     def resolve_and_embed(self, backbone: str) -> ResolvedName:
         """Resolve the full name of a backbone and compute its missing embeddings."""
-        resolved = self.resolve(backbone)
+        resolved = self.resolve_and_fit(backbone)
         self.embed_missing([resolved])
         return resolved
 
@@ -182,14 +220,19 @@ class EmbeddingStore:
             names.setdefault(item.spec.digest, []).append(item.name)
         return tuple(
             spec_info(
-                self.indexes.folder_of(spec),
-                spec,
+                self.indexes.folder_of(item.spec),
+                item.spec,
                 tuple(names[digest]),
                 reader.embeddings.count(digest),
                 rates.get(digest),
+                self._projection_info(item),
             )
-            for digest, spec in {item.spec.digest: item.spec for item in known}.items()
+            for digest, item in {item.spec.digest: item for item in known}.items()
         )
+
+    def _projection_info(self, resolved: ResolvedName) -> ProjectionInfo | None:
+        projection = projection_of(resolved, self.projections.find)
+        return None if projection is None else projection.info
 
 
 def full_names(backbones: str | Sequence[str]) -> list[str]:

@@ -15,7 +15,8 @@ class EmbeddingExchange(WorkspaceBase):
         Three files are written. ``vectors.npy`` contains a float32 array of shape (N, dim). Each
         row of ``images.parquet`` describes the same row of the array: image_id, sha256, md5, bytes,
         norm, files, label and outdated (whether an earlier version decoded the image; the next
-        :meth:`Workspace.add` checks it). ``spec.json`` contains the embedding spec.
+        :meth:`Workspace.add` checks it). ``spec.json`` contains the embedding spec. The projection
+        of a backbone with ``dims=`` is written to ``projection.safetensors``.
 
         Parameters
         ----------
@@ -43,7 +44,7 @@ class EmbeddingExchange(WorkspaceBase):
         from embedkit.ingest.exchange import export
 
         resolved = self._embeddings.select(backbone)
-        return export(self._catalog, resolved, Path(absolute(folder)))
+        return export(self._catalog, resolved, Path(absolute(folder)), self._embeddings.projections)
 
     def import_(self, folder: StrPath) -> int:
         """Read embeddings that :meth:`export` wrote.
@@ -53,7 +54,8 @@ class EmbeddingExchange(WorkspaceBase):
         Parameters
         ----------
         folder : str or path-like
-            Folder with ``vectors.npy``, ``images.parquet`` and ``spec.json``.
+            Folder with ``vectors.npy``, ``images.parquet`` and ``spec.json``, and with
+            ``projection.safetensors`` for a backbone with ``dims=``.
 
         Returns
         -------
@@ -63,11 +65,12 @@ class EmbeddingExchange(WorkspaceBase):
         Raises
         ------
         BadArtefact
-            The three files are damaged or inconsistent.
+            The files are damaged or inconsistent.
         BadInput
-            A file is missing, or this workspace uses the backbone's name for another network.
+            A file is missing, or this workspace uses the backbone's name for another network or
+            has another projection for it.
         """
         from embedkit.ingest.exchange import import_
 
         self._state.sweep()
-        return import_(self._catalog, Path(absolute(folder)))
+        return import_(self._catalog, Path(absolute(folder)), self._embeddings.projections)

@@ -134,8 +134,10 @@ class Workspace(SearchMethods, CleaningMethods, ReviewMethods, ClassificationMet
         Raises
         ------
         BadInput
-            A source does not exist, a pattern matches nothing, or backbones are given together
-            with ``fingerprints_only``.
+            A source does not exist, a pattern matches nothing, backbones are given together with
+            ``fingerprints_only``, or there are too few photos to fit the projection of ``dims=``.
+        BadArtefact
+            The projection of a backbone with ``dims=`` is missing or damaged.
         WeightsMissing, BadWeights, UnknownBackbone
             A backbone cannot be loaded.
         StorageError
@@ -175,6 +177,7 @@ class Workspace(SearchMethods, CleaningMethods, ReviewMethods, ClassificationMet
             sources_of(self._catalog, recipe, paths, labels_from_folders),
             list(dict.fromkeys(chosen)),
             resolved=snapshot.backbones,
+            projections=self._embeddings.projections,
             options=options_of(self._catalog, exclude, min_size, tolerate_truncated),
             new_patterns=exclude or (),
             skip=str(self.folder),

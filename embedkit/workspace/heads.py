@@ -98,6 +98,7 @@ class Heads(WorkspaceBase):
                 lambda resolved: embedded_outliers(
                     self._state.outliers_folder, resolved, self._embeddings.network
                 ),
+                self._embeddings.projections.find,
                 self._progress,
             )
         return self._with_networks(trained)

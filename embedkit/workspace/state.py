@@ -16,7 +16,16 @@ from embedkit.search.embedding_store import EmbeddingStore
 StrPath: TypeAlias = str | os.PathLike[str]
 ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 
-_SUBFOLDERS = ("index", "features", "heads", "map", "outliers", "quarantine", "sheets")
+_SUBFOLDERS = (
+    "index",
+    "features",
+    "heads",
+    "map",
+    "outliers",
+    "projections",
+    "quarantine",
+    "sheets",
+)
 """The folders that embedkit creates in a workspace."""
 
 

@@ -59,6 +59,7 @@ class StoreMethods(WorkspaceBase):
         return push(
             self._catalog,
             self._state.heads_folder,
+            self._embeddings.projections,
             self._store(store),
             chosen,
             self._progress,
@@ -108,6 +109,7 @@ class StoreMethods(WorkspaceBase):
             content,
             self._catalog,
             self._state.heads_folder,
+            self._embeddings.projections,
             self._progress,
             sample=sample,
             seed=seed,

@@ -25,6 +25,8 @@ NOT_RUN = {
     ".ci/run": "it would run this test",
     "embedkit relocate file:": "the photos are on this machine",
     "embedkit add photos --backbone clip": "the weights are on a model hub",
+    "embedkit add photos --backbone 'efficientnet_lite0?dims": "there are too few photos",
+    "embedkit add photos --store store --on ray --backbone": "there are too few photos",
     "embedkit search --text": "the weights are on a model hub",
 }
 """First words of commands that are not run, and the reason."""

@@ -12,6 +12,8 @@ from torch.nn.functional import normalize
 
 from embedkit.backbones.loading import load_network
 from embedkit.backbones.network import Normalised, Transformed
+from embedkit.backbones.reduced import reduced
+from embedkit.backbones.registry import network_name
 from embedkit.classify.head_checks import check_spec
 from embedkit.classify.heads.embedding_head import EmbeddingHead, Model
 from embedkit.classify.heads.ensemble import MEAN, MIN_PROBABILITY
@@ -76,6 +78,7 @@ class HeadGraph(torch.nn.Module):
             next(number for number, one in enumerate(inputs) if digest in one.specs)
             for digest in self.digests
         ]
+        self._are_rounded = [model.spec.dtype == "float16" for model in specs.values()]
         self.networks = torch.nn.ModuleList(_network(model) for model in specs.values())
         shared: dict[bytes, torch.Tensor] = {}
         self.models = torch.nn.ModuleList(
@@ -94,7 +97,12 @@ class HeadGraph(torch.nn.Module):
             network(pixels[one]) for network, one in zip(self.networks, self._input_of, strict=True)
         ]
         norms = [vectors.norm(dim=1, keepdim=True) for vectors in raw]
-        vectors = [normalize(one, eps=1e-30) for one in raw]
+        vectors = [
+            unit.half().float() if is_rounded else unit
+            for unit, is_rounded in zip(
+                (normalize(one, eps=1e-30) for one in raw), self._are_rounded, strict=True
+            )
+        ]
         found = [
             model(vectors[number], norms[number])
             for model, number in zip(self.models, self._network_of, strict=True)
@@ -200,8 +208,26 @@ def _excess(threshold: Threshold, values: torch.Tensor) -> torch.Tensor:
 
 def _network(model: Model) -> torch.nn.Module:
     """Return the network of a model, from prepared pixels to raw vectors."""
-    network, resolved = load_network(model.backbone)
-    check_spec(model, resolved.spec)
-    if network.is_normalised:
-        return Normalised(network.module, model.spec)
-    return Transformed(network.module)
+    network, resolved = load_network(network_name(model.backbone))
+    check_spec(model, reduced(model.backbone, resolved, model.find_projection)[0].spec)
+    module: torch.nn.Module = (
+        Normalised(network.module, model.spec)
+        if network.is_normalised
+        else Transformed(network.module)
+    )
+    return module if model.projection is None else _Projected(module, model.projection.matrix)
+
+
+class _Projected(torch.nn.Module):
+    """A network whose raw vectors are projected to fewer dimensions."""
+
+    matrix: torch.Tensor
+
+    def __init__(self, module: torch.nn.Module, matrix: np.ndarray) -> None:
+        super().__init__()
+        self.module = module
+        self.register_buffer("matrix", torch.from_numpy(matrix))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        raw: torch.Tensor = self.module(pixels)
+        return raw @ self.matrix

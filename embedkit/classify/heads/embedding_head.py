@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from embedkit.backbones.projection import Projection
 from embedkit.classify.heads.ensemble import CALIBRATED, MEAN, mean_scores
 from embedkit.classify.heads.format2 import Format2Rejection
 from embedkit.classify.heads.gallery import Gallery
@@ -60,6 +61,12 @@ class Model:
     """SHA-256 of the photos that it was fitted on: uint8 (N, 32)."""
     selected_on: np.ndarray
     """SHA-256 of the photos that it was selected and calibrated on: uint8 (N, 32)."""
+    projection: Projection | None = None
+    """The projection of the spec, if it has one."""
+
+    def find_projection(self, network: EmbeddingSpec, dims: int) -> Projection | None:  # noqa: ARG002
+        """Return the projection of the spec: see :data:`FindProjection`."""
+        return self.projection
 
     def scores(self, embedded: Embedded) -> np.ndarray:
         """Return log-probabilities up to a constant: float64 (N, C)."""

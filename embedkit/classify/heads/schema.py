@@ -85,6 +85,8 @@ def check_model(model: Model) -> None:
     # Without synthetic outliers the ratio is -inf.
     ratio = np.where(np.isneginf(calibration.ratio), 0, calibration.ratio)
     _check_array("calibration.ratio", ratio, np.float64, (known,))
+    projection = "" if model.projection is None else model.projection.digest
+    _require(projection == model.spec.projection, "its projection is not that of its spec")
     for name, digests in (("fitted_on", model.fitted_on), ("chosen_on", model.selected_on)):
         _check_array(name, digests, np.uint8, (len(digests), 32))
     if isinstance(scorer, Linear):

@@ -30,6 +30,7 @@ from embedkit._internal.artifacts import (
     write_json,
 )
 from embedkit._internal.paths import shown
+from embedkit.backbones.projection import Projection
 from embedkit.backbones.registry import absolute_name, relative_name
 from embedkit.classify.heads.embedding_head import ENSEMBLE, EmbeddingHead, Model
 from embedkit.classify.heads.format2 import Format2Rejection, Scale
@@ -228,6 +229,8 @@ def _save_model(own_folder: Path, model: Model) -> dict[str, Any]:
         "fitted_on": model.fitted_on,
         "chosen_on": model.selected_on,
     }
+    if model.projection is not None:
+        tensors["projection"] = np.frombuffer(model.projection.to_bytes(), np.uint8)
     manifest: dict[str, Any] = {
         "backbone": relative_name(model.backbone, str(own_folder), str(own_folder.parent.parent)),
         "spec": model.spec.canonical_json,
@@ -277,6 +280,9 @@ def _load_model(own_folder: Path, manifest: Mapping[str, Any]) -> Model:
         calibration=calibration,
         fitted_on=tensors["fitted_on"],
         selected_on=tensors["chosen_on"],
+        projection=Projection.from_bytes(tensors["projection"].tobytes(), file)
+        if "projection" in tensors
+        else None,
     )
     check_model(model)
     return model
