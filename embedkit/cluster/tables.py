@@ -8,7 +8,7 @@ merged, so that an index can name rows.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -90,6 +90,8 @@ QUALITY = pa.schema(
 )
 SPEC_KEY = b"embedkit.spec"
 """Key of the spec, canonical JSON, in the metadata of the embeddings' schema."""
+_STAMPS = "embedkit.stamps"
+"""Key of the stamps, a list as JSON, in the configuration of a dataset."""
 _STORAGE_VERSION = "2.2"
 _FRAGMENT_ROWS = 1 << 20
 """Rows of a file of a dataset after small ones have been merged."""
@@ -308,6 +310,22 @@ class Dataset:
                 dataset.optimize.optimize_indices(index_names=[known[0].name])
             else:
                 dataset.create_scalar_index(column, "BTREE")
+
+    def set_stamps(self, stamps: Collection[str]) -> None:
+        """Leave texts in the dataset, which its later versions have too.
+
+        They replace earlier ones. A copy that was made before does not have them.
+        """
+        self._check()
+        with self.errors():
+            self.ensure().update_config({_STAMPS: json.dumps(sorted(stamps))})
+
+    def stamps(self, opened: Any) -> frozenset[str]:
+        """Return the stamps of a version that :meth:`open` has returned."""
+        if opened is None:
+            return frozenset()
+        with self.errors():
+            return frozenset(json.loads(opened.config().get(_STAMPS, "[]")))
 
     @contextmanager
     def errors(self) -> Iterator[None]:
