@@ -78,6 +78,7 @@ def add_to_store(
             found.append(item)
             run.files += len(item)
             progress(Progress("listing", run.files))
+    run.warnings.update(dict.fromkeys(store.recreate_missing()))
     store.register(backbones)
     specs = [item.spec for item in backbones]
     is_first = True

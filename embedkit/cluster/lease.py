@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from embedkit.cluster.failures import store_errors
 from embedkit.cluster.location import Location
 from embedkit.errors import StorageError, StoreBusy
 
@@ -131,7 +132,8 @@ def _taken(file: Location, token: str, task: str) -> bool:
     with file.errors():
         try:
             if file.is_local:
-                _create(file.path, _entry(token, task))
+                with store_errors(file):
+                    _create(file.path, _entry(token, task))
             else:
                 file.filesystem.pipe_file(file.path, _entry(token, task), mode="create")
         except FileExistsError:

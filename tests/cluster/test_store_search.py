@@ -544,6 +544,7 @@ class Objects(LocalFileSystem):
 @pytest.fixture
 def at_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Collection:
     fsspec.register_implementation("file-object-store", Objects, clobber=True)
+    monkeypatch.setattr("embedkit.cluster.store.SCHEMES", ("file-object-store",))
     monkeypatch.setattr(
         "embedkit.cluster.index_files.user_cache_path", lambda _: tmp_path / "cache"
     )
