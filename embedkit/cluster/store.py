@@ -38,9 +38,9 @@ from embedkit.results import (
 
 MANIFEST = "store.json"
 FORMAT = 1
+"""Version of the layout of a store."""
 SCHEMES = ("s3", "gs", "az", "abfss", "oss", "cos", "tos")
 """Schemes of the object storage that both Lance and fsspec can write."""
-"""Version of the layout of a store."""
 _FAILURES = 1000
 """Maximum number of failures in the description of a store."""
 
