@@ -346,3 +346,22 @@ def test_a_later_add_and_search_of_new_photos_import_no_torch(
     new.resize((300, 225), Image.Resampling.LANCZOS).save(tmp_path / "query.png")
     arguments = [str(tmp_path / "ws"), str(photos), str(tmp_path / "query.png"), tiny]
     subprocess.run([sys.executable, "-c", LATER, *arguments], check=True)
+
+
+CONVERT = """
+import os, sys
+from pathlib import Path
+forks = []
+os.register_at_fork(before=lambda: forks.append(1))
+from embedkit.backbones.loading import load_network
+from embedkit.backbones import openvino_runtime
+network, resolved = load_network(sys.argv[1])
+openvino_runtime.convert(network, resolved.spec, Path(sys.argv[2]))
+assert (Path(sys.argv[2]) / "model.xml").is_file()
+assert not forks and "openvino_telemetry" not in sys.modules
+"""
+
+
+def test_a_conversion_reports_nothing_to_the_vendor(tiny: str, tmp_path: Path) -> None:
+    """OpenVINO would fork a process that sends what was converted to a server."""
+    subprocess.run([sys.executable, "-c", CONVERT, tiny, str(tmp_path)], check=True)

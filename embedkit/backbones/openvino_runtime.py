@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import openvino
 
 from embedkit._internal.cores import core_share
 from embedkit._internal.paths import shown
+from embedkit._internal.telemetry import no_telemetry
 from embedkit._internal.text import one_line
 from embedkit.backbones.backbone import PassTooLarge, Runtime
 from embedkit.errors import BadInput, BadWeights
+
+with no_telemetry():
+    import openvino
 
 if TYPE_CHECKING:
     from embedkit.backbones.network import Network

@@ -85,6 +85,7 @@ def add_to_store(
             found.append(item)
             run.files += len(item)
             progress(Progress("listing", run.files))
+    run.warnings.update(dict.fromkeys(store.recreate_missing()))
     known = [*store.backbones(), *networks]
     projections, photos = store.projections, StoreSample(store, found, shares, progress)
     fitted = {

@@ -72,6 +72,7 @@ def classify_store(
         done += written["images"]
         progress(Progress("classifying", done, rows.num_rows))
     target.replace(fragments)
+    target.tidy()  # of earlier predictions, and of runs that were killed
     return StorePredictions(
         head=head.name,
         dataset=target.location.place,

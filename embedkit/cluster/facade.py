@@ -457,7 +457,7 @@ class Store:
 
         folder = Path(absolute(head))
         loaded = load_head(folder.parent, folder.name)
-        with self._content.writing("classify"), ray_session(on, workers) as shares:
+        with ray_session(on, workers) as shares, self._content.writing("classify"):
             return classify_store(self._content, loaded, shares, self._progress)
 
 

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedkit._internal.artifacts import atomic_write, sha256_of, storage_errors
+from embedkit._internal.artifacts import (
+    DIGEST,
+    atomic_write,
+    sha256_of,
+    storage_errors,
+    with_digest,
+    without_digest,
+)
 from embedkit._internal.locks import exclusive_lock
 from embedkit._internal.paths import shown
 from embedkit.classify.heads.embedding_head import ENSEMBLE
@@ -20,7 +27,7 @@ from embedkit.classify.heads.store import MANIFEST, check_name, load_head, names
 from embedkit.cluster.location import Location
 from embedkit.cluster.merging import Differences
 from embedkit.cluster.store import StoreContent
-from embedkit.errors import BadArtefact, EmbedkitError, HeadBusy
+from embedkit.errors import BadArtefact, BadInput, EmbedkitError, HeadBusy
 from embedkit.results import Progress, ProgressCallback
 from embedkit.results.store import Difference
 
@@ -40,8 +47,9 @@ def push_heads(
 ) -> Copied:
     """Copy the heads in a workspace's folder of heads to a store.
 
-    A head that cannot be loaded is not copied, and a warning says so. Ensembles are copied after
-    their members, and not if the store has another head of the name of a member.
+    Files of these heads that are damaged or missing in the store are copied again. A head that
+    cannot be loaded is not copied, and a warning says so. Ensembles are copied after their members,
+    and not if the store has another head of the name of a member.
     """
     copied: list[str] = []
     warnings: list[str] = []
@@ -50,15 +58,19 @@ def push_heads(
         progress(Progress(f"copying the head {shown(name)}"))
         with _locked(folder, name):
             mine = _digests(folder / name)
-            stored = _StoredHead.read(store, name)
+            try:
+                stored = _StoredHead.read(store, name)
+            except BadArtefact:
+                stored = None  # its manifest is written again
             if stored is not None and stored.files != mine:
                 differing.add(name)
                 found.add(_difference(name, stored.files, mine))
             elif stored is None and differing & set(members):
                 warnings.append(_without_member(name))
-            elif stored is None:
-                _push_head(folder / name, mine, members, store.location / f"heads/{name}")
-                copied.append(name)
+            else:
+                head = _StoredHead(name, mine, members)
+                if _push_head(folder / name, head, stored, store.location / f"heads/{name}"):
+                    copied.append(name)
     return tuple(copied), tuple(warnings)
 
 
@@ -67,13 +79,21 @@ def pull_heads(
 ) -> Copied:
     """Copy the heads of a store to a workspace's folder of heads: see :func:`push_heads`.
 
-    A head whose files are damaged is not copied, and a warning says so.
+    A head whose files are damaged or missing is not copied, and a warning says so.
     """
     copied: list[str] = []
     warnings: list[str] = []
     differing: set[str] = set()
-    stored = [_StoredHead.read(store, name) for name in _stored_names(store)]
-    heads = [head for head in stored if head is not None]
+    heads: list[_StoredHead] = []
+    for name in _stored_names(store):
+        try:
+            stored = _StoredHead.read(store, name)
+        except BadArtefact as error:
+            differing.add(name)
+            warnings.append(str(error))
+            continue
+        if stored is not None:
+            heads.append(stored)
     for head in sorted(heads, key=lambda head: bool(head.members)):
         progress(Progress(f"copying the head {shown(head.name)}"))
         own_folder = folder / head.name
@@ -84,7 +104,10 @@ def pull_heads(
                 if mine is not None and mine != head.files:
                     differing.add(head.name)
                     found.add(_difference(head.name, mine, head.files))
-                elif mine is None and differing & set(head.members):
+                elif mine is None and any(
+                    member in differing or not (folder / member / MANIFEST).is_file()
+                    for member in head.members
+                ):
                     warnings.append(_without_member(head.name))
                 elif mine is None:
                     try:
@@ -165,19 +188,32 @@ class _StoredHead:
 
     @classmethod
     def read(cls, store: StoreContent, name: str) -> "_StoredHead | None":
-        """Return a head of a store; None if there is none, or not all of it yet."""
+        """Return a head of a store; None if there is none, or not all of it yet.
+
+        Raises :class:`BadArtefact` when its manifest is damaged.
+        """
         place = store.location / f"heads/{name}/{FILES}"
-        manifest = place.read_json()
-        if manifest is None:
-            return None
-        files, members = manifest.get("files"), manifest.get("members")
-        if (
-            not isinstance(files, dict)
-            or not all(map(_is_entry, files.items()))
-            or not isinstance(members, list)
-            or check_name(name) != name
-        ):
-            raise BadArtefact(f"{place} is damaged; delete {store.location}/heads/{shown(name)}")
+        try:
+            manifest = place.read_json()
+            if manifest is None:
+                return None
+            if DIGEST in manifest:  # earlier versions wrote none
+                manifest = without_digest(place, manifest)
+            files, members = manifest.get("files"), manifest.get("members")
+            if (
+                not isinstance(files, dict)
+                or not all(map(_is_entry, files.items()))
+                or not isinstance(members, list)
+                or not all(isinstance(member, str) for member in members)
+                or check_name(name) != name
+            ):
+                raise BadArtefact("not the files of a head")
+        except (BadArtefact, BadInput) as error:
+            folder = store.location / f"heads/{name}"
+            raise BadArtefact(
+                f"{place} is damaged; push {shown(name)} again from a workspace that has it, or "
+                f"delete {folder}"
+            ) from error
         return cls(name, files, members)
 
 
@@ -189,19 +225,41 @@ def _is_entry(entry: tuple[str, Any]) -> bool:
     return is_inside and isinstance(digest, str) and _DIGEST.fullmatch(digest) is not None
 
 
-def _push_head(head: Path, digests: dict[str, str], members: list[str], place: Location) -> None:
-    for path, digest in digests.items():
+def _push_head(
+    folder: Path, head: _StoredHead, stored: _StoredHead | None, place: Location
+) -> bool:
+    """Copy what the store lacks of a head, its manifest last; return whether that was anything."""
+    with place.errors():
+        place.filesystem.invalidate_cache()
+        place.filesystem.makedirs(place.path, exist_ok=True)
+    is_copied = False
+    for path, digest in head.files.items():
         target = place / digest
-        with target.errors():
-            target.filesystem.makedirs(place.path, exist_ok=True)
-            target.filesystem.put_file(str(head / path), target.path)
-    (place / FILES).write_json({"files": digests, "members": members})
+        if not _is_intact(target, digest):
+            is_copied = True
+            with target.errors():
+                target.filesystem.put_file(str(folder / path), target.path)
+    if stored is None:
+        content = {"files": head.files, "members": head.members}
+        (place / FILES).write_json(with_digest(content))
+    return is_copied or stored is None
+
+
+def _is_intact(source: Location, digest: str) -> bool:
+    """Return whether a file in a store exists and has a SHA-256."""
+    actual = hashlib.sha256()
+    try:
+        for chunk in _content(source):
+            actual.update(chunk)
+    except BadArtefact:
+        return False
+    return actual.hexdigest() == digest
 
 
 def _pull_head(place: Location, digests: dict[str, str], head: Path) -> None:
     """Copy the files of a head, its manifest last.
 
-    Raises :class:`BadArtefact` for a file with another SHA-256.
+    Raises :class:`BadArtefact` for a file that is missing or has another SHA-256.
     """
     for path in sorted(digests, key=lambda path: path == MANIFEST):
         source = place / digests[path]
@@ -215,6 +273,12 @@ def _pull_head(place: Location, digests: dict[str, str], head: Path) -> None:
 
 
 def _content(source: Location) -> Iterator[bytes]:
-    with source.errors(), source.filesystem.open(source.path, "rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            yield chunk
+    """Yield a file of a head. Raises :class:`BadArtefact` if it is missing."""
+    with source.errors():
+        try:
+            with source.filesystem.open(source.path, "rb") as stream:
+                while chunk := stream.read(_CHUNK):
+                    yield chunk
+        except FileNotFoundError as error:
+            head = shown(source.path.split("/")[-2])
+            raise BadArtefact(f"{source} is missing; push {head} again") from error

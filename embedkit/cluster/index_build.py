@@ -7,13 +7,16 @@
 
 The shards share the centroids. Rows that were added since the last build become new shards; a small
 shard is built again together with them, so that there are never many. A shard is also built again
-when many of its rows have been deleted, or when its file is damaged. FAISS is trained again, and
+when many of its rows have been deleted, when its file is damaged, or when the embeddings were put
+back from a copy that is older than the shard. FAISS is trained again, and
 everything is built again, when there are far more rows than at the last training.
 """
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import faiss
@@ -125,6 +128,7 @@ class _Build:
             found = self._trained()
         manifest, sample = found
         manifest, pieces = self._planned(manifest)
+        manifest = self._stamped(manifest, pieces)
         sample = sample.restricted_to(_ranges(manifest))
         manifest, sample = self._encoded(manifest, sample, pieces)
 
@@ -181,6 +185,7 @@ class _Build:
             spec=self._spec.digest,
             version=self._vectors.version,
             fragments=(),
+            stamp="",
             factory=factory,
             trained=total,
             centroids=centroids,
@@ -209,7 +214,9 @@ class _Build:
         kept = [
             (shard, int(rows))
             for shard, rows, is_intact in zip(shards, live, intact, strict=True)
-            if is_intact and rows >= (1 - MERGE_SHARE) * shard.rows
+            if is_intact
+            and shard.stamp in self._vectors.stamps
+            and rows >= (1 - MERGE_SHARE) * shard.rows
         ]
         new = total - sum(rows for _, rows in kept)
         while new and kept:
@@ -222,6 +229,24 @@ class _Build:
         covered = _ranges(manifest)
         pieces = pieces_outside(self._vectors.row_ids(), covered)
         return manifest, shards_of(pieces, covered, full)
+
+    def _stamped(self, manifest: StoreManifest, pieces: list[Piece]) -> StoreManifest:
+        """Return the manifest with the stamp of this build, if there is something new to record.
+
+        The index that searches use keeps its stamps until it is replaced.
+        """
+        is_known = manifest.stamp in self._vectors.stamps
+        if is_known and not pieces and manifest.fragments == tuple(self._vectors.fragments()):
+            return manifest
+        stamp = token_hex(8)
+        used = {stamp, *manifest.stamps}
+        with suppress(BadArtefact):
+            current = self._files.manifest()
+            used |= set() if current is None else current.stamps
+        dataset = self._store.embeddings(self._spec)
+        dataset.set_stamps((used & self._vectors.stamps) | {stamp})
+        self._vectors = Vectors(dataset)
+        return replace(manifest, stamp=stamp)
 
     def _encoded(
         self, manifest: StoreManifest, sample: Sample, pieces: list[Piece]
@@ -241,6 +266,7 @@ class _Build:
                 manifest.centroids,
                 empty,
                 piece,
+                manifest.stamp,
             )
             for piece in pieces
         ]
@@ -362,6 +388,7 @@ def _encode(
     centroids: FileRecord,
     sample: Sample,
     piece: Piece,
+    stamp: str,
 ) -> tuple[ShardRecord, Proposals, list[Proposals]]:
     """Build one shard; return its record, the nearest rows to the sample, and its candidates."""
     _use_cores()
@@ -385,7 +412,7 @@ def _encode(
         return write_lists(target, index)
 
     file, head = files.add("shard", write)
-    record = ShardRecord(file, head, int(index.ntotal), piece.first, piece.stop)
+    record = ShardRecord(file, head, int(index.ntotal), piece.first, piece.stop, stamp)
     return record, nearest.proposals, proposed
 
 

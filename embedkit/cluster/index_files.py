@@ -4,6 +4,11 @@ The files are named after their content, so that a new index leaves the files of
 are. A manifest is written last and names every file with its digest. A build that has not ended has
 a manifest of its own, from which the next one continues.
 
+Row ids and numbers of fragments mean other rows in a dataset that was put back from a copy and
+continued. So a build writes a stamp, a random text, into the dataset before it reads rows, and each
+shard has the stamp of its build. A dataset with this stamp has the rows of the shard, unless they
+were deleted since.
+
 Searches map the files into memory. Those at a URL are copied to a cache folder first, once.
 """
 
@@ -31,7 +36,7 @@ from embedkit.cluster.location import Location
 from embedkit.errors import BadArtefact
 from embedkit.index.manifest import FileRecord
 
-FORMAT = 1
+FORMAT = 2
 """Version of the manifest and of the files."""
 MANIFEST = "manifest.json"
 UNFINISHED = "unfinished.json"
@@ -53,6 +58,8 @@ class ShardRecord:
     first: int
     stop: int
     """The row ids are at least ``first`` and less than ``stop``."""
+    stamp: str
+    """Stamp of the dataset from which the shard was built."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,8 @@ class StoreManifest:
     """Version of the dataset."""
     fragments: tuple[int, ...]
     """Fragments of that version."""
+    stamp: str
+    """Stamp of that version."""
     factory: str
     """FAISS factory string."""
     trained: int
@@ -86,6 +95,11 @@ class StoreManifest:
     def files(self) -> list[FileRecord]:
         """All files."""
         return [self.centroids, self.sample, *(shard.file for shard in self.shards)]
+
+    @property
+    def stamps(self) -> set[str]:
+        """The stamps of the version and of the shards."""
+        return {self.stamp, *(shard.stamp for shard in self.shards)}
 
 
 def _manifest(content: dict[str, object]) -> StoreManifest:

@@ -54,7 +54,8 @@ class StoreIndex:
 
     def __init__(self, store: StoreContent, spec: EmbeddingSpec) -> None:
         self._files = StoreIndexFiles(store.location, spec.digest)
-        self.vectors = Vectors(store.embeddings(spec))
+        self._embeddings = store.embeddings(spec)
+        self.vectors = Vectors(self._embeddings)
         self._shards: list[tuple[ShardRecord, Shard]] = []
         self._manifest: StoreManifest | None = None
         self._open()
@@ -102,7 +103,15 @@ class StoreIndex:
         sample = read_sample(self._files.open(manifest.sample))
         if not sample.is_of(self.vectors, _COMPARED_ROWS):
             raise DamagedFile(f"{self._files.location} is the index of other embeddings")
-        for record in manifest.shards:
+        if not manifest.stamps <= self.vectors.stamps:
+            self.vectors = Vectors(self._embeddings)  # the manifest may be of a later version
+        mine = [record for record in manifest.shards if record.stamp in self.vectors.stamps]
+        if len(mine) < len(manifest.shards):
+            error = DamagedFile(f"{self._files.location} has photos that the store does not have")
+            if self._usable_manifest() != manifest:
+                raise error
+            self._warn(error)
+        for record in mine:
             try:
                 self._shards.append((record, self._shard(record)))
             except (DamagedFile, OSError, StorageError) as error:
@@ -142,13 +151,18 @@ class StoreIndex:
     def _find_loose_rows(self) -> None:
         """Find the fragments with rows that no shard contains, and count these rows.
 
-        The fragments in the manifest have none, unless a shard is missing.
+        The fragments in the manifest have none, unless a shard is missing or they are those of
+        another dataset.
         """
         self._covered = Ranges((record.first, record.stop) for record, _ in self._shards)
         self._entries = sum(record.rows for record, _ in self._shards)
         fragments = self.vectors.fragments()
         manifest = self._manifest
-        if manifest is not None and len(self._shards) == len(manifest.shards):
+        if (
+            manifest is not None
+            and len(self._shards) == len(manifest.shards)
+            and manifest.stamp in self.vectors.stamps
+        ):
             known = set(manifest.fragments)
             fragments = [fragment for fragment in fragments if fragment not in known]
         self._loose, found = 0, set[int]()

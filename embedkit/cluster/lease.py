@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from embedkit.cluster.failures import store_errors
 from embedkit.cluster.location import Location
 from embedkit.errors import StorageError, StoreBusy
 
@@ -27,16 +28,18 @@ _VALID = 60.0
 _SETTLE = 0.5
 """Seconds after which a new holder makes sure that no other process has taken over as well."""
 _PAUSE = 1.0
+# time.monotonic stops while Linux or macOS sleeps.
+_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
 
 
 class Lease:
     """The right to write to a store, which a thread renews."""
 
-    def __init__(self, file: Location, token: str, task: str) -> None:
+    def __init__(self, file: Location, token: str, task: str, acquired: float) -> None:
         self._file = file
         self._token = token
         self._task = task
-        self._renewed = time.monotonic()
+        self._renewed = acquired
         self._is_lost = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
@@ -44,7 +47,7 @@ class Lease:
 
     def check(self) -> None:
         """Raise :class:`StoreBusy` when another process may have taken the lease over."""
-        if self._is_lost or time.monotonic() - self._renewed > _VALID:
+        if self._is_lost or _now() - self._renewed > _VALID:
             raise StoreBusy(
                 f"{self._file}: this process could not renew its right to write, and another one "
                 "may have taken it over; run the same command again"
@@ -64,8 +67,9 @@ class Lease:
                 if not _is_of(_content(self._file), self._token):
                     self._is_lost = True
                     return
+                started = _now()  # others may see the file before it is known to be written
                 self._file.write(_entry(self._token, self._task))
-                self._renewed = time.monotonic()
+                self._renewed = started
             except StorageError:
                 continue  # check() raises an error if this lasts
 
@@ -83,16 +87,19 @@ def writing(
     token = secrets.token_hex(8)
     deadline = time.monotonic() + patience
     seen: dict[str, Any] | None = None
-    since = time.monotonic()
+    since = _now()
     waiting = False
-    while not _taken(file, token, task):
+    while True:
+        started = _now()
+        if _taken(file, token, task):
+            break
         content = _content(file)
         if content is None:
             continue
         if content != seen:
-            seen, since = content, time.monotonic()
+            seen, since = content, _now()
         # The clocks of two machines differ: only changes count, by this one's clock.
-        if _has_ended(content) or time.monotonic() - since > _VALID:
+        if _has_ended(content) or _now() - since > _VALID:
             if _content(file) == content:
                 file.remove()
             continue
@@ -106,11 +113,18 @@ def writing(
             on_wait(f"waiting for {holder}")
             waiting = True
         time.sleep(_PAUSE)
-    lease = Lease(file, token, task)
+    lease = Lease(file, token, task, started)
     try:
         yield lease
     finally:
         lease.end()
+
+
+def _now() -> float:
+    """Return the seconds of a clock that also runs while the machine sleeps."""
+    if _CLOCK is None:  # Windows, whose monotonic clock does
+        return time.monotonic()
+    return time.clock_gettime(_CLOCK)
 
 
 def _taken(file: Location, token: str, task: str) -> bool:
@@ -118,7 +132,8 @@ def _taken(file: Location, token: str, task: str) -> bool:
     with file.errors():
         try:
             if file.is_local:
-                _create(file.path, _entry(token, task))
+                with store_errors(file):
+                    _create(file.path, _entry(token, task))
             else:
                 file.filesystem.pipe_file(file.path, _entry(token, task), mode="create")
         except FileExistsError:

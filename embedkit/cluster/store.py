@@ -4,17 +4,18 @@ import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from embedkit._internal.paths import from_stored, to_stored
+from embedkit._internal.paths import from_stored, shown, to_stored
 from embedkit.backbones.projection import FOLDER, Projections, projection_of
 from embedkit.catalog import KnownImages
 from embedkit.cluster.files import file_name
 from embedkit.cluster.labels import LabelCounts, label_counts
 from embedkit.cluster.lease import Lease, writing
-from embedkit.cluster.location import Location, store_location
+from embedkit.cluster.location import Location, scheme_of, store_location
 from embedkit.cluster.tables import (
     FILES,
     IMAGES,
@@ -40,6 +41,8 @@ from embedkit.results import (
 MANIFEST = "store.json"
 FORMAT = 1
 """Version of the layout of a store."""
+SCHEMES = ("s3", "gs", "az", "abfss", "oss", "cos", "tos")
+"""Schemes of the object storage that both Lance and fsspec can write."""
 _FAILURES = 1000
 """Maximum number of failures in the description of a store."""
 
@@ -52,6 +55,7 @@ class StoreContent:
 
     def __init__(self, place: str, progress: ProgressCallback = no_progress) -> None:
         self.location = store_location(place)
+        _check_scheme(self.location)
         self._progress = progress
         self._lease: Lease | None = None
         self.files = self.dataset(self.location / "files.lance", FILES)
@@ -72,7 +76,7 @@ class StoreContent:
 
     def dataset(self, location: Location, schema: pa.Schema) -> Dataset:
         """Return a dataset of the store. It is not changed when the right to write was lost."""
-        return Dataset(location, schema, self._check)
+        return Dataset(location, schema, self._check, lambda: self._is_listed(location))
 
     def _check(self) -> None:
         if self._lease is not None:
@@ -81,6 +85,7 @@ class StoreContent:
     @contextmanager
     def writing(self, task: str) -> Iterator[None]:
         """Hold the right to write to the store: see :func:`embedkit.cluster.lease.writing`."""
+        _check_folder(self.location)
         with writing(self.location, task, lambda text: self._progress(Progress(text))) as lease:
             self._lease = lease
             try:
@@ -104,6 +109,7 @@ class StoreContent:
 
     def _backbones(self) -> list[tuple[ResolvedName, bool]]:
         """Return the backbones, each with whether it was only compared."""
+        _check_folder(self.location)
         manifest = (self.location / MANIFEST).read_json()
         if manifest is None:
             if self._is_foreign():
@@ -169,9 +175,43 @@ class StoreContent:
             }
             for item in known.values()
         ]
-        manifest = {"format": FORMAT, "backbones": content}
-        if (self.location / MANIFEST).read_json() != json.loads(json.dumps(manifest)):
-            (self.location / MANIFEST).write_json(manifest)
+        place = self.location / MANIFEST
+        if place.read_json() is None:  # other places are refused if they are not empty
+            place.write_json({"format": FORMAT, "backbones": [], "datasets": []})
+        datasets = self._datasets(list(known.values()))
+        for dataset in datasets:
+            dataset.ensure()
+        # The manifest lists what exists, so that what is listed and missing was lost.
+        names = sorted(map(_name_of, (dataset.location for dataset in datasets)))
+        manifest = {"format": FORMAT, "backbones": content, "datasets": names}
+        if place.read_json() != json.loads(json.dumps(manifest)):
+            place.write_json(manifest)
+
+    def _datasets(self, backbones: Sequence[ResolvedName]) -> list[Dataset]:
+        """Return the datasets that a store with some backbones has."""
+        embeddings = [self.embeddings(item.spec) for item in backbones]
+        return [
+            *(self.files, self.images, self.verdicts, self.kept_facts, self.quality),
+            *embeddings,
+        ]
+
+    def _is_listed(self, location: Location) -> bool:
+        """Return whether the manifest lists the dataset at a place."""
+        manifest = (self.location / MANIFEST).read_json() or {}
+        listed = manifest.get("datasets", [])
+        return isinstance(listed, list) and _name_of(location) in listed
+
+    def recreate_missing(self) -> list[str]:
+        """Create the listed datasets that are missing, without rows; return warnings."""
+        warnings = []
+        for dataset in self._datasets(self.backbones()):
+            if dataset.is_missing():
+                dataset.create()
+                warnings.append(
+                    f"{dataset.location} was missing and was made again without its earlier rows; "
+                    "add all photos of the store again, and push what workspaces have"
+                )
+        return warnings
 
     def backbone(self, name: str | None) -> ResolvedName:
         """Return a backbone of the store, by default the first one.
@@ -277,6 +317,31 @@ class _Checked:
     def remove(self) -> None:
         self._check()
         self._location.remove()
+
+
+def _name_of(location: Location) -> str:
+    return location.place.rsplit("/", 1)[-1]
+
+
+def _check_scheme(location: Location) -> None:
+    """Raise :class:`BadInput` for a URL to which Lance cannot write."""
+    if not location.is_local and scheme_of(location.place) not in SCHEMES:
+        schemes = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        raise BadInput(
+            f"{location}: a store can be a folder or a URL that begins with one of {schemes}"
+        )
+
+
+def _check_folder(location: Location) -> None:
+    """Raise :class:`BadInput` for a path at or below a file."""
+    if not location.is_local:
+        return
+    path = Path(location.path)
+    for place in (path, *path.parents):
+        if place.is_dir():
+            return
+        if place.exists():
+            raise BadInput(f"{shown(str(place))} is a file, and a store is a folder; give another")
 
 
 def common_rows(datasets: Sequence[Dataset]) -> pa.Table:

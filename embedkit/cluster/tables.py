@@ -8,16 +8,17 @@ merged, so that an index can name rows.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from embedkit.cluster.location import Location, missing_extra, reason_of
-from embedkit.errors import StorageError
+from embedkit.cluster.failures import store_errors
+from embedkit.cluster.location import Location, missing_extra
+from embedkit.errors import BadArtefact, StorageError
 from embedkit.results import EmbeddingSpec
 from embedkit.results.fingerprint import LUMA_SIDE
 
@@ -91,6 +92,10 @@ QUALITY = pa.schema(
 _KINDS = {"float32": pa.float32(), "float16": pa.float16()}
 SPEC_KEY = b"embedkit.spec"
 """Key of the spec, canonical JSON, in the metadata of the embeddings' schema."""
+_LATEST = "_versions/latest_version_hint.json"
+"""File in which Lance notes the latest version of a dataset."""
+_STAMPS = "embedkit.stamps"
+"""Key of the stamps, a list as JSON, in the configuration of a dataset."""
 _STORAGE_VERSION = "2.2"
 _FRAGMENT_ROWS = 1 << 20
 """Rows of a file of a dataset after small ones have been merged."""
@@ -129,14 +134,21 @@ class Dataset:
         Its columns.
     check : callable, optional
         Called before each change; raises an error if this process must not make it.
+    is_listed : callable, optional
+        Returns whether the store lists the dataset, so that it has to exist.
     """
 
     def __init__(
-        self, location: Location, schema: pa.Schema, check: Callable[[], None] = lambda: None
+        self,
+        location: Location,
+        schema: pa.Schema,
+        check: Callable[[], None] = lambda: None,
+        is_listed: Callable[[], bool] = lambda: False,
     ) -> None:
         self.location = location
         self.schema = schema
         self._check = check
+        self._is_listed = is_listed
         self._pinned: tuple[Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -149,10 +161,43 @@ class Dataset:
     def open(self, version: int | None = None) -> Any:
         """Return the ``lance.LanceDataset``; None if it does not exist yet.
 
-        Raises :class:`StorageError`.
+        Raises :class:`StorageError`, and :class:`BadArtefact` when it, or its latest version, is
+        missing from the storage.
         """
         if self._pinned is not None:
             return self._pinned[0]
+        found = self._opened(version)
+        if version is not None:
+            return found
+        if found is None:
+            if self._is_listed():
+                raise BadArtefact(
+                    f"{self.location} is missing; restore it from a copy of the store. Without "
+                    "one, 'embedkit add PHOTOS --store STORE --on ray' makes it again"
+                )
+            return None
+        if found.version == 0:  # Lance takes a file of zeros for an empty version
+            raise BadArtefact(
+                f"{self.location} is damaged (its latest version is empty); restore it from a copy "
+                "of the store"
+            )
+        latest = self._latest_version()
+        if latest is None or latest <= found.version:
+            return found
+        newer = self._opened(latest)  # it may have been committed just now
+        if newer is None:
+            raise BadArtefact(
+                f"{self.location} has lost its version {latest}; restore it from a copy of the "
+                f"store. Without one, delete {self.location / _LATEST}, which goes back to version "
+                f"{found.version}, and add or push the photos again"
+            )
+        return newer
+
+    def is_missing(self) -> bool:
+        """Return whether the store lists the dataset, and the storage does not have it."""
+        return self._opened(None) is None and self._is_listed()
+
+    def _opened(self, version: int | None) -> Any:
         with self.errors():
             try:
                 return lance.dataset(
@@ -162,6 +207,17 @@ class Dataset:
                 if "was not found" in str(error) or "Not found" in str(error):
                     return None
                 raise
+
+    def _latest_version(self) -> int | None:
+        """Return the version that Lance has noted as the latest one; None without a note.
+
+        Files on object storage are not lost one by one, so that the note is not read there.
+        """
+        if not self.location.is_local:
+            return None
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            return int(json.loads((self.location / _LATEST).read() or b"{}")["version"])
+        return None
 
     def at_present(self) -> "Dataset":
         """Return the dataset as it is now, for reading: later changes are not seen."""
@@ -185,8 +241,11 @@ class Dataset:
     def ensure(self) -> Any:
         """Return the dataset; create an empty one if it does not exist."""
         found = self.open()
-        if found is not None:
-            return found
+        return self.create() if found is None else found
+
+    def create(self) -> Any:
+        """Return a new and empty dataset."""
+        self._check()
         with self.errors():
             return lance.write_dataset(
                 self.schema.empty_table(),
@@ -370,16 +429,25 @@ class Dataset:
             else:
                 dataset.create_scalar_index(column, "BTREE")
 
-    @contextmanager
-    def errors(self) -> Iterator[None]:
-        """Raise :class:`StorageError` for the errors of Lance."""
-        try:
-            yield
-        except (ValueError, OSError) as error:
-            raise StorageError(
-                f"{self.location}: {reason_of(error)}; check the address, the credentials and the "
-                "connection, then run the same command again"
-            ) from error
+    def set_stamps(self, stamps: Collection[str]) -> None:
+        """Leave texts in the dataset, which its later versions have too.
+
+        They replace earlier ones. A copy that was made before does not have them.
+        """
+        self._check()
+        with self.errors():
+            self.ensure().update_config({_STAMPS: json.dumps(sorted(stamps))})
+
+    def stamps(self, opened: Any) -> frozenset[str]:
+        """Return the stamps of a version that :meth:`open` has returned."""
+        if opened is None:
+            return frozenset()
+        with self.errors():
+            return frozenset(json.loads(opened.config().get(_STAMPS, "[]")))
+
+    def errors(self) -> AbstractContextManager[None]:
+        """Raise :class:`StorageError` or :class:`BadArtefact` for the errors of Lance."""
+        return store_errors(self.location)
 
 
 USABLE = "sha256 IS NOT NULL AND (stage IS NULL OR stage = 'embed')"

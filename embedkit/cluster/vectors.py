@@ -41,6 +41,8 @@ class Vectors:
         self.dim = int(dataset.schema.field("vector").type.list_size)
         self.version = 0 if self._found is None else int(self._found.version)
         self._count = 0 if self._found is None else int(self._found.count_rows())
+        self.stamps = dataset.stamps(self._found)
+        """The stamps that builds of the index have left: see :meth:`Dataset.set_stamps`."""
 
     def __len__(self) -> int:
         return self._count

@@ -689,6 +689,40 @@ def test_a_damaged_head_is_not_copied(filled: Workspace, store: Path, tmp_path: 
     assert report.heads == ("first",) and len(report.warnings) == 2
 
 
+def changed_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [changed_byte, Path.unlink])
+@pytest.mark.parametrize("part", ["files.json", "head.json", "tensors"])
+def test_a_pull_goes_on_without_a_damaged_head_and_the_next_push_repairs_it(
+    part: str,
+    damage: Callable[[Path], None],
+    filled: Workspace,
+    store: Path,
+    tmp_path: Path,
+) -> None:
+    before = store_content(store)["heads"]
+    folder = store / "heads/first"
+    files = json.loads((folder / "files.json").read_text())["files"]
+    tensors = next(path for path in files if path.endswith(".safetensors"))
+    names = {"files.json": "files.json", "head.json": files["head.json"], "tensors": files[tensors]}
+    damage(folder / names[part])
+
+    report = Workspace(tmp_path / "other").pull(store)
+    assert report.images > 0 and report.heads == ("second",)
+    if (part, damage) != ("files.json", Path.unlink):  # without it there is no head
+        assert "push first again" in report.warnings[0]
+    assert report.warnings[-1].startswith("the ensemble both was not copied")
+    assert filled.push(store).heads == ("first",)
+    assert store_content(store)["heads"] == before
+    assert filled.push(store).heads == ()
+    report = Workspace(tmp_path / "other").pull(store)
+    assert report.heads == ("first", "both") and report.warnings == ()
+
+
 def test_other_weights_are_an_error_before_anything_is_written(
     store: Path, tmp_path: Path, toys: Toys
 ) -> None:

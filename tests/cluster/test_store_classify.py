@@ -1,5 +1,8 @@
 """Classifying the images of a store: the predictions of a workspace."""
 
+import json
+import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,9 @@ from embedkit.cluster.store import StoreContent
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_workers")]
 
 
-def test_the_predictions_are_those_of_a_workspace(tmp_path: Path, photos: Path, tiny: str) -> None:
+def test_the_predictions_are_those_of_a_workspace(
+    tmp_path: Path, photos: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = Workspace(tmp_path / "workspace")
     workspace.add(photos, backbones=[tiny, f"{tiny}&pool=max"], labels_from_folders=True)
     workspace.split(val=1, test=1)
@@ -49,3 +54,15 @@ def test_the_predictions_are_those_of_a_workspace(tmp_path: Path, photos: Path, 
         assert row["unknown_by"] == expected.unknown_by
     assert result.unknown == sum(item.unknown for item in local.predictions)
     assert sum(result.labels.values()) == 12
+
+    # The next predictions replace these, and what a run that was killed has left.
+    dataset = predictions_of(content, "both")
+    (unused,) = dataset.write_fragments(dataset.open().to_table())
+    written = Path(dataset.location.path) / "data" / json.loads(unused)["files"][0]["path"]
+    os.utime(written, (0, 0))
+    monkeypatch.setattr("embedkit.cluster.tables._KEPT_VERSIONS", timedelta(0))
+    store.classify(tmp_path / "workspace/heads/both", workers=1)
+    assert dataset.count() == 12
+    assert not written.exists()
+    assert len(dataset.open().versions()) == 1
+    assert len([*written.parent.iterdir()]) == 1

@@ -2,15 +2,21 @@
 
 import json
 import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from conftest import toy_spec
 
-from embedkit import BadInput, StorageError, StoreBusy
+from embedkit import BadInput, StorageError, Store, StoreBusy
 from embedkit.cluster import lease
 from embedkit.cluster.lease import FILE_NAME, writing
 from embedkit.cluster.location import Location
 from embedkit.cluster.ray_session import Shares, _shares
+from embedkit.cluster.store import StoreContent
+from embedkit.results import ResolvedName
 
 
 @pytest.fixture
@@ -78,6 +84,50 @@ def test_who_lost_the_lease_may_not_write_and_leaves_that_of_the_new_holder(
         with pytest.raises(StoreBusy, match="could not renew"):
             held.check()
     assert json.loads((store / FILE_NAME).read() or b"")["token"] == "other"
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="a clock of Linux")
+def test_a_lease_expires_while_the_machine_sleeps(
+    store: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_RENEW", 1000.0)
+    monkeypatch.setattr(lease, "_VALID", 60.0)
+    real = time.clock_gettime
+
+    def later(clock: int) -> float:
+        return real(clock) + (61 if clock == time.CLOCK_BOOTTIME else 0)
+
+    with writing(store, "add", print) as held:
+        held.check()
+        monkeypatch.setattr(time, "clock_gettime", later)
+        with pytest.raises(StoreBusy, match="could not renew"):
+            held.check()
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda store: store.add(store.location, fingerprints_only=True),
+        lambda store: store.build_index(),
+        lambda store: store.duplicates(),
+        lambda store: store.classify("head"),
+    ],
+    ids=["add", "index", "duplicates", "classify"],
+)
+def test_other_writers_need_not_wait_until_ray_has_started(
+    run: Callable[[Store], object], store: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def no_cluster(*_: object) -> Iterator[None]:
+        assert (store / FILE_NAME).read() is None
+        raise StorageError("Ray does not answer")
+        yield
+
+    monkeypatch.setattr("embedkit.cluster.ray_session.ray_session", no_cluster)
+    monkeypatch.setattr("embedkit.classify.heads.store.load_head", lambda *_: None)
+    StoreContent(store.place).register([ResolvedName("toy", toy_spec("toy"), "", 0, 0)])
+    with pytest.raises(StorageError, match="Ray does not answer"):
+        run(Store(store.place))
 
 
 def test_a_renewal_that_fails_is_tried_again(

@@ -16,6 +16,7 @@ from PIL import Image
 
 from embedkit._internal.artifacts import atomic_write, storage_error, temporary_beside
 from embedkit._internal.paths import shown
+from embedkit._internal.telemetry import no_telemetry
 from embedkit._internal.text import one_line
 from embedkit.backbones.backbone import Backbone
 from embedkit.classify.export.description import metadata
@@ -84,7 +85,8 @@ def export_onnx(options: ExportOptions) -> ExportReport:
 
 def export_openvino(options: ExportOptions) -> ExportReport:
     """Write a head in OpenVINO's format: see :meth:`embedkit.Head.export_openvino`."""
-    import openvino
+    with no_telemetry():
+        import openvino
 
     packed, inputs = _onnx(options)
     model = openvino.Core().read_model(packed, b"")
