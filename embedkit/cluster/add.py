@@ -111,7 +111,9 @@ def add_to_store(
     progress(Progress("looking for moved files"))
     kept = store.kept_facts.read(["sha256"])["sha256"]
     is_listed = pending.are_listed(found)
-    run.warnings.update(dict.fromkeys(follow_moves(store, *pending.moved(is_listed, kept))))
+    run.warnings.update(
+        dict.fromkeys(follow_moves(store, *pending.moved(is_listed, kept), sources))
+    )
     for dataset in (store.files, store.images, *map(store.embeddings, specs)):
         dataset.tidy()
     images, failures, missing = pending.summary(is_listed, sources)
@@ -223,6 +225,8 @@ class _Pass:
         files = pa.concat_tables(
             [FILES.empty_table(), *(from_bytes(block["files"]) for block in blocks)]
         )
+        files, facts = self._pending.settled(files)
+        self._store.kept_facts.upsert(facts, "sha256", "place", "name")
         is_old = pa.array(self._pending.are_stored(files["path"].to_pylist()), pa.bool_())
         self._store.files.upsert(files.filter(is_old), "path")
         self._store.files.append(files.filter(pc.invert(is_old)))

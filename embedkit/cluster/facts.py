@@ -41,7 +41,11 @@ class StoreFacts:
 
     @contextmanager
     def edit(self) -> Iterator[FactEditor]:
-        """Hold the right to write to the store while facts are read and changed."""
+        """Hold the right to write to the store while facts are read and changed.
+
+        Raises :class:`EmptyWorkspace` when the store is not there.
+        """
+        self._store.require()
         with self._store.writing("apply"):
             yield _StoreEditor(self._store)
 

@@ -5,6 +5,7 @@ another file with the same bytes that has no such fact; if there is none, they a
 bytes. :mod:`embedkit.catalog.kept_facts` decides which file takes which fact.
 """
 
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from embedkit._internal.paths import is_missing, is_url, native_path
+from embedkit._internal.paths import is_missing, is_url, is_within, native_path
 from embedkit.catalog.kept_facts import LABEL, KeptFact, Receiver, ambiguity, assign
 from embedkit.cluster.labels import rows_of_images
 from embedkit.cluster.location import Location
@@ -121,7 +122,10 @@ def without_facts(file: FileRow) -> FileRow:
 
 
 def follow_moves(
-    store: StoreContent, digests: Collection[bytes], may_be_gone: Sequence[str]
+    store: StoreContent,
+    digests: Collection[bytes],
+    may_be_gone: Sequence[str],
+    sources: Sequence[str],
 ) -> list[str]:
     """Give the facts of files that are gone to the files at which their bytes are now.
 
@@ -132,7 +136,11 @@ def follow_moves(
     digests : collection of bytes
         SHA-256 of the images of the files that may be gone.
     may_be_gone : sequence of str
-        The paths of these files. This machine checks whether they are there.
+        The paths of these files. This machine checks whether they are there. A file counts as gone
+        only if it is below a source, or if other files are in its folder: else a disk may not be
+        mounted.
+    sources : sequence of str
+        The paths and URLs that were listed.
 
     Returns
     -------
@@ -140,7 +148,11 @@ def follow_moves(
         Warnings.
     """
     missing = missing_files(may_be_gone)
-    gone = {path for path, is_gone in zip(may_be_gone, missing, strict=True) if is_gone}
+    gone = {
+        path
+        for path, is_missing in zip(may_be_gone, missing, strict=True)
+        if is_missing and _is_reached(path, sources)
+    }
     files = files_with(store, digests)
     kept = kept_facts_of(store, digests)
     concerned = {file.sha256 for file in files if file.path in gone}
@@ -206,6 +218,20 @@ def missing_files(paths: Sequence[str]) -> list[bool]:
 
     with ThreadPoolExecutor(_CHECKED_AT_ONCE) as threads:
         return list(threads.map(check, paths))
+
+
+def _is_reached(path: str, sources: Sequence[str]) -> bool:
+    """Return whether this machine would see a file at a stored path or URL if it were there."""
+    place = member_of(path)[0].place if is_member(path) else path
+    if is_url(place):
+        return True  # the storage has answered
+    place = native_path(place)
+    if any(is_within(place, source) for source in sources):
+        return True
+    try:
+        return bool(os.listdir(os.path.dirname(place)))
+    except OSError:
+        return False
 
 
 def _place_is_missing(place: str) -> bool:

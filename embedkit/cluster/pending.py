@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from embedkit.cluster.files import file_name
 from embedkit.cluster.listing import LISTED
 from embedkit.cluster.merging import FOLDER, FileRow
 from embedkit.cluster.store import StoreContent, digest_words, positions
+from embedkit.cluster.tables import FILES, KEPT_FACTS
 from embedkit.images.version import DECODER
 from embedkit.ingest.pipeline import FIRST_EMBEDDING
 from embedkit.results import EmbeddingSpec, Failure
@@ -53,7 +55,7 @@ class Pending:
 
         A file is not read when the store has it with the same size and time, has all results of its
         image, or knows that this version cannot decode it, and the listing has no other label or
-        attributes. A file that the listing has no label for keeps the label that it has.
+        attributes.
         """
         rest = LISTED.empty_table()
         for found in listed:
@@ -63,6 +65,34 @@ class Pending:
                 rest = rest.slice(size)
         if len(rest):
             yield rest
+
+    def settled(self, files: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """Return files that were read, with the facts that they keep, and the facts to be kept.
+
+        Both are tables, of :data:`FILES` and of :data:`KEPT_FACTS`. A label from a table, and other
+        columns, belong to the bytes of a file. If these have changed, it keeps none of them, and
+        they are kept for its earlier bytes. A label from a folder belongs to the path.
+        """
+        places = self._places.get([_key(path) for path in files["path"].to_pylist()])
+        stored = self._rows.take(pa.array(places, pa.int64()))
+        rows: list[dict[str, object]] = []
+        facts: list[dict[str, object]] = []
+        for place, new, old in zip(places, files.to_pylist(), stored.to_pylist(), strict=True):
+            file = FileRow.of_store(new)
+            if place is not None:
+                known = FileRow.of_store(old)
+                file = replace(file, folder_label=file.folder_label or known.folder_label)
+                if known.sha256 is None or file.sha256 in (None, known.sha256):
+                    attributes = file.attributes or known.attributes
+                    file = replace(file, label=file.label or known.label, attributes=attributes)
+                else:
+                    key = {"sha256": known.sha256, "place": known.path, "reserved": False}
+                    facts += [
+                        key | {"name": name, "value": value}
+                        for name, value in known.facts().items()
+                    ]
+            rows.append(file.to_store())
+        return pa.Table.from_pylist(rows, FILES), pa.Table.from_pylist(facts, KEPT_FACTS)
 
     def are_stored(self, paths: Sequence[str]) -> list[bool]:
         """Return for each path whether the store has a row for it."""
@@ -135,11 +165,10 @@ class Pending:
                 known = FileRow.of_store(old)
                 for name in ("bytes", "mtime_ns"):  # a table may not name them
                     new[name] = new[name] or getattr(known, name)
-                new["label"] = new["label"] or known.label
-                new["folder_label"] = new["folder_label"] or known.folder_label
-                new["attributes"] = sorted((dict(new["attributes"]) or known.attributes).items())
-                is_same = all(getattr(known, name) == new[name] for name in _COMPARED)
-                is_same = is_same and known.attributes == dict(new["attributes"])
+                is_same = all(new[name] in (None, getattr(known, name)) for name in _COMPARED)
+                is_same = (
+                    is_same and dict(new["attributes"] or known.attributes) == known.attributes
+                )
                 if is_same and self._is_complete[place]:
                     continue
             rows.append(new)

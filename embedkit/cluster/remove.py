@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from embedkit._internal.paths import is_url, shown
+from embedkit._internal.text import counted
 from embedkit.cluster.location import Location
 from embedkit.cluster.merging import FileRow
 from embedkit.cluster.moved_facts import (
@@ -37,7 +38,8 @@ def remove_files(
 
     Labels from tables and other columns go to other files with the same bytes, or are kept for
     them. The caller holds the lease. Raises :class:`NotInWorkspace` when the store has nothing to
-    remove, and :class:`BadInput` for ``missing`` files at a place that this machine does not reach.
+    remove, and :class:`BadInput` for ``missing`` files at a place that this machine does not reach,
+    or when all files there are missing: that is how a disk looks that is not mounted.
     """
     for path in paths if missing else ():
         if not _exists(path):
@@ -51,7 +53,14 @@ def remove_files(
     known = len(rows)
     if missing:
         progress(Progress("looking for files", 0, len(rows)))
-        rows = rows.filter(pa.array(missing_files(rows["path"].to_pylist()), pa.bool_()))
+        is_missing = missing_files(rows["path"].to_pylist())
+        if is_missing and all(is_missing):
+            raise BadInput(
+                f"none of the {counted(len(rows), 'file')} of the store at "
+                f"{', '.join(map(shown, paths))} exists; if a disk is not mounted, mount it. "
+                "Without --missing, the files are forgotten wherever they are"
+            )
+        rows = rows.filter(pa.array(is_missing, pa.bool_()))
     removed = [FileRow.of_store(row) for row in rows.to_pylist()]
     usable = [file for file in removed if file.sha256 and file.stage in (None, "embed")]
     progress(Progress("removing files"))

@@ -77,6 +77,10 @@ def test_only_missing_files_below_a_place_that_is_there_are_forgotten(
     assert store.info().files == 11
     assert store.remove(photos, missing=True).files == 0
     photos.rename(tmp_path / "elsewhere")
+    photos.mkdir()  # as a disk that is not mounted looks
+    with pytest.raises(BadInput, match=r"none of the 12 files .* exists; if a disk is"):
+        store.remove(photos, missing=True)
+    photos.rmdir()
     with pytest.raises(BadInput, match="does not reach it"):
         store.remove(photos, missing=True)
     assert store.info().files == 11
@@ -169,7 +173,7 @@ def follow_as_add(store: Store, source: Path) -> list[str]:
     found = [item for item in listed([str(source)], False) if isinstance(item, pa.Table)]
     kept = content.kept_facts.read(["sha256"])["sha256"]
     pending = Pending(content, [])
-    return follow_moves(content, *pending.moved(pending.are_listed(found), kept))
+    return follow_moves(content, *pending.moved(pending.are_listed(found), kept), [str(source)])
 
 
 def move(store: Store, old: Path, new: Path) -> None:
@@ -201,6 +205,47 @@ def test_labels_and_columns_follow_a_file_that_moved(store: Store, photos: Path)
     before = store_content(Path(store.location))
     assert follow_as_add(store, photos / "moved") == []
     assert store_content(Path(store.location)) == before
+
+
+def test_a_folder_that_may_not_be_mounted_gives_nothing_away(store: Store, photos: Path) -> None:
+    (photos / "nas").mkdir()
+    move(store, photos / "red/1.jpg", photos / "nas/1.jpg")
+    assert follow_as_add(store, photos / "nas") == []
+    content = StoreContent(store.location)
+    (row,) = content.files.read(FILES.names, "path LIKE '%/nas/1.jpg'").to_pylist()
+    (photos / "copies").mkdir()
+    (photos / "nas/1.jpg").rename(photos / "copies/1.jpg")  # a copy; nothing is mounted now
+    copied = replace(FileRow.of_store(row), path=str(photos / "copies/1.jpg"), label=None)
+    bare = replace(copied, attributes={})
+    content.files.append(pa.Table.from_pylist([bare.to_store()], FILES))
+    for is_there in (True, False):
+        if not is_there:
+            (photos / "nas").rmdir()
+        assert follow_as_add(store, photos / "copies") == []
+        assert facts_of(store, photos / "nas/1.jpg") == ("green", {"camera": "b"})
+    assert follow_as_add(store, photos) == []  # the folder above it was listed
+    assert facts_of(store, photos / "copies/1.jpg") == ("green", {"camera": "b"})
+
+
+def test_labels_stay_with_the_bytes_of_files_that_change_places(store: Store, photos: Path) -> None:
+    content = StoreContent(store.location)
+    names = [str(photos / f"red/{number}.jpg") for number in (1, 3)]
+    where = f"path IN ({', '.join(map(text_literal, names))})"
+    rows = content.files.read(FILES.names, where).sort_by("path").to_pylist()
+    swapped = [
+        replace(FileRow.of_store(row), path=name, label=None, attributes={}).to_store()
+        for row, name in zip(rows, reversed(names), strict=True)
+    ]
+    files, facts = Pending(content, []).settled(pa.Table.from_pylist(swapped, FILES))
+    content.kept_facts.upsert(facts, "sha256", "place", "name")
+    content.files.upsert(files, "path")
+    assert facts_of(store, photos / "red/1.jpg") == ("red", {}), "of other bytes now"
+    assert follow_as_add(store, photos / "red") == []
+    assert facts_of(store, photos / "red/3.jpg") == ("green", {"camera": "b"})
+    assert facts_of(store, photos / "red/1.jpg") == ("red", {})
+    same, facts = Pending(content, []).settled(content.files.read(FILES.names, where))
+    assert same.sort_by("path") == content.files.read(FILES.names, where).sort_by("path")
+    assert not len(facts)
 
 
 def test_a_copy_takes_nothing_from_a_file_that_is_there(store: Store, photos: Path) -> None:
@@ -236,7 +281,7 @@ def test_different_labels_of_identical_copies_that_are_gone_are_ambiguous(
     (row,) = content.files.read(FILES.names, "path LIKE '%/red/1.jpg'").to_pylist()
     other = row | {"path": str(photos / "gone/other.jpg"), "label": "yellow"}
     content.files.append(pa.Table.from_pylist([other], FILES))
-    (warning,) = follow_as_add(store, photos / "moved")
+    (warning,) = follow_as_add(store, photos)
     assert "1 photo moved" in warning and "ambiguous" in warning
     assert facts_of(store, photos / "moved/one.jpg") == (None, {"camera": "b"})
     kept = content.kept_facts.read(["name", "value"]).to_pylist()

@@ -125,7 +125,7 @@ class _Search:
             raise BadInput("a store compares hashes of 64 bits; leave out the number of bits")
         images = store.images.open()
         files = store.files.open()
-        if images is None or files is None:
+        if images is None or files is None or not images.count_rows():
             raise EmptyWorkspace(
                 f"{store.location} has no photos; run 'embedkit add PHOTOS --store "
                 f"{store.location} --on ray'"
@@ -134,7 +134,7 @@ class _Search:
         if SEMANTIC in options.kinds and vectors is None:
             raise EmptyWorkspace(
                 "the kind semantic compares embeddings, and no photos are embedded yet; run "
-                "'embedkit add' without --fingerprints-only"
+                f"'embedkit add PHOTOS --store {store.location} --on ray'"
             )
         self._store = store
         self._verdicts = store.current_verdicts()
