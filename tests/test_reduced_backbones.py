@@ -1,11 +1,9 @@
 """Reduced backbones in a workspace: ``dims=`` with its projection, and ``dtype=float16``."""
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from signal import SIGINT
 
 import numpy as np
 import pyarrow.parquet
@@ -167,8 +165,11 @@ def test_later_photos_use_the_first_projection(workspace: Workspace, photos: Pat
 def test_a_run_that_is_killed_after_the_fit_continues_with_its_projection(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patch:
-        patch.setattr("embedkit.ingest.add.found_table", lambda *_: os.kill(os.getpid(), SIGINT))
+        patch.setattr("embedkit.ingest.add.found_table", stop)
         with pytest.raises(KeyboardInterrupt):
             workspace.add(photos, backbones=SHORT)
     content = projection_file(workspace).read_bytes()
