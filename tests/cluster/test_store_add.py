@@ -237,7 +237,9 @@ def test_a_run_that_was_killed_between_two_commits_stores_nothing_twice(
     assert (report.files, report.images, report.failed) == (3, 3, 0)
     assert len(stored_vectors(tmp_path / "store")) == 4  # with the first content of 0.png
     assert StoreContent(str(tmp_path / "store")).images.count() == 4
-    assert stored_files(tmp_path / "store")[f"{photos}/0.png"]["label"] == "zero"
+    assert stored_files(tmp_path / "store")[f"{photos}/0.png"]["label"] is None
+    kept = StoreContent(str(tmp_path / "store")).kept_facts.read(["name", "value"]).to_pylist()
+    assert kept == [{"name": "label", "value": "zero"}], "the label belongs to the first content"
 
 
 def test_what_a_backbone_cannot_embed_is_found_with_the_others() -> None:
