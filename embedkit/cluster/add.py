@@ -225,10 +225,10 @@ class _Pass:
         files = pa.concat_tables(
             [FILES.empty_table(), *(from_bytes(block["files"]) for block in blocks)]
         )
-        is_old = pa.array(self._pending.are_stored(files["path"].to_pylist()), pa.bool_())
-        again, facts = self._pending.settled(files.filter(is_old))
+        files, facts = self._pending.settled(files)
         self._store.kept_facts.upsert(facts, "sha256", "place", "name")
-        self._store.files.upsert(again, "path")
+        is_old = pa.array(self._pending.are_stored(files["path"].to_pylist()), pa.bool_())
+        self._store.files.upsert(files.filter(is_old), "path")
         self._store.files.append(files.filter(pc.invert(is_old)))
         self._run.failed.update(files.filter(pc.is_valid(files["stage"]))["path"].to_pylist())
         for block in blocks:

@@ -67,7 +67,7 @@ class Pending:
             yield rest
 
     def settled(self, files: pa.Table) -> tuple[pa.Table, pa.Table]:
-        """Return files of the store that were read again, with the facts that stay; and the others.
+        """Return files that were read, with the facts that they keep, and the facts to be kept.
 
         Both are tables, of :data:`FILES` and of :data:`KEPT_FACTS`. A label from a table, and other
         columns, belong to the bytes of a file. If these have changed, it keeps none of them, and
@@ -77,17 +77,20 @@ class Pending:
         stored = self._rows.take(pa.array(places, pa.int64()))
         rows: list[dict[str, object]] = []
         facts: list[dict[str, object]] = []
-        for new, old in zip(files.to_pylist(), stored.to_pylist(), strict=True):
-            file, known = FileRow.of_store(new), FileRow.of_store(old)
-            file = replace(file, folder_label=file.folder_label or known.folder_label)
-            if known.sha256 is None or file.sha256 in (None, known.sha256):
-                attributes = file.attributes or known.attributes
-                file = replace(file, label=file.label or known.label, attributes=attributes)
-            else:
-                key = {"sha256": known.sha256, "place": known.path, "reserved": False}
-                facts += [
-                    key | {"name": name, "value": value} for name, value in known.facts().items()
-                ]
+        for place, new, old in zip(places, files.to_pylist(), stored.to_pylist(), strict=True):
+            file = FileRow.of_store(new)
+            if place is not None:
+                known = FileRow.of_store(old)
+                file = replace(file, folder_label=file.folder_label or known.folder_label)
+                if known.sha256 is None or file.sha256 in (None, known.sha256):
+                    attributes = file.attributes or known.attributes
+                    file = replace(file, label=file.label or known.label, attributes=attributes)
+                else:
+                    key = {"sha256": known.sha256, "place": known.path, "reserved": False}
+                    facts += [
+                        key | {"name": name, "value": value}
+                        for name, value in known.facts().items()
+                    ]
             rows.append(file.to_store())
         return pa.Table.from_pylist(rows, FILES), pa.Table.from_pylist(facts, KEPT_FACTS)
 
