@@ -198,6 +198,19 @@ class Location:
             except FileNotFoundError:
                 return None
 
+    def names(self) -> set[str]:
+        """Return the names in a folder; none if there is no folder. Raises :class:`StorageError`.
+
+        Those of object storage may contain the folder's own name.
+        """
+        with self.errors():
+            self.filesystem.invalidate_cache()
+            try:
+                found = self.filesystem.ls(self.path, detail=False)
+            except FileNotFoundError:
+                return set()
+            return {str(path).rstrip("/").rsplit("/", 1)[-1] for path in found}
+
     def url_of(self, path: str) -> str:
         """Return the URL of a path on :attr:`filesystem`."""
         start = self.place.removesuffix(self.path)

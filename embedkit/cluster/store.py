@@ -14,7 +14,7 @@ from embedkit.backbones.projection import FOLDER, Projections, projection_of
 from embedkit.catalog import KnownImages
 from embedkit.cluster.files import file_name
 from embedkit.cluster.labels import LabelCounts, label_counts
-from embedkit.cluster.lease import Lease, writing
+from embedkit.cluster.lease import Lease, is_lease, writing
 from embedkit.cluster.location import Location, scheme_of, store_location
 from embedkit.cluster.tables import (
     FILES,
@@ -139,16 +139,8 @@ class StoreContent:
 
     def _is_foreign(self) -> bool:
         """Return whether the place contains something else than a new store."""
-        with self.location.errors():
-            filesystem = self.location.filesystem
-            filesystem.invalidate_cache()
-            try:
-                found = filesystem.ls(self.location.path, detail=False)
-            except FileNotFoundError:
-                return False
-            names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in found}
-        known = {"lease.json", "runs", FOLDER, self.location.path.rsplit("/", 1)[-1]}
-        return any(name not in known and not name.startswith(".lease.json") for name in names)
+        known = {"runs", FOLDER, self.location.path.rsplit("/", 1)[-1]}
+        return any(name not in known and not is_lease(name) for name in self.location.names())
 
     def register(self, backbones: Sequence[ResolvedName], compared: Collection[str] = ()) -> None:
         """Add backbones to the manifest, and create what is missing of the store.

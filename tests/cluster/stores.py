@@ -39,7 +39,6 @@ def search_inline(
 ) -> StoreDuplicates:
     """Search for duplicates with the default options, without Ray."""
     monkeypatch.setattr(find, "shared", lambda value: value)
-    monkeypatch.setattr("embedkit.cluster.lease._SETTLE", 0)
     tasks: Any = InlineTasks(before)
     spec = store.backbone(None).spec if store.backbones() else None
     return find.find_duplicates(store, spec, duplicate_options(()), tasks)

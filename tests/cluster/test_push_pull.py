@@ -36,12 +36,6 @@ pytestmark = pytest.mark.slow
 NAMES = ("with space.jpg", "日本語.jpg", "new\nline.jpg", os.fsdecode(b"latin-\xe9.jpg"))
 
 
-@pytest.fixture(autouse=True)
-def no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take leases at once."""
-    monkeypatch.setattr("embedkit.cluster.lease._SETTLE", 0)
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``photos`` and a ``workspace`` with everything that a store takes."""

@@ -20,12 +20,6 @@ from embedkit.cluster.store import StoreContent
 Run = Callable[..., Any]
 
 
-@pytest.fixture(autouse=True)
-def no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take leases at once."""
-    monkeypatch.setattr("embedkit.cluster.lease._SETTLE", 0)
-
-
 @pytest.fixture
 def collection(tmp_path: Path) -> Path:
     """Photos, of which three have copies: the same bytes, the same pixels, and a poor one."""

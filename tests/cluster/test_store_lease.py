@@ -4,15 +4,16 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import toy_spec
 
 from embedkit import BadInput, StorageError, Store, StoreBusy
 from embedkit.cluster import lease
-from embedkit.cluster.lease import FILE_NAME, writing
+from embedkit.cluster.lease import is_lease, writing
 from embedkit.cluster.location import Location
 from embedkit.cluster.ray_session import Shares, _shares
 from embedkit.cluster.store import StoreContent
@@ -22,9 +23,13 @@ from embedkit.results import ResolvedName
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Location:
     """A place without a store, where leases are taken at once and expire soon."""
-    for name, seconds in {"_SETTLE": 0.0, "_PAUSE": 0.01, "_VALID": 0.2, "_RENEW": 0.02}.items():
+    for name, seconds in {"_PAUSE": 0.01, "_VALID": 0.2, "_RENEW": 0.02}.items():
         monkeypatch.setattr(lease, name, seconds)
     return Location(str(tmp_path))
+
+
+ENDED = 2**22 + 1
+"""A number above those of the processes of Linux."""
 
 
 def entry(**values: object) -> bytes:
@@ -32,12 +37,21 @@ def entry(**values: object) -> bytes:
     return json.dumps(holder | values).encode()
 
 
+def write_lease(store: Location, content: bytes) -> None:
+    """Write the lease of another process, as the latest one."""
+    (store / f"lease-{max(leases(store), default=0) + 1}.json").write(content)
+
+
+def leases(store: Location) -> list[int]:
+    return lease._numbers(store)
+
+
 def waited(store: Location, patience: float = 5.0) -> list[str]:
     """Take the lease; return what was told while waiting."""
     told: list[str] = []
-    with writing(store, "push", told.append, patience):
-        assert (store / FILE_NAME).read()
-    assert (store / FILE_NAME).read() is None
+    with writing(store, "push", told.append, patience) as held:
+        assert leases(store) == [held._number]
+    assert json.loads(held._file.read() or b"") == {"ended": True}
     return told
 
 
@@ -57,7 +71,7 @@ def test_a_lease_excludes_others_and_is_given_back(store: Location) -> None:
     ids=["empty", "cut", "list", "another machine"],
 )
 def test_a_lease_that_nobody_renews_expires(store: Location, content: bytes) -> None:
-    (store / FILE_NAME).write(content)
+    write_lease(store, content)
     assert len(waited(store)) == 1
 
 
@@ -65,11 +79,10 @@ def test_the_lease_of_a_process_that_has_ended_is_taken_over_at_once(
     store: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "_VALID", 1000.0)
-    ended = 2**22 + 1  # above the largest process number of Linux
-    (store / FILE_NAME).write(entry(process=ended, machine=lease._machine()))
+    write_lease(store, entry(process=ENDED, machine=lease._machine()))
     assert waited(store) == []
     # A process of another machine or container has another meaning of the number.
-    (store / FILE_NAME).write(entry(process=ended))
+    write_lease(store, entry(process=ENDED))
     with pytest.raises(StoreBusy):
         waited(store, 0.1)
 
@@ -79,11 +92,13 @@ def test_who_lost_the_lease_may_not_write_and_leaves_that_of_the_new_holder(
 ) -> None:
     with writing(store, "add", print) as held:
         held.check()
-        (store / FILE_NAME).write(entry(token="other"))
+        write_lease(store, entry(token="other"))
         held._thread.join(5)
         with pytest.raises(StoreBusy, match="could not renew"):
             held.check()
-    assert json.loads((store / FILE_NAME).read() or b"")["token"] == "other"
+    (number,) = leases(store)
+    content = (store / f"lease-{number}.json").read() or b""
+    assert json.loads(content)["token"] == "other"
 
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="a clock of Linux")
@@ -104,6 +119,14 @@ def test_a_lease_expires_while_the_machine_sleeps(
             held.check()
 
 
+def test_the_lease_of_an_earlier_version_counts(store: Location) -> None:
+    (store / "lease.json").write(entry(machine="another"))
+    with pytest.raises(StoreBusy, match=f"add of process {os.getpid()} on h"):
+        waited(store, 0.0)
+    assert all(map(is_lease, ("lease.json", "lease-12.json", ".lease-12.json.0f.1.tmp")))
+    assert not is_lease("leases.json")
+
+
 @pytest.mark.parametrize(
     "run",
     [
@@ -119,7 +142,7 @@ def test_other_writers_need_not_wait_until_ray_has_started(
 ) -> None:
     @contextmanager
     def no_cluster(*_: object) -> Iterator[None]:
-        assert (store / FILE_NAME).read() is None
+        assert not leases(store)
         raise StorageError("Ray does not answer")
         yield
 
@@ -141,9 +164,9 @@ def test_a_renewal_that_fails_is_tried_again(
         real(self, content)
 
     with writing(store, "add", print) as held:
-        before = (store / FILE_NAME).read()
+        before = held._file.read()
         monkeypatch.setattr(Location, "write", write)
-        while (store / FILE_NAME).read() == before:
+        while held._file.read() == before:
             held.check()
         held.check()
 
@@ -151,14 +174,165 @@ def test_a_renewal_that_fails_is_tried_again(
 def test_a_store_that_cannot_be_written_leaves_no_lease(
     store: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_token: str, _task: str) -> bytes:
+    def full(descriptor: int, _mode: str) -> None:
+        os.close(descriptor)
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(lease, "_entry", full)
+        patch.setattr(lease, "open", full, raising=False)
         with pytest.raises(StorageError, match="No space left"):
             waited(store)
+    assert not leases(store)
     assert waited(store) == []
+
+
+class Interleaved:
+    """Runs a function in the middle of the storage operations of another one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._left: int | None = None
+        self._run: Callable[[], object] = list
+        operations = [(Location, name) for name in ("read", "write", "remove", "names")]
+        for owner, name in [*operations, (lease, "_created")]:
+            monkeypatch.setattr(owner, name, self._patched(getattr(owner, name)))
+
+    def at(self, number: int, run: Callable[[], object]) -> None:
+        """Call ``run`` once, before the operation with a number, which is counted from now."""
+        self._left, self._run = number, run
+
+    def stop(self) -> bool:
+        """Return whether the function has run; else it does not run any more."""
+        left, self._left = self._left, None
+        return left is None
+
+    def _patched(self, operation: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            if self._left is not None:
+                self._left -= 1
+                if self._left < 0:
+                    self._left = None
+                    self._run()
+            return operation(*arguments)
+
+        return call
+
+
+class Other:
+    """Another process, which keeps the lease if it can take it at once."""
+
+    def __init__(self, store: Location) -> None:
+        self._store = store
+        self._stack = ExitStack()
+        self.held: lease.Lease | None = None
+
+    def attempt(self) -> None:
+        with suppress(StoreBusy):
+            self.held = self._stack.enter_context(writing(self._store, "push", print, 0.0))
+
+    def attempt_when_expired(self) -> None:
+        """Attempt as if all leases that are not renewed in the meantime had expired."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lease, "_VALID", -1.0)
+            self.attempt()
+
+    def end(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture(params=["local", "object storage"])
+def place(request: pytest.FixtureRequest, store: Location, tmp_path: Path) -> Location:
+    """A place without a store, on each kind of storage."""
+    return store if request.param == "local" else Location(f"memory://{tmp_path.name}")
+
+
+@pytest.fixture
+def steps(place: Location, monkeypatch: pytest.MonkeyPatch) -> Interleaved:
+    """Interleaved operations on a store, where no lease expires or is renewed by itself."""
+    assert not leases(place)
+    monkeypatch.setattr(lease, "_RENEW", 1000.0)
+    monkeypatch.setattr(lease, "_VALID", 1000.0)
+    return Interleaved(monkeypatch)
+
+
+def is_held(place: Location) -> bool:
+    other = Other(place)
+    other.attempt()
+    other.end()
+    return other.held is None
+
+
+def test_two_processes_never_take_over_the_same_lease(place: Location, steps: Interleaved) -> None:
+    is_reached, number = True, 0
+    while is_reached:
+        write_lease(place, entry(process=ENDED, machine=lease._machine()))
+        first, second = Other(place), Other(place)
+        steps.at(number, second.attempt)
+        first.attempt()
+        is_reached = steps.stop()
+        assert (first.held is None) == (second.held is not None), number
+        assert is_held(place)
+        first.end()
+        second.end()
+        assert not is_held(place)
+        number += 1
+    assert number > 3
+
+
+def test_who_gives_a_lease_back_leaves_that_of_the_new_holder(
+    place: Location, steps: Interleaved
+) -> None:
+    is_reached, number = True, 0
+    while is_reached:
+        first, second = Other(place), Other(place)
+        first.attempt()
+        steps.at(number, second.attempt_when_expired)
+        first.end()
+        is_reached = steps.stop()
+        assert is_held(place) == (second.held is not None), number
+        second.end()
+        number += 1
+    assert number > 2
+
+
+def test_a_late_renewal_does_not_win_a_lease_back(place: Location, steps: Interleaved) -> None:
+    is_reached, number = True, 0
+    while is_reached:
+        first, second = Other(place), Other(place)
+        first.attempt()
+        assert first.held is not None
+        steps.at(number, second.attempt_when_expired)
+        first.held._renew()
+        is_reached = steps.stop()
+        assert first.held._is_lost == (second.held is not None) == is_reached, number
+        first.end()
+        assert is_held(place) == is_reached
+        second.end()
+        number += 1
+    assert number > 1
+
+
+@pytest.mark.usefixtures("steps")
+def test_who_has_renewed_a_lease_in_time_ends_before_the_next_one_counts(place: Location) -> None:
+    first, second = Other(place), Other(place)
+    first.attempt()
+    held = first.held
+    assert held is not None
+    # The lease seems to be expired, and is renewed before the next one is created.
+    real = lease._created
+
+    def created(file: Location, content: bytes) -> bool:
+        held._renew()
+        patch.setattr(lease, "_VALID", 1000.0)
+        return real(file, content)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lease, "_created", created)
+        patch.setattr(lease, "_VALID", -1.0)
+        second.attempt()
+    assert second.held is None
+    held.check()
+    held._renew()
+    held.check()
 
 
 @pytest.mark.parametrize(

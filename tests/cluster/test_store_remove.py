@@ -24,12 +24,6 @@ from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import FILES, IMAGES, Dataset, bytes_literal, text_literal
 
 
-@pytest.fixture(autouse=True)
-def no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take leases at once."""
-    monkeypatch.setattr("embedkit.cluster.lease._SETTLE", 0)
-
-
 @pytest.fixture
 def filled(tmp_path: Path, photos: Path, toys: Toys) -> Workspace:
     """A workspace with labels from folders and a table, a copy and a broken file."""

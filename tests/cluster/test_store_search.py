@@ -115,12 +115,6 @@ def collection(tmp_path: Path) -> Collection:
     return Collection(str(tmp_path / "store"))
 
 
-@pytest.fixture(autouse=True)
-def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No other process takes the lease of these stores over."""
-    monkeypatch.setattr(lease, "_SETTLE", 0.0)
-
-
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """An index for at least 1,000 rows, in shards of at most 1,000."""

@@ -23,12 +23,6 @@ from embedkit.cluster.tables import Dataset
 from embedkit.results import DuplicateGroup
 
 
-@pytest.fixture(autouse=True)
-def no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take leases at once."""
-    monkeypatch.setattr("embedkit.cluster.lease._SETTLE", 0)
-
-
 @pytest.fixture
 def copies(tmp_path: Path) -> Path:
     """Photos in folders that are their labels: two with several copies, and two alone."""

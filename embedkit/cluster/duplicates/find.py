@@ -100,14 +100,7 @@ def find_duplicates(
 def remove_runs(store: StoreContent) -> None:
     """Remove what searches that were killed left behind."""
     runs = store.location / FOLDER
-    with runs.errors():
-        runs.filesystem.invalidate_cache()
-        try:
-            found = runs.filesystem.ls(runs.path, detail=False)
-        except FileNotFoundError:
-            return
-    for path in found:
-        name = str(path).rstrip("/").rsplit("/", 1)[-1]
+    for name in runs.names():
         if name.startswith(PREFIX):
             (runs / name).remove()
 
