@@ -21,12 +21,15 @@
     ├── BadCatalog                the catalog cannot be read, or is newer than this embedkit
     ├── BadArtefact               a file beside the catalog, or a manifest, is damaged
     └── StorageError              the disk is full, read-only or failing
+        └── PlanInterrupted       applying a plan stopped after files had moved (has .report)
 
 :class:`DamagedCache` is a warning: a damaged cache is rebuilt, and the result is correct.
 
 Each message is one line that says what is wrong and what to do next. The command line prints it on
 stderr and exits with the ``exit_status`` of the class.
 """
+
+from typing import Any
 
 
 class EmbedkitError(Exception):
@@ -128,6 +131,20 @@ class BadArtefact(EmbedkitError):
 
 class StorageError(EmbedkitError):
     """The disk is full, read-only or failing."""
+
+
+class PlanInterrupted(StorageError):
+    """Applying a plan stopped after files had been moved.
+
+    Attributes
+    ----------
+    report : ApplyReport
+        The result for each file up to then.
+    """
+
+    def __init__(self, message: str, report: Any) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class DamagedCache(UserWarning):

@@ -71,6 +71,7 @@ PUBLIC = [
     "PairedTest",
     "PhotoPredictions",
     "Plan",
+    "PlanInterrupted",
     "PlanRow",
     "Prediction",
     "Predictions",

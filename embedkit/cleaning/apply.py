@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from embedkit._internal.paths import to_stored
+from embedkit._internal.text import counted, it_or_them
 from embedkit.cleaning import trash
 from embedkit.cleaning.carry_over import RemovedFiles, carry_over, refresh_presence
 from embedkit.cleaning.facts import KnownFacts
@@ -31,7 +32,7 @@ from embedkit.cleaning.quarantine import (
     quarantine_lock,
 )
 from embedkit.cleaning.removals import Removal, removals
-from embedkit.errors import EmbedkitError
+from embedkit.errors import EmbedkitError, PlanInterrupted
 from embedkit.results import (
     ApplyReport,
     CarriedOver,
@@ -66,19 +67,28 @@ def apply(
 
     At the end, also after an error, labels, other columns and verdicts of removed files are carried
     over to the kept files, and ``known`` is updated with the files that are now missing. The
-    journal records ``store``, the place of the store that the files belong to, for an undo. Raises
-    :class:`QuarantineBusy` while another such command runs, and :class:`StorageError` when the disk
-    is full or read-only; files that were moved before stay moved.
+    journal records ``store``, the place of the store that the files belong to, for an undo; the
+    caller holds its lease. Raises :class:`QuarantineBusy` while another such command runs, and
+    :class:`StorageError` when the disk is full or read-only. Files that were moved before stay
+    moved: then the error is :class:`PlanInterrupted`, with the report.
     """
-    with quarantine_lock(root):
-        run = _ApplyRun(
-            QuarantineFolder(root / plan_id(rows)), rows, progress, known, store, to_trash, link
-        )
-        try:
-            return run.run()
-        finally:
-            removed = (row.path for row in rows if row.action == REMOVE)
-            refresh_presence(known, [path for path in removed if not os.path.lexists(path)])
+    run: _ApplyRun | None = None
+    try:
+        with quarantine_lock(root):
+            run = _ApplyRun(
+                QuarantineFolder(root / plan_id(rows)), rows, progress, known, store, to_trash, link
+            )
+            try:
+                run.run()
+            finally:
+                removed = (row.path for row in rows if row.action == REMOVE)
+                refresh_presence(known, [path for path in removed if not os.path.lexists(path)])
+    except EmbedkitError as error:
+        report = None if run is None else run.report()
+        if report is None or not (report.moved or report.linked or report.trashed):
+            raise
+        raise PlanInterrupted(f"{error}. {_moved_text(report)}", report) from error
+    return run.report()
 
 
 class _ApplyRun:
@@ -114,8 +124,10 @@ class _ApplyRun:
         self._missing: list[str] = []
         self._skipped: list[NotMoved] = []
         self._bytes = 0
+        self._carried: tuple[CarriedOver, ...] = ()
+        self._not_carried: tuple[NotCarriedOver, ...] = ()
 
-    def run(self) -> ApplyReport:
+    def run(self) -> None:
         # The rows may be in any order; the number of a row is its position in the plan.
         numbered = sorted(enumerate(self._rows, 1), key=lambda item: item[1].group)
         total = sum(row.action == REMOVE for row in self._rows)
@@ -131,9 +143,12 @@ class _ApplyRun:
             with suppress(EmbedkitError):  # the first error is raised
                 self._carry_over()  # the plan may never be applied again
             raise
-        carried, not_carried = self._carry_over()
+        self._carry_over()
         if self._folder.is_interrupted:  # this run, or an earlier one that was killed
             self._folder.journal.write(APPLIED)
+
+    def report(self) -> ApplyReport:
+        """Return the result up to now."""
         return ApplyReport(
             quarantine=self._folder.id,
             moved=tuple(self._moved),
@@ -143,12 +158,14 @@ class _ApplyRun:
             missing=tuple(self._missing),
             skipped=tuple(self._skipped),
             bytes=self._bytes,
-            carried_over=carried,
-            not_carried_over=not_carried,
+            carried_over=self._carried,
+            not_carried_over=self._not_carried,
         )
 
-    def _carry_over(self) -> tuple[tuple[CarriedOver, ...], tuple[NotCarriedOver, ...]]:
-        return carry_over(self._known, self._folder.journal, self._removed_files)
+    def _carry_over(self) -> None:
+        self._carried, self._not_carried = carry_over(
+            self._known, self._folder.journal, self._removed_files
+        )
 
     def _apply_group(self, members: Numbered) -> None:
         for removal in removals(members):
@@ -215,6 +232,8 @@ class _ApplyRun:
         files = self._check(present, kept_files, kept_file)
         self._announce(files)
         for file in files:
+            if self._known is not None:
+                self._known.check()
             try:
                 if file.kept_file is not None:
                     file.kept_file.check_unchanged()
@@ -311,6 +330,20 @@ class _ApplyRun:
             remaining = [row for row in removal.related if os.path.lexists(row.path)]
             files = RemovedFiles(kept_file.path, kept_file.sha256, removed, remaining)
             self._removed_files.append(files)
+
+
+def _moved_text(report: ApplyReport) -> str:
+    """Return what was moved before an error, and what to do about it."""
+    undo = f"'embedkit undo {report.quarantine}'"
+    if report.trashed:
+        moved = counted(len(report.trashed), "file")
+        return f"{moved} had been moved to the trash; {undo} lists where"
+    count = len(report.moved) + len(report.linked)
+    moved = counted(count, "file")
+    return (
+        f"{moved} had been moved to quarantine {report.quarantine}; {undo} puts "
+        f"{it_or_them(count)} back"
+    )
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,9 @@ class KnownFacts(Protocol):
     def exists(self) -> bool:
         """Whether there is a collection."""
 
+    def check(self) -> None:
+        """Raise an error if another process may be moving files of the collection now."""
+
     def refresh(self, paths: Sequence[str]) -> None:
         """Record which of some files, by absolute path, are missing now."""
 
@@ -70,6 +73,9 @@ class CatalogFacts:
     def exists(self) -> bool:
         """Whether there is a catalog."""
         return self._catalog.exists
+
+    def check(self) -> None:
+        """Do nothing: the lock of the quarantine excludes other processes."""
 
     def refresh(self, paths: Sequence[str]) -> None:
         """Record which of some files are missing now."""

@@ -29,7 +29,7 @@ from embedkit.cli.options import (
     workspace_argument,
 )
 from embedkit.cli.verdict import verdict
-from embedkit.errors import BadInput
+from embedkit.errors import BadInput, EmbedkitError, PlanInterrupted
 from embedkit.results import ApplyReport, EmptyReport, UndoReport
 
 if TYPE_CHECKING:
@@ -282,13 +282,18 @@ def clean(
 
 
 def _print_report(
-    report: ApplyReport | UndoReport | EmptyReport, summary: Callable[[Any], None], as_json: bool
+    report: ApplyReport | UndoReport | EmptyReport,
+    summary: Callable[[Any], None],
+    as_json: bool,
+    error: EmbedkitError | None = None,
 ) -> None:
-    """Print a report; exit with status 1 if any file was skipped."""
+    """Print a report, then raise ``error``; exit with status 1 if any file was skipped."""
     if as_json:
         show.print_json(asdict(report))
     else:
         summary(report)
+    if error is not None:
+        raise error
     if report.skipped:
         click.get_current_context().exit(1)
 
@@ -328,10 +333,14 @@ def apply(
     """
     from embedkit.workspace import Workspace
 
+    interrupted = None
     with show.progress_bar() as progress:
         loaded = Workspace(workspace, progress).load_plan(plan, store=store)
-        report = loaded.apply(trash=trash, link=link)
-    _print_report(report, show_clean.apply_summary, as_json)
+        try:
+            report = loaded.apply(trash=trash, link=link)
+        except PlanInterrupted as error:
+            interrupted, report = error, error.report
+    _print_report(report, show_clean.apply_summary, as_json, interrupted)
 
 
 @click.command()

@@ -36,6 +36,10 @@ class StoreFacts:
     def __init__(self, store: StoreContent) -> None:
         self._store = store
 
+    def check(self) -> None:
+        """Raise :class:`StoreBusy` if the right to write to the store was lost."""
+        self._store.check()
+
     def refresh(self, paths: Sequence[str]) -> None:
         """Do nothing: the next ``add`` finds out which files are missing."""
 

@@ -72,19 +72,27 @@ class StoreContent:
     @cached_property
     def projections(self) -> Projections:
         """The projections of the store. A change needs the right to write."""
-        return Projections(lambda name: _Checked(self.location / FOLDER / name, self._check))
+        return Projections(lambda name: _Checked(self.location / FOLDER / name, self.check))
 
     def dataset(self, location: Location, schema: pa.Schema) -> Dataset:
         """Return a dataset of the store. It is not changed when the right to write was lost."""
-        return Dataset(location, schema, self._check, lambda: self._is_listed(location))
+        return Dataset(location, schema, self.check, lambda: self._is_listed(location))
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise :class:`StoreBusy` in a block of :meth:`writing` that has lost the right."""
         if self._lease is not None:
             self._lease.check()
 
     @contextmanager
     def writing(self, task: str) -> Iterator[None]:
-        """Hold the right to write to the store: see :func:`embedkit.cluster.lease.writing`."""
+        """Hold the right to write to the store: see :func:`embedkit.cluster.lease.writing`.
+
+        A block within another one has the right of the outer one.
+        """
+        if self._lease is not None:
+            self.check()
+            yield
+            return
         _check_folder(self.location)
         with writing(self.location, task, lambda text: self._progress(Progress(text))) as lease:
             self._lease = lease

@@ -77,10 +77,11 @@ class Plan(PlannedRows):
             Nothing has been added to the workspace, or there is no such store.
         BadInput
             The plan names files that are not in this workspace or store, or the options are wrong.
-        QuarantineBusy
-            Another process is changing the quarantine.
+        QuarantineBusy, StoreBusy
+            Another process is changing the quarantine, or writes to the store.
         StorageError
-            The disk is full, read-only or failing. Files that were moved stay moved.
+            The disk is full, read-only or failing. If files had been moved, they stay moved, and
+            the error is :class:`PlanInterrupted`, with the report.
         """
         from embedkit.cleaning.apply import apply
         from embedkit.cleaning.links import check_kind
@@ -91,29 +92,52 @@ class Plan(PlannedRows):
         check_kind(link)
         state = self._state
         state.sweep()
-        root, place = state.quarantine_folder, None
-        if self._store is None:
-            try:
-                state.catalog.require()
-            except EmptyWorkspace as error:
-                raise EmptyWorkspace(f"{error}; a plan of a store needs --store") from error
-            known = known_in_catalog(self.rows, state.catalog)
-        else:
-            from embedkit.cluster.duplicates.plan import known_in_store
-            from embedkit.cluster.store import StoreContent
-
-            store = StoreContent(self._store, state.progress)
-            known, place = known_in_store(self.rows, store), store.location.place
-        check_rows(self._source, self.rows, known, root)
+        if self._store is not None:
+            return self._apply_to_store(self._store, trash, link)
+        try:
+            state.catalog.require()
+        except EmptyWorkspace as error:
+            raise EmptyWorkspace(f"{error}; a plan of a store needs --store") from error
+        check_rows(
+            self._source,
+            self.rows,
+            known_in_catalog(self.rows, state.catalog),
+            state.quarantine_folder,
+        )
         return apply(
-            root,
+            state.quarantine_folder,
             self.rows,
             state.progress,
-            known=known_facts(state, place),
-            store=place,
+            known=known_facts(state, None),
             to_trash=trash,
             link=link,
         )
+
+    def _apply_to_store(self, place: str, trash: bool, link: str | None) -> ApplyReport:
+        """Apply the plan to a store. Its lease excludes other plans, which may remove what is kept.
+
+        The plan is checked with the lease, against the store as it is then.
+        """
+        from embedkit.cleaning.apply import apply
+        from embedkit.cleaning.plan_check import check_rows
+        from embedkit.cluster.duplicates.plan import known_in_store
+        from embedkit.cluster.facts import StoreFacts
+        from embedkit.cluster.store import StoreContent
+
+        root, progress = self._state.quarantine_folder, self._state.progress
+        store = StoreContent(place, progress)
+        store.require()
+        with store.writing("apply"):
+            check_rows(self._source, self.rows, known_in_store(self.rows, store), root)
+            return apply(
+                root,
+                self.rows,
+                progress,
+                known=StoreFacts(store),
+                store=store.location.place,
+                to_trash=trash,
+                link=link,
+            )
 
 
 def known_facts(state: State, store: str | None) -> "KnownFacts":

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,20 @@ from click.testing import CliRunner
 from conftest import Toys, draw_photo
 from stores import search_inline
 
-from embedkit import BadInput, EmptyWorkspace, Store, Workspace
+from embedkit import (
+    BadInput,
+    EmptyWorkspace,
+    Plan,
+    PlanInterrupted,
+    StorageError,
+    Store,
+    StoreBusy,
+    Workspace,
+)
 from embedkit._internal.artifacts import sha256_of
+from embedkit.cleaning.kept_files import KeptFile
 from embedkit.cli.app import embedkit
+from embedkit.cluster.lease import writing
 from embedkit.cluster.store import StoreContent
 
 Run = Callable[..., Any]
@@ -225,3 +237,97 @@ def test_an_apply_that_is_killed_while_it_carries_facts_over_continues(
     assert dict(kept["attributes"]) == {"camera": "a"}
     local.undo()
     assert content(store) == before
+
+
+def plans_of_two_machines(store: Store, tmp_path: Path) -> list[Plan]:
+    """Return plans of which each keeps the copies that the other one removes."""
+    plans = []
+    for name, preferred in {"one": ["*again*", "*fast*"], "two": ["[01].png"]}.items():
+        store.clean(prefer=preferred).save(tmp_path / f"{name}.csv")
+        local = Workspace(tmp_path / name)
+        plans.append(local.load_plan(tmp_path / f"{name}.csv", store=store.location))
+    one, two = ({row.path for row in plan if row.action == "remove"} for plan in plans)
+    assert one and two and not one & two
+    return plans
+
+
+def test_a_plan_waits_for_another_writer_and_moves_nothing_without_the_lease(
+    store: Store, collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embedkit.cluster.store.writing", partial(writing, patience=0.0))
+    photos = {*collection.rglob("*.*")}
+    plan, _ = plans_of_two_machines(store, tmp_path)
+    with (
+        StoreContent(store.location).writing("add"),
+        pytest.raises(StoreBusy, match="is being written to by add of process"),
+    ):
+        plan.apply()
+    assert {*collection.rglob("*.*")} == photos
+    assert not plan.apply().skipped
+
+
+def test_opposite_plans_of_two_machines_leave_one_copy(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embedkit.cluster.store.writing", partial(writing, patience=0.0))
+    one, two = plans_of_two_machines(store, tmp_path)
+    # The second machine starts when the first one has checked a kept file.
+    real, refused = KeptFile.check_unchanged, []
+
+    def check_unchanged(self: KeptFile) -> None:
+        real(self)
+        if not refused:
+            refused.append(True)
+            with pytest.raises(StoreBusy):
+                two.apply()
+
+    monkeypatch.setattr(KeptFile, "check_unchanged", check_unchanged)
+    first = one.apply()
+    assert refused and first.moved and not first.skipped
+    second = two.apply()
+    assert not second.moved
+    assert all(os.path.exists(row.path) for row in one if row.action == "keep")
+
+
+def test_a_plan_whose_facts_cannot_be_stored_reports_what_it_moved(
+    filled: Workspace, store: Store, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "labels.csv").write_text("path,label,camera\nphotos/red/1.png,red,a\n")
+    filled.labels.from_csv(tmp_path / "labels.csv")
+    filled.push(store.location)
+    before = content(store)
+    store.clean(prefer=["*fast*"]).save(tmp_path / "plan.csv")
+
+    def full(*_: object) -> None:
+        raise StorageError("files.lance: No space left on device; free some space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("embedkit.cluster.facts._StoreEditor.set_column", full)
+        done = CliRunner().invoke(
+            embedkit, ["apply", "plan.csv", "--store", "store", "-w", "here", "--json", "--quiet"]
+        )
+    report = json.loads(done.stdout)
+    assert done.exit_code == 1 and len(report["moved"]) == 2
+    advice = f"2 files had been moved to quarantine {report['quarantine']}; 'embedkit undo"
+    assert "free some space" in done.stderr and advice in done.stderr
+    undone = run("undo -w here")
+    assert {*undone["restored"]} == {*report["moved"]}
+    assert content(store) == before
+
+
+def test_a_plan_stops_when_the_right_to_write_is_lost(
+    store: Store, collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, _ = plans_of_two_machines(store, tmp_path)
+    photos = {*collection.rglob("*.*")}
+    real = KeptFile.check_unchanged
+
+    def check_unchanged(self: KeptFile) -> None:
+        real(self)
+        monkeypatch.setattr("embedkit.cluster.lease._VALID", -1.0)
+
+    monkeypatch.setattr(KeptFile, "check_unchanged", check_unchanged)
+    with pytest.raises(PlanInterrupted, match="another one may have taken it over") as caught:
+        plan.apply()
+    (moved,) = caught.value.report.moved
+    assert photos - {*collection.rglob("*.*")} == {Path(moved)}
