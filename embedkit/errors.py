@@ -21,7 +21,7 @@
     ├── BadCatalog                the catalog cannot be read, or is newer than this embedkit
     ├── BadArtefact               a file beside the catalog, or a manifest, is damaged
     └── StorageError              the disk is full, read-only or failing
-        └── PlanInterrupted       applying a plan stopped after files had moved (has .report)
+        └── PlanInterrupted       apply or undo stopped after files had moved (has .report)
 
 :class:`DamagedCache` is a warning: a damaged cache is rebuilt, and the result is correct.
 
@@ -134,11 +134,11 @@ class StorageError(EmbedkitError):
 
 
 class PlanInterrupted(StorageError):
-    """Applying a plan stopped after files had been moved.
+    """Applying or undoing a plan stopped after files had been moved.
 
     Attributes
     ----------
-    report : ApplyReport
+    report : ApplyReport or UndoReport
         The result for each file up to then.
     """
 

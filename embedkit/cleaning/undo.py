@@ -4,10 +4,12 @@ import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from embedkit._internal.paths import shown
+from embedkit._internal.text import counted, it_or_them
 from embedkit.cleaning import trash
 from embedkit.cleaning.carry_over import TAKEN_BACK, refresh_presence, take_back
 from embedkit.cleaning.facts import KnownFacts
@@ -28,7 +30,7 @@ from embedkit.cleaning.quarantine import (
     quarantine_lock,
     quarantines,
 )
-from embedkit.errors import NotInWorkspace
+from embedkit.errors import EmbedkitError, NotInWorkspace, PlanInterrupted
 from embedkit.results import NotMoved, Progress, ProgressCallback, UndoReport, no_progress
 
 
@@ -48,7 +50,8 @@ def undo(
 
     ``facts_of`` returns what is known of the files, given the place of their store, or None for
     those of the workspace. In any case, it is updated with the files that are in place again. At
-    the end, facts that were carried over from them are taken back. Raises the errors of
+    the end, facts that were carried over from them are taken back; if that fails after files were
+    put back, the error is :class:`PlanInterrupted`. Raises the errors of
     :func:`embedkit.cleaning.apply.apply`, and :class:`NotInWorkspace` for an unknown quarantine.
     """
     known = quarantines(root)
@@ -64,16 +67,19 @@ def undo(
         finally:
             refresh_presence(known_facts, run.in_place())
         run.report_others()
-        taken_back = take_back(known_facts, folder.journal, run.missing)
+        try:
+            taken_back = take_back(known_facts, folder.journal, run.missing)
+        except EmbedkitError as error:
+            if not run.restored:
+                raise
+            raise PlanInterrupted(
+                f"{error}. {counted(len(run.restored), 'file')} had been put back; 'embedkit undo "
+                f"{folder.id}' takes back what was carried over from "
+                f"{it_or_them(len(run.restored))}",
+                run.report(),
+            ) from error
         run.finish()
-    return UndoReport(
-        quarantine=folder.id,
-        restored=tuple(run.restored.values()),
-        already_back=tuple(run.already_back),
-        skipped=tuple(run.skipped),
-        bytes=run.bytes,
-        reverted=taken_back,
-    )
+    return replace(run.report(), reverted=taken_back)
 
 
 class _UndoRun:
@@ -142,6 +148,17 @@ class _UndoRun:
         last = self._store.journal.last
         if last != UNDONE and (last in (RESTORE, TAKEN_BACK) or not self.missing):
             self._store.journal.write(UNDONE)
+
+    def report(self) -> UndoReport:
+        """Return the result, without facts that were taken back."""
+        return UndoReport(
+            quarantine=self._store.id,
+            restored=tuple(self.restored.values()),
+            already_back=tuple(self.already_back),
+            skipped=tuple(self.skipped),
+            bytes=self.bytes,
+            reverted=(),
+        )
 
     def _is_in_place(self, number: int) -> bool:
         """Return whether the file of a row, with its content, is in its place."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -29,11 +29,13 @@ from embedkit.cli.options import (
     workspace_argument,
 )
 from embedkit.cli.verdict import verdict
-from embedkit.errors import BadInput, EmbedkitError, PlanInterrupted
+from embedkit.errors import BadInput, PlanInterrupted
 from embedkit.results import ApplyReport, EmptyReport, UndoReport
 
 if TYPE_CHECKING:
     from embedkit.cleaning.planned import PlannedRows
+
+_Report = TypeVar("_Report", ApplyReport, UndoReport)
 
 _kinds = click.option(
     "--kind",
@@ -281,11 +283,19 @@ def clean(
         show_clean.plan_summary(planned.rows, plan, page, where, unreachable)
 
 
+def _report_of(run: Callable[[], _Report]) -> tuple[_Report, PlanInterrupted | None]:
+    """Return the report of a run, and the error that has stopped it after files had moved."""
+    try:
+        return run(), None
+    except PlanInterrupted as error:
+        return error.report, error
+
+
 def _print_report(
     report: ApplyReport | UndoReport | EmptyReport,
     summary: Callable[[Any], None],
     as_json: bool,
-    error: EmbedkitError | None = None,
+    error: PlanInterrupted | None = None,
 ) -> None:
     """Print a report, then raise ``error``; exit with status 1 if any file was skipped."""
     if as_json:
@@ -333,14 +343,10 @@ def apply(
     """
     from embedkit.workspace import Workspace
 
-    interrupted = None
     with show.progress_bar() as progress:
         loaded = Workspace(workspace, progress).load_plan(plan, store=store)
-        try:
-            report = loaded.apply(trash=trash, link=link)
-        except PlanInterrupted as error:
-            interrupted, report = error, error.report
-    _print_report(report, show_clean.apply_summary, as_json, interrupted)
+        report, error = _report_of(lambda: loaded.apply(trash=trash, link=link))
+    _print_report(report, show_clean.apply_summary, as_json, error)
 
 
 @click.command()
@@ -360,8 +366,8 @@ def undo(quarantine: str | None, workspace: Path, as_json: bool) -> None:
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
-        report = Workspace(workspace, progress).undo(quarantine)
-    _print_report(report, show_clean.undo_summary, as_json)
+        report, error = _report_of(lambda: Workspace(workspace, progress).undo(quarantine))
+    _print_report(report, show_clean.undo_summary, as_json, error)
 
 
 @click.group()

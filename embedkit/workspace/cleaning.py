@@ -231,6 +231,8 @@ class CleaningMethods(WorkspaceBase):
             Another process is changing the quarantine.
         StorageError
             The disk is full, read-only or failing.
+        PlanInterrupted
+            Files were put back, and what was carried over from them could not be taken back.
         """
         from embedkit.cleaning.undo import undo
 

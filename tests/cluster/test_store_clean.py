@@ -310,8 +310,15 @@ def test_a_plan_whose_facts_cannot_be_stored_reports_what_it_moved(
     assert done.exit_code == 1 and len(report["moved"]) == 2
     advice = f"2 files had been moved to quarantine {report['quarantine']}; 'embedkit undo"
     assert "free some space" in done.stderr and advice in done.stderr
-    undone = run("undo -w here")
-    assert {*undone["restored"]} == {*report["moved"]}
+    again = run("apply plan.csv --store store -w here")
+    assert again["already_moved"] and again["carried_over"]
+    with monkeypatch.context() as patch:
+        patch.setattr("embedkit.cluster.facts._StoreEditor.remove_values", full)
+        done = CliRunner().invoke(embedkit, ["undo", "-w", "here", "--json", "--quiet"])
+    undone = json.loads(done.stdout)
+    assert done.exit_code == 1 and {*undone["restored"]} == {*report["moved"]}
+    assert f"had been put back; 'embedkit undo {report['quarantine']}' takes back" in done.stderr
+    assert run("undo -w here")["reverted"]
     assert content(store) == before
 
 
