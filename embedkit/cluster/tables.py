@@ -287,6 +287,19 @@ class Dataset:
                 batch_readahead=2,
             )
 
+    def stream(self, columns: Sequence[str], where: str | None = None) -> pa.RecordBatchReader:
+        """Return a reader of the same rows as :meth:`batches`, for another library.
+
+        Errors while it reads are those of Lance: see :meth:`errors`.
+        """
+        found = self.open()
+        if found is None:
+            schema = pa.schema([self.schema.field(name) for name in columns])
+            return schema.empty_table().to_reader()
+        with self.errors():
+            scanner = found.scanner(columns=list(columns), filter=where, batch_readahead=2)
+            return scanner.to_reader()
+
     def upsert(self, rows: pa.Table, *keys: str) -> None:
         """Replace the rows with the same keys, all or none; rows with other keys are added."""
         self._check()

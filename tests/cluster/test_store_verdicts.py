@@ -4,14 +4,16 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from conftest import Toys, draw_photo
 from stores import search_inline
 
-from embedkit import NotInWorkspace, Store, Workspace
+from embedkit import BadArtefact, NotInWorkspace, Store, Workspace
 from embedkit._internal.artifacts import sha256_of
 from embedkit.cluster import labels, tables
 from embedkit.cluster.duplicates import present
@@ -158,7 +160,7 @@ def test_a_reader_sees_one_result_while_a_search_replaces_it(
     filled: Workspace, store: StoreContent, copies: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search_inline(store, monkeypatch)
-    monkeypatch.setattr(present, "_GROUPS_AT_A_TIME", 1)
+    monkeypatch.setattr(present, "_ROWS", 1)
     before = list(stored_groups(store))
     groups = stored_groups(store)
     read = [next(groups)]
@@ -168,6 +170,28 @@ def test_a_reader_sees_one_result_while_a_search_replaces_it(
     search_inline(store, monkeypatch)
     assert [*read, *groups] == before
     assert len(list(stored_groups(store))) == len(before) + 1
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 100])
+def test_groups_are_read_whole(rows: int) -> None:
+    table = pa.table({"group": [1, 1, 2, 3, 3, 3], "place": [0, 1, 0, 0, 1, 2]})
+    empty = table.slice(0, 0).to_batches()
+    parts = list(present._whole_groups([*empty, *table.to_batches(rows)]))
+    assert pa.concat_tables(parts) == table
+    groups = [set(part["group"].to_pylist()) for part in parts]
+    assert all(not one & other for one, other in pairwise(groups))
+    assert not list(present._whole_groups([]))
+
+
+def test_a_damaged_dataset_is_named_when_groups_are_read(
+    filled: Workspace, store: StoreContent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert filled.info().files
+    search_inline(store, monkeypatch)
+    for file in (Path(store.files.location.path) / "data").iterdir():
+        file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(BadArtefact, match=r"files\.lance is damaged"):
+        list(stored_groups(store))
 
 
 def test_relabelled_photos_have_their_new_label(

@@ -22,17 +22,17 @@ from embedkit.cluster.duplicates.groups import (
     group_images,
     read_groups,
 )
-from embedkit.cluster.duplicates.order import WHOLE
+from embedkit.cluster.duplicates.order import WHOLE, database
 from embedkit.cluster.duplicates.result import StoredResult
-from embedkit.cluster.files import file_name
 from embedkit.cluster.labels import files_of_images, rows_of_images
 from embedkit.cluster.store import StoreContent
-from embedkit.cluster.tables import Dataset
+from embedkit.cluster.tables import USABLE, Dataset
 from embedkit.cluster.verdicts import CurrentVerdicts, GroupVerdict, duplicates_of
 from embedkit.duplicates.evidence import Evidence
 from embedkit.results import DuplicateGroup
 
-_GROUPS_AT_A_TIME = 2_000
+_ROWS = 1 << 13
+"""Members that are read at a time."""
 _SIZES = ("sha256", "width", "height", "bytes")
 _EVIDENCE = ("hamming", "orientation", "distance", "similarity", "pixels", "score")
 
@@ -63,25 +63,55 @@ def present_groups(
 def _stored_groups(
     store: StoreContent, result: StoredResult, verdicts: CurrentVerdicts
 ) -> Iterator[DuplicateGroup]:
-    """Yield the groups of the search, with the labels and files that the store has now."""
-    for first in range(1, result.report.groups + 1, _GROUPS_AT_A_TIME):
-        where = f"`group` >= {first} AND `group` < {first + _GROUPS_AT_A_TIME}"
-        table = result.groups.read(MEMBERS.names, where)
-        digests = table["sha256"].unique().to_pylist()
-        files = files_of_images(store.files, digests, verdicts.new_labels)
-        label_of = {
-            (file.sha256, file_name(file.path)): file.label
-            for of_image in files.values()
-            for file in of_image
-        }
-        order = [("group", "ascending"), ("place", "ascending")]
-        for group in read_groups(table.sort_by(order)):
+    """Yield the groups of the search, with the labels and files that the store has now.
+
+    Members and files are joined in one pass: there is no index that finds some files sooner.
+    """
+    for table in _whole_groups(_members_and_files(store, result)):
+        is_present = iter(table["present"].to_pylist())
+        for group in read_groups(table):
             members = [
-                replace(member, label=label_of[member.sha256, member.path])
+                replace(
+                    member,
+                    label=verdicts.new_labels.get(bytes.fromhex(member.sha256), member.label),
+                )
                 for member in group.members
-                if (member.sha256, member.path) in label_of
+                if next(is_present)
             ]
             yield from reduced_groups(group, members)
+
+
+def _members_and_files(store: StoreContent, result: StoredResult) -> Iterator[pa.RecordBatch]:
+    """Yield the members of all groups in order, each with its present label and ``present``."""
+    import duckdb
+
+    with store.files.errors(), database() as connection:
+        connection.register("groups", result.groups.stream(MEMBERS.names))
+        connection.register("files", store.files.stream(["sha256", "path", "label"], USABLE))
+        try:
+            # A table has a known number of rows, so that it is not the files that are hashed.
+            connection.execute("CREATE TABLE members AS SELECT * FROM groups")
+            yield from connection.sql(
+                """SELECT members.* REPLACE (files.label AS label),
+                       files.path IS NOT NULL AS present
+                   FROM files RIGHT JOIN members USING (sha256, path) ORDER BY "group", place"""
+            ).to_arrow_reader(_ROWS)
+        except duckdb.Error as error:
+            raise RuntimeError(str(error)) from error
+
+
+def _whole_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Yield the rows of groups, which are in order, so that no group is divided."""
+    waiting: list[pa.Table] = []
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        table = pa.concat_tables([*waiting, pa.Table.from_batches([batch])])
+        group = table["group"].to_numpy()
+        last = int(np.searchsorted(group, group[-1]))
+        yield table.slice(0, last)
+        waiting = [table.slice(last)]
+    yield from waiting
 
 
 def _connected_images(
