@@ -7,7 +7,6 @@ the last search, with the labels and files that the store has at that time.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -99,7 +98,9 @@ def read(place: str) -> None:
     first = time.perf_counter() - begin
     found += sum(1 for _ in groups)
     seconds = time.perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # ru_maxrss is not less than the memory of the process that has started this one.
+    status = Path("/proc/self/status").read_text()
+    peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
     print(f"{found} groups in {seconds:.1f} s, the first after {first:.1f} s, {peak:.0f} MB")
 
 

@@ -86,11 +86,11 @@ def _members_and_files(store: StoreContent, result: StoredResult) -> Iterator[pa
     import duckdb
 
     with store.files.errors(), database() as connection:
-        connection.register("groups", result.groups.stream(MEMBERS.names))
+        connection.register("members", result.groups.stream(MEMBERS.names))
         connection.register("files", store.files.stream(["sha256", "path", "label"], USABLE))
         try:
-            # A table has a known number of rows, so that it is not the files that are hashed.
-            connection.execute("CREATE TABLE members AS SELECT * FROM groups")
+            # The right side is hashed: there are more files than members.
+            connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
             yield from connection.sql(
                 """SELECT members.* REPLACE (files.label AS label),
                        files.path IS NOT NULL AS present
