@@ -195,7 +195,7 @@ class Store:
         EmptyWorkspace
             There is no store.
         NotInWorkspace
-            The store has no such files.
+            The store has no files at one of the paths; nothing is forgotten.
         BadInput
             No path is given, or one of ``missing`` files cannot be reached.
         StoreBusy, StorageError

@@ -7,14 +7,16 @@ removes what is left.
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from embedkit._internal.paths import is_url, shown
 from embedkit._internal.text import counted
 from embedkit.cluster.location import Location
-from embedkit.cluster.merging import FileRow
+from embedkit.cluster.merging import CSV, FOLDER
 from embedkit.cluster.moved_facts import (
     discard,
     files_with,
@@ -26,9 +28,14 @@ from embedkit.cluster.moved_facts import (
 )
 from embedkit.cluster.shards import at_or_below, is_member, member_of
 from embedkit.cluster.store import StoreContent, digest_words, positions
-from embedkit.cluster.tables import FILES, Dataset
+from embedkit.cluster.tables import USABLE, Dataset
 from embedkit.errors import BadInput, NotInWorkspace
 from embedkit.results import Progress, ProgressCallback, RemovalReport
+
+_NO_PATHS = pa.array([], pa.string())
+_NO_DIGESTS = pa.array([], pa.binary(32))
+_ROWS = 1 << 19
+"""Rows of the batches in which digests are read."""
 
 
 def remove_files(
@@ -38,8 +45,9 @@ def remove_files(
 
     Labels from tables and other columns go to other files with the same bytes, or are kept for
     them. The caller holds the lease. Raises :class:`NotInWorkspace` when the store has nothing to
-    remove, and :class:`BadInput` for ``missing`` files at a place that this machine does not reach,
-    or when all files there are missing: that is how a disk looks that is not mounted.
+    remove, or nothing at one of several places, and :class:`BadInput` for ``missing`` files at a
+    place that this machine does not reach, or when all files there are missing: that is how a disk
+    looks that is not mounted.
     """
     for path in paths if missing else ():
         if not _exists(path):
@@ -48,37 +56,91 @@ def remove_files(
                 "--missing, all files below it are forgotten"
             )
     progress(Progress("reading the store"))
+    without = [path for path in paths if not _contains(store, path)]
+    if without and len(without) < len(paths):
+        raise NotInWorkspace(
+            f"{store.location} has no photos at {', '.join(map(shown, without))}; nothing was "
+            "forgotten"
+        )
     below = " OR ".join(map(at_or_below, paths))
-    rows = store.files.read(FILES.names, below)
-    known = len(rows)
-    if missing:
-        progress(Progress("looking for files", 0, len(rows)))
-        is_missing = missing_files(rows["path"].to_pylist())
-        if is_missing and all(is_missing):
-            raise BadInput(
-                f"none of the {counted(len(rows), 'file')} of the store at "
-                f"{', '.join(map(shown, paths))} exists; if a disk is not mounted, mount it. "
-                "Without --missing, the files are forgotten wherever they are"
-            )
-        rows = rows.filter(pa.array(is_missing, pa.bool_()))
-    removed = [FileRow.of_store(row) for row in rows.to_pylist()]
-    usable = [file for file in removed if file.sha256 and file.stage in (None, "embed")]
+    removed = _removed_files(store, below, missing, progress)
+    if missing and removed.known and len(removed.paths) == removed.known:
+        raise BadInput(
+            f"none of the {counted(removed.known, 'file')} of the store at "
+            f"{', '.join(map(shown, paths))} exists; if a disk is not mounted, mount it. "
+            "Without --missing, the files are forgotten wherever they are"
+        )
     progress(Progress("removing files"))
-    kept = _follow(store, usable)
-    unlabelled = _unlabelled(store, usable)
+    kept = _follow(store, removed)
     if missing:
-        store.files.delete_rows(rows.select(["path"]))
-    elif removed:
+        store.files.delete_rows(pa.table({"path": removed.paths}))
+    elif len(removed.paths):
         store.files.delete(below)
+    unlabelled = _unlabelled(store, removed.labelled)
     progress(Progress("removing images"))
     used = _sorted_words(store.files, "sha256 IS NOT NULL")
     images = _remove_orphans(store.images, used)
     embeddings = sum(
         _remove_orphans(store.embeddings(item.spec), used) for item in store.backbones()
     )
-    if not (known or images or embeddings):
+    if not (removed.known or images or embeddings):
         raise NotInWorkspace(f"{store.location} has no photos at {', '.join(map(shown, paths))}")
-    return RemovalReport(len(usable), images, embeddings, kept, unlabelled)
+    return RemovalReport(removed.usable, images, embeddings, kept, unlabelled)
+
+
+@dataclass(frozen=True)
+class _Removed:
+    """The files to remove. Only what is needed of many files is held, without Python objects."""
+
+    known: int
+    """Number of files at the places, which may include others that are not removed."""
+    usable: int
+    """Number of removed files with a usable image."""
+    paths: pa.ChunkedArray
+    """Stored paths."""
+    described: pa.Array
+    """Distinct SHA-256 of usable ones with a label from a table, or other columns."""
+    labelled: pa.Array
+    """Distinct SHA-256 of usable ones with a label."""
+
+
+_COLUMNS = ("path", "sha256", "stage", "label", "label_source", "attributes")
+
+
+def _removed_files(
+    store: StoreContent, below: str, missing: bool, progress: ProgressCallback
+) -> _Removed:
+    """Return the files that meet an SQL condition, or those of them that are ``missing``."""
+    known = usable = 0
+    paths, described, labelled = [_NO_PATHS], [_NO_DIGESTS], [_NO_DIGESTS]
+    for batch in store.files.batches(_COLUMNS, below):
+        known += len(batch)
+        rows = batch
+        if missing:
+            progress(Progress("looking for files", known))
+            rows = batch.filter(pa.array(missing_files(batch["path"].to_pylist()), pa.bool_()))
+        paths.append(rows["path"])
+        is_usable = pc.or_(pc.is_null(rows["stage"]), pc.equal(rows["stage"], "embed"))
+        rows = rows.filter(pc.and_(pc.is_valid(rows["sha256"]), is_usable.fill_null(True)))
+        usable += len(rows)
+        has_label = pc.is_valid(rows["label"])
+        is_own = pc.not_equal(rows["label_source"].fill_null(CSV), FOLDER)
+        has_columns = pa.array(np.diff(rows["attributes"].offsets.to_numpy()) > 0)
+        has_facts = pc.or_(pc.and_(has_label, is_own), has_columns)
+        described.append(rows["sha256"].filter(has_facts).unique())
+        labelled.append(rows["sha256"].filter(has_label).unique())
+    return _Removed(
+        known,
+        usable,
+        pa.chunked_array(paths),
+        pa.chunked_array(described).unique(),
+        pa.chunked_array(labelled).unique(),
+    )
+
+
+def _contains(store: StoreContent, path: str) -> bool:
+    """Return whether a store has a file at or below a path or URL."""
+    return len(store.files.read(["path"], at_or_below(path), limit=1)) > 0
 
 
 def _exists(path: str) -> bool:
@@ -87,13 +149,14 @@ def _exists(path: str) -> bool:
     return Location(path).info() is not None if is_url(path) else os.path.exists(path)
 
 
-def _follow(store: StoreContent, removed: Sequence[FileRow]) -> int:
+def _follow(store: StoreContent, removed: _Removed) -> int:
     """Give the facts of removed files to other files; return for how many images facts are kept."""
-    digests = {file.sha256 for file in removed if file.sha256 and file.facts()}
+    digests = removed.described.to_pylist()
     if not digests:
         return 0
-    gone = {file.path for file in removed}
     files, facts = files_with(store, digests), kept_facts_of(store, digests)
+    paths = pa.array([file.path for file in files], pa.string())
+    gone = set(paths.filter(pc.is_in(paths, value_set=removed.paths)).to_pylist())
     found = follow(files, gone, facts, keep_repeated=False)
     keep(store, found.kept)
     replace_files(store, found.receivers.values())
@@ -101,18 +164,16 @@ def _follow(store: StoreContent, removed: Sequence[FileRow]) -> int:
     return len({digest for digest, _, _ in found.kept})
 
 
-def _unlabelled(store: StoreContent, removed: Sequence[FileRow]) -> int:
-    """Return the number of images with other files, which have no label without removed ones."""
-    labelled = {
-        file.sha256 for file in removed if file.sha256 and (file.label or file.folder_label)
-    }
-    labelled -= store.current_verdicts().new_labels.keys()
-    gone = {file.path for file in removed}
-    labels: dict[bytes | None, set[str | None]] = {}
-    for file in files_with(store, labelled):
-        if file.path not in gone:
-            labels.setdefault(file.sha256, set()).add(file.label or file.folder_label)
-    return sum(of_image == {None} for of_image in labels.values())
+def _unlabelled(store: StoreContent, digests: pa.Array) -> int:
+    """Return the number of images, of those that had a label, whose remaining files have none."""
+    relabelled = pa.array(list(store.current_verdicts().new_labels), digests.type)
+    digests = digests.filter(pc.invert(pc.is_in(digests, value_set=relabelled)))
+    remains, has_label = np.zeros((2, len(digests)), bool)
+    for batch in store.files.batches(["sha256", "label"], USABLE, rows=_ROWS):
+        places = pc.index_in(batch["sha256"], value_set=digests)
+        remains[places.drop_null().to_numpy()] = True
+        has_label[places.filter(pc.is_valid(batch["label"])).drop_null().to_numpy()] = True
+    return int((remains & ~has_label).sum())
 
 
 def _remove_orphans(dataset: Dataset, used: np.ndarray) -> int:

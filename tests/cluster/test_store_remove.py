@@ -84,6 +84,33 @@ def test_only_missing_files_below_a_place_that_is_there_are_forgotten(
         Store(tmp_path / "none").remove(photos)
 
 
+@pytest.mark.parametrize("missing", [False, True])
+def test_nothing_is_forgotten_if_one_of_the_paths_is_not_in_the_store(
+    store: Store, photos: Path, tmp_path: Path, missing: bool
+) -> None:
+    (photos / "red/3.jpg").unlink()
+    (tmp_path / "reed").mkdir()
+    before = store_content(tmp_path / "store")
+    with pytest.raises(NotInWorkspace, match=r"has no photos at \S*/reed; nothing was forgotten"):
+        store.remove([photos / "red", tmp_path / "reed"], missing=missing)
+    assert store_content(tmp_path / "store") == before
+
+
+def test_photos_with_a_verdict_on_their_label_do_not_lose_it(
+    filled: Workspace, store: Store, photos: Path
+) -> None:
+    shutil.copy(photos / "red/2.jpg", photos / "again.jpg")
+    filled.add(photos)
+    filled.push(store.location)
+    content = StoreContent(store.location)
+    content.files.delete("path LIKE '%/red/%' AND NOT path LIKE '%/red/2.jpg'")
+    (row,) = content.files.read(["label"], "path LIKE '%/again.jpg'").to_pylist()
+    assert row["label"] is None
+    filled.verdicts.set("relabel=green", photos / "again.jpg")
+    filled.push(store.location)
+    assert store.remove(photos / "red").unlabelled == 0
+
+
 def test_several_paths_and_archives_are_forgotten(store: Store, photos: Path) -> None:
     content = StoreContent(store.location)
     (row,) = content.files.read(content.files.schema.names, "path LIKE '%/red/2.jpg'").to_pylist()
