@@ -6,6 +6,7 @@ surrogates, which databases, terminals and HTML reject. Both forms exist for eve
 
 import os
 import re
+import shlex
 import unicodedata
 from pathlib import PurePath
 
@@ -81,6 +82,11 @@ def shown(name: str) -> str:
         else char.encode("unicode_escape").decode("ascii")
         for char in name
     )
+
+
+def as_argument(name: str) -> str:
+    """Return a path, a URL or another word for a command in a message, quoted for a shell."""
+    return shlex.quote(shown(name))
 
 
 def absolute(path: str | os.PathLike[str]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from embedkit._internal.paths import as_argument
 from embedkit.backbones.backbone import Backbone
 from embedkit.backbones.projection import FindProjection, Projection
 from embedkit.backbones.registry import network_name, parse_syntax
@@ -30,8 +31,8 @@ def not_fitted(name: str) -> BadInput:
     """Return the error for a name with ``dims=`` where there is no projection for it."""
     return BadInput(
         f"{name}: the projection of dims= belongs to a workspace or store, and there is none here; "
-        f"'embedkit add PHOTOS --backbone \"{name}\"' fits it to the photos and stores it, and "
-        "commands on that workspace or store use it"
+        f"'embedkit add PHOTOS --backbone {as_argument(name)}' fits it to the photos and stores "
+        "it, and commands on that workspace or store use it"
     )
 
 

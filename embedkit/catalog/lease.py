@@ -24,7 +24,7 @@ from embedkit._internal.artifacts import (
     temporary_beside,
 )
 from embedkit._internal.locks import exclusive_lock
-from embedkit._internal.paths import shown
+from embedkit._internal.paths import as_argument, shown
 from embedkit._internal.sealed import DamagedFile
 from embedkit._internal.text import one_line
 from embedkit.catalog import schema
@@ -126,7 +126,7 @@ class Catalog:
         if not self.exists:
             raise EmptyWorkspace(
                 f"the workspace {self.path.parent} is empty; add photos with "
-                f"'embedkit add PATH --workspace {self.path.parent}'"
+                f"'embedkit add PATH --workspace {as_argument(str(self.path.parent))}'"
             )
         with self._connection(read_only=True) as connection:
             outdated = schema.version(connection) < len(schema.STEPS)

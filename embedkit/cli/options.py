@@ -1,14 +1,13 @@
 """Options and parameter types that commands share."""
 
 import os
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from embedkit._internal.paths import DEFAULT_WORKSPACE, shown
+from embedkit._internal.paths import DEFAULT_WORKSPACE, as_argument
 from embedkit.cli import show
 from embedkit.cli.complete import complete_backbones
 
@@ -135,12 +134,12 @@ def workspace_argument(workspace: Path) -> str:
     """Return ``" -w FOLDER"``, to append to a command; empty for the default workspace."""
     if workspace == Path(os.environ.get(WORKSPACE_VARIABLE) or DEFAULT_WORKSPACE):
         return ""
-    return f" -w {shlex.quote(shown(str(workspace)))}"
+    return f" -w {as_argument(str(workspace))}"
 
 
 def store_argument(store: str | None) -> str:
     """Return ``" --store URI"``, to append to a command; empty without a store."""
-    return "" if store is None else f" --store {shlex.quote(shown(store))}"
+    return "" if store is None else f" --store {as_argument(store)}"
 
 
 def split_items(values: tuple[str, ...]) -> list[str]:

@@ -1,13 +1,12 @@
 """Output of the commands that find and clean up duplicates."""
 
 import os
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from embedkit._internal.paths import shown
+from embedkit._internal.paths import as_argument, shown
 from embedkit._internal.text import counted, it_or_them, size_text
 from embedkit.cli.show import (
     FAILURES_SHOWN,
@@ -123,7 +122,7 @@ def plan_summary(
         )
     print_line(f"plan: {shown(str(plan))}\npage: {shown(os.path.relpath(page))}")
     print_hint("decide and save the plan on the page, or edit the column 'action' of the CSV")
-    print_hint(f"then: embedkit apply {shlex.quote(shown(str(plan)))}{where}")
+    print_hint(f"then: embedkit apply {as_argument(str(plan))}{where}")
 
 
 def apply_summary(report: ApplyReport) -> None:

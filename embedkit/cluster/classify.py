@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from embedkit._internal.cores import limit_cores
+from embedkit._internal.paths import as_argument
 from embedkit.classify.heads.embedding_head import EmbeddingHead
 from embedkit.classify.heads.linear import Features
 from embedkit.cluster.ray_session import Shares, results_of
@@ -54,7 +55,8 @@ def classify_store(
         if digest not in known:
             raise BadInput(
                 f"the head {head.name} uses embeddings of {model.backbone} that the store does not "
-                f"have; run 'embedkit add PHOTOS --store {store.location} -b {model.backbone}'. A "
+                f"have; run 'embedkit add PHOTOS --store {store.argument} -b "
+                f"{as_argument(model.backbone)}'. A "
                 "fine-tuned head has embeddings of its own and classifies photos in a workspace"
             )
     progress(Progress("reading the store"))

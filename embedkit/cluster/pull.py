@@ -60,8 +60,8 @@ def pull(
     backbones = store.backbones()
     if not store.files.count():
         raise EmptyWorkspace(
-            f"{store.location} has no photos; run 'embedkit push --store {store.location}' in a "
-            f"workspace, or 'embedkit add PHOTOS --store {store.location}'"
+            f"{store.location} has no photos; run 'embedkit push --store {store.argument}' in a "
+            f"workspace, or 'embedkit add PHOTOS --store {store.argument}'"
         )
     run = _Pull(catalog, store, progress)
     if sample is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from embedkit._internal.paths import from_stored, shown, to_stored
+from embedkit._internal.paths import as_argument, from_stored, shown, to_stored
 from embedkit.backbones.projection import FOLDER, Projections, projection_of
 from embedkit.catalog import KnownImages
 from embedkit.cluster.files import file_name
@@ -63,6 +63,11 @@ class StoreContent:
         self.verdicts = self.dataset(self.location / "verdicts.lance", VERDICTS)
         self.kept_facts = self.dataset(self.location / "kept-facts.lance", KEPT_FACTS)
         self.quality = self.dataset(self.location / "quality.lance", QUALITY)
+
+    @property
+    def argument(self) -> str:
+        """The place of the store as the argument of a command in a message."""
+        return as_argument(str(self.location))
 
     def embeddings(self, spec: EmbeddingSpec) -> Dataset:
         """Return the dataset of the embeddings of a spec."""
@@ -223,7 +228,7 @@ class StoreContent:
         if not known:
             raise EmptyWorkspace(
                 f"{self.location} has no embeddings; run 'embedkit add PHOTOS --store "
-                f"{self.location} --on ray'"
+                f"{self.argument} --on ray'"
             )
         if name is None:
             return known[0]
@@ -238,7 +243,7 @@ class StoreContent:
         if not self.backbones() and self.files.open() is None:
             raise EmptyWorkspace(
                 f"there is no store at {self.location}; 'embedkit add PHOTOS --store "
-                f"{self.location} --on ray' makes one"
+                f"{self.argument} --on ray' makes one"
             )
 
     def info(self) -> StoreInfo:

@@ -7,12 +7,11 @@ browser without scripts shows all groups, read-only.
 
 import os
 import re
-import shlex
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from embedkit._internal.paths import address, shown
+from embedkit._internal.paths import address, as_argument, shown
 from embedkit._internal.text import size_text
 from embedkit.cleaning import plan
 from embedkit.cleaning.plan import (
@@ -145,7 +144,7 @@ def write_plan_page(
                 "id": plan_id(rows),
                 "name": target.stem.encode("utf-8", "replace").decode(),
                 "options": "".join(
-                    f" {name} {shlex.quote(shown(value))}" for name, value in given.items() if value
+                    f" {name} {as_argument(value)}" for name, value in given.items() if value
                 ),
                 "columns": plan.COLUMNS,
                 "rows": plan_cells(rows),

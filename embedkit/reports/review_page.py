@@ -5,12 +5,11 @@ it, and a browser decodes only those in view.
 """
 
 import os
-import shlex
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from embedkit._internal.paths import address, shown
+from embedkit._internal.paths import address, as_argument, shown
 from embedkit._internal.tables import text_cell
 from embedkit.reports.page import content_policy, relative_to, script_json, write_page
 from embedkit.reports.photos import Photo, Source, photos_of
@@ -121,7 +120,7 @@ def write_review_page(
             {
                 "id": sha256(script_json(rows).encode()).hexdigest()[:12],
                 "name": target.stem.encode("utf-8", "replace").decode(),
-                "workspace": shlex.quote(shown(review.workspace)) if review.workspace else "",
+                "workspace": as_argument(review.workspace) if review.workspace else "",
                 "columns": list(table.columns),
                 "rows": rows,
                 "verdicts": [verdicts_of(review.what, item) for item in items],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from embedkit._internal.paths import absolute, is_url, shown
+from embedkit._internal.paths import absolute, as_argument, is_url, shown
 from embedkit.backbones.registry import parse
 from embedkit.catalog import Catalog, Revision
 from embedkit.errors import BadInput, EmptyWorkspace, NotInWorkspace
@@ -52,7 +52,7 @@ def select_backbone(
     if not known:
         raise EmptyWorkspace(
             f"the workspace {workspace} has no embeddings; add photos with "
-            f"'embedkit add PATH --workspace {workspace}'"
+            f"'embedkit add PATH --workspace {as_argument(str(workspace))}'"
         )
     if name is None:
         return known[0]
@@ -62,7 +62,7 @@ def select_backbone(
     parse(name)
     raise NotInWorkspace(
         f"{name} is not in the workspace, which has {', '.join(item.name for item in known)}; "
-        f"add its embeddings with 'embedkit add --backbone {name}'"
+        f"add its embeddings with 'embedkit add --backbone {as_argument(name)}'"
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,7 @@ from stores import search_inline
 
 from embedkit import (
     BadInput,
+    EmbedkitError,
     EmptyWorkspace,
     Plan,
     PlanInterrupted,
@@ -28,6 +30,7 @@ from embedkit.cleaning.kept_files import KeptFile
 from embedkit.cli.app import embedkit
 from embedkit.cluster.lease import writing
 from embedkit.cluster.store import StoreContent
+from embedkit.cluster.tables import FILES
 
 Run = Callable[..., Any]
 
@@ -138,6 +141,37 @@ def test_what_a_store_cannot_do_is_refused(
     )
     with pytest.raises(BadInput, match="does not have the content of any photo of the store"):
         loaded.apply()
+
+
+def test_commands_in_messages_have_the_place_quoted_for_a_shell(
+    filled: Workspace, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "it's a store"
+    argument = shlex.quote(str(place))
+
+    def message(run: Callable[[], object]) -> str:
+        with pytest.raises(EmbedkitError) as caught:
+            run()
+        return str(caught.value)
+
+    assert f"--store {argument} --on ray'" in message(Store(place).info)
+    assert f"push --store {argument}'" in message(lambda: Workspace(tmp_path / "w").pull(place))
+    StoreContent(str(place)).register([])
+    found = StoreContent(str(place))
+    found.files.append(StoreContent(store.location).files.read(FILES.names))
+    assert f"--store {argument} --on ray'" in message(lambda: found.backbone(None))
+    assert f"--store {argument} --on ray'" in message(lambda: search_inline(found, monkeypatch))
+    assert f"duplicates --store {argument}'" in message(Store(place).clean)
+    filled.push(place)
+    search_inline(found, monkeypatch)
+    searched = f"--store {argument} --kind semantic' first"
+    assert searched in message(lambda: Store(place).clean(["semantic"]))
+    plan = store.clean()
+    plan.save(tmp_path / "plan.csv")
+    other = tmp_path / "another 'store'"
+    StoreContent(str(other)).register([])
+    loaded = Workspace(tmp_path / "w").load_plan(tmp_path / "plan.csv", store=other)
+    assert f"clean --store {shlex.quote(str(other))}'" in message(loaded.apply)
 
 
 def content(store: Store) -> dict[str, Any]:

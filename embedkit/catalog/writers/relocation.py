@@ -99,7 +99,8 @@ class Relocation:
             raise BadInput(
                 f"the workspace already has {len(duplicates)} of the files in {paths.shown(new)} "
                 f"(the first is {first}); nothing was changed. "
-                f"'embedkit remove {paths.shown(old)}' forgets the old paths and keeps the labels"
+                f"'embedkit remove {paths.as_argument(old)}' forgets the old paths and keeps the "
+                "labels"
             )
 
     def _rename(self, old: str, new: str) -> list[str]:

@@ -121,13 +121,13 @@ class _Search:
         if images is None or files is None or not images.count_rows():
             raise EmptyWorkspace(
                 f"{store.location} has no photos; run 'embedkit add PHOTOS --store "
-                f"{store.location} --on ray'"
+                f"{store.argument} --on ray'"
             )
         vectors = None if spec is None else store.embeddings(spec).open()
         if SEMANTIC in options.kinds and vectors is None:
             raise EmptyWorkspace(
                 "the kind semantic compares embeddings, and no photos are embedded yet; run "
-                f"'embedkit add PHOTOS --store {store.location} --on ray'"
+                f"'embedkit add PHOTOS --store {store.argument} --on ray'"
             )
         self._store = store
         self._verdicts = store.current_verdicts()

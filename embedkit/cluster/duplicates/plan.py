@@ -86,12 +86,12 @@ def plan_store(
     if result is None and (searched or not kinds):
         raise EmptyWorkspace(
             f"no duplicates were searched for in {store.location}; run 'embedkit duplicates "
-            f"--store {store.location}'"
+            f"--store {store.argument}'"
         )
     if result is not None and searched and searched != {*result.report.kinds}:
         raise BadInput(
             f"the last search was for {', '.join(result.report.kinds)}; run 'embedkit duplicates "
-            f"--store {store.location} --kind {','.join(sorted(searched))}' first"
+            f"--store {store.argument} --kind {','.join(sorted(searched))}' first"
         )
     check_protected(store, options.protect)
     return _Plan(store, result, verdicts, options, progress).of_kinds(kinds)
@@ -202,7 +202,7 @@ def known_in_store(rows: Sequence[PlanRow], store: StoreContent) -> KnownPhotos:
     verdicts = store.current_verdicts()
     return KnownPhotos(
         f"the store {store.location}",
-        f"Apply a plan that 'embedkit clean --store {store.location}' has made",
+        f"Apply a plan that 'embedkit clean --store {store.argument}' has made",
         {path for path, is_known in zip(paths, known.tolist(), strict=True) if is_known},
         {
             digest.hex()
