@@ -38,37 +38,6 @@ if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
 
 
-def search_store(
-    store: StoreContent, backbone: ResolvedName, queries: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the SHA-256 and the distances of the nearest images to some embeddings.
-
-    Parameters
-    ----------
-    store : StoreContent
-        The store.
-    backbone : ResolvedName
-        Its backbone.
-    queries : numpy.ndarray
-        Embeddings, float32 (Q, dim).
-    k : int
-        Number of images.
-
-    Returns
-    -------
-    digests : numpy.ndarray
-        object (Q, n), bytes; n is k, or the number of images if that is less.
-    distances : numpy.ndarray
-        float64 (Q, n), ascending.
-    """
-    index = StoreIndex(store, backbone.spec)
-    ids, distances = index.search(queries, k)
-    known = index.vectors.digests(np.unique(ids))
-    digests = np.empty(ids.shape, object)
-    digests.ravel()[:] = [known[row_id] for row_id in ids.ravel().tolist()]
-    return digests, distances
-
-
 def store_filter(
     max_distance: float | None = None, label: str | None = None, folder: str | None = None
 ) -> SearchFilter:

@@ -21,11 +21,10 @@ from embedkit.cluster.duplicates.find import (
     FOLDER,
     PREFIX,
     find_duplicates,
-    stored_duplicates,
     stored_groups,
 )
 from embedkit.cluster.duplicates.plan import plan_store
-from embedkit.cluster.duplicates.result import pairs_dataset
+from embedkit.cluster.duplicates.result import pairs_dataset, stored_result
 from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import bytes_literal
@@ -168,7 +167,7 @@ def test_a_killed_search_leaves_the_last_result(tmp_path: Path) -> None:
 import os
 import ray
 from embedkit.cluster.duplicates.find import find_duplicates
-from embedkit.cluster.duplicates.result import pairs_dataset
+from embedkit.cluster.duplicates.result import pairs_dataset, stored_result
 from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import bytes_literal
@@ -184,7 +183,8 @@ find_duplicates(store, spec, duplicate_options(("exact",)), Tasks(1, 1, progress
     environment = os.environ | {"PYTHONPATH": str(SCRIPTS.parent)}
     killed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
     assert killed.returncode == 9, killed.stderr.decode()
-    assert stored_duplicates(store) == first
+    result = stored_result(store)
+    assert result is not None and result.report == first
     assert list(stored_groups(store)) == before
     assert any(path.name.startswith(PREFIX) for path in (place / FOLDER).iterdir())
 

@@ -21,7 +21,7 @@ from embedkit.cluster.index_build import build_index
 from embedkit.cluster.index_files import MANIFEST, UNFINISHED, StoreIndexFiles
 from embedkit.cluster.index_plan import Piece, Ranges, pieces_outside, shards_of
 from embedkit.cluster.index_search import StoreIndex
-from embedkit.cluster.search import StoreSearch, search_store, store_filter
+from embedkit.cluster.search import StoreSearch, store_filter
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import FILES
 from embedkit.cluster.vectors import Vectors
@@ -92,9 +92,16 @@ class Collection:
         digests = [[digest_of(self.vectors[row]) for row in some] for some in rows]
         return digests, np.take_along_axis(measured, rows, axis=1)
 
+    def nearest(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the digests and distances of the nearest vectors, as a search finds them."""
+        index = StoreIndex(self.content, SPEC)
+        ids, distances = index.search(queries, k)
+        known = index.vectors.digests(np.unique(ids))
+        return np.vectorize(known.get, otypes=[object])(ids) if ids.size else ids, distances
+
     def recall(self, queries: np.ndarray, k: int = 10) -> float:
         """Return the recall of a search; its distances have to be those of what it found."""
-        digests, distances = search_store(self.content, TOY, queries, k)
+        digests, distances = self.nearest(queries, k)
         rows = {digest_of(vector): number for number, vector in enumerate(self.vectors)}
         exact = cross_distances(queries, self.vectors)
         for number, some in enumerate(digests):
@@ -149,16 +156,16 @@ def test_a_small_store_is_searched_exactly_and_needs_no_index(collection: Collec
     queries = np.concatenate([clustered(20, seed=1), collection.vectors[:5]])
     assert collection.build().factory == "Flat"
     assert not collection.folder.exists()
-    found, distances = search_store(collection.content, TOY, queries, 10)
+    found, distances = collection.nearest(queries, 10)
     digests, expected = collection.brute(queries, 10)
     assert found.tolist() == digests
     assert np.abs(distances - expected).max() < 1e-9
     assert (distances[20:, 0] == 0).all()
-    assert search_store(collection.content, TOY, queries, 900)[0].shape == (25, 500)
+    assert collection.nearest(queries, 900)[0].shape == (25, 500)
 
 
 def test_an_empty_store_has_no_matches(collection: Collection) -> None:
-    found, distances = search_store(collection.content, TOY, clustered(2), 5)
+    found, distances = collection.nearest(clustered(2), 5)
     assert found.shape == distances.shape == (2, 0)
 
 

@@ -54,12 +54,6 @@ _FINGERPRINT_BYTES = 650
 """Size of what travels with an image, except its vector."""
 
 
-def stored_duplicates(store: StoreContent) -> StoreDuplicates | None:
-    """Return the figures of the last search; None if there was none."""
-    found = stored_result(store)
-    return None if found is None else found.report
-
-
 def stored_groups(store: StoreContent) -> Iterator[DuplicateGroup]:
     """Yield the groups of the last search, the best score first, then by path.
 
