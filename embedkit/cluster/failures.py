@@ -1,12 +1,10 @@
 """The errors of the storage of a store, with what to do about each kind."""
 
-import errno
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from embedkit._internal.artifacts import DISK_FULL
+from embedkit.cluster.advice import REMOTE, REPEAT, known_advice
 from embedkit.cluster.location import Location, reason_of
 from embedkit.errors import BadArtefact, EmbedkitError, StorageError
 
@@ -21,12 +19,6 @@ _DAMAGED = re.compile(
 """Messages of Lance about a file that is cut, changed or missing."""
 _PANIC = "PanicException"
 """What Lance raises, from no module that can be imported, when it reads what it cannot expect."""
-_ADVICE = (
-    ((errno.EACCES, errno.EPERM), "allow this user to read and write it"),
-    ((errno.EROFS,), "mount it for writing"),
-    (DISK_FULL, "free some space"),
-    ((errno.ENOTDIR,), "a part of this path is a file; give a folder"),
-)
 
 
 @contextmanager
@@ -51,16 +43,12 @@ def _failure(place: Location, error: BaseException) -> EmbedkitError:
     text = str(error)
     is_known = isinstance(error, OSError) and error.strerror
     reason = reason_of(error if is_known else Exception(_SOURCES.sub("", text)))
-    for numbers, advice in _ADVICE:
-        is_number = isinstance(error, OSError) and error.errno in numbers
-        if is_number or any(os.strerror(number) in text for number in numbers):
-            return StorageError(f"{place}: {reason}; {advice}, then run the same command again")
+    advice = known_advice(error)
+    if advice is not None:
+        return StorageError(f"{place}: {reason}; {advice}")
     if _DAMAGED.search(text) or type(error).__name__ == _PANIC:
         return BadArtefact(f"{place} is damaged ({reason}); restore it from a copy of the store")
+    advice = REMOTE
     if place.is_local:
-        advice = "run the same command again; if this remains, restore it from a copy of the store"
-    else:
-        advice = (
-            "check the address, the credentials and the connection, then run the same command again"
-        )
+        advice = f"{REPEAT}; if this remains, restore it from a copy of the store"
     return StorageError(f"{place}: {reason}; {advice}")

@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
+from embedkit._internal.artifacts import DISK_FULL
 from embedkit._internal.paths import absolute, is_url, shown
 from embedkit._internal.text import one_line
+from embedkit.cluster.advice import REMOTE, REPEAT, known_advice
 from embedkit.errors import (
     BadArtefact,
     BadInput,
@@ -181,10 +183,12 @@ class Location:
         except (EmbedkitError, FileExistsError):
             raise
         except Exception as error:  # the packages of file systems raise anything
-            raise StorageError(
-                f"{self}: {reason_of(error)}; check the address, the credentials and the "
-                "connection, then run the same command again"
-            ) from error
+            advice = REMOTE
+            # A file at a URL may be copied to a disk of this machine.
+            if self.is_local or getattr(error, "errno", None) in DISK_FULL:
+                unknown = f"check that its disk is mounted, then {REPEAT}"
+                advice = known_advice(error) or unknown
+            raise StorageError(f"{self}: {reason_of(error)}; {advice}") from error
 
     def info(self) -> dict[str, Any] | None:
         """Return what the file system knows of a file or folder; None if there is none.

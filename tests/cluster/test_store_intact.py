@@ -261,6 +261,30 @@ def test_the_advice_fits_the_error(error: Exception, advice: str) -> None:
     assert "credentials" not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("place", "error", "advice"),
+    [
+        ("/s", PermissionError(13, "Permission denied"), "allow this user to read and write it"),
+        ("/s", OSError(30, "Read-only file system"), "mount it for writing"),
+        ("/s", OSError(28, "No space left on device"), "free some space"),
+        ("/s", OSError(5, "Input/output error"), "check that its disk is mounted"),
+        ("s3://s/t", PermissionError("Forbidden"), "check the address, the credentials"),
+        (
+            "s3://s/t",
+            PermissionError(13, "Permission denied"),
+            "check the address, the credentials",
+        ),
+    ],
+)
+def test_the_advice_on_files_fits_the_error_and_the_place(
+    place: str, error: Exception, advice: str
+) -> None:
+    with pytest.raises(StorageError, match=advice) as told, Location(place).errors():
+        raise error
+    assert str(told.value).startswith(f"{place}: ")
+    assert ("credentials" in str(told.value)) == ("credentials" in advice)
+
+
 def test_a_failure_of_object_storage_is_one_of_the_connection() -> None:
     with (
         pytest.raises(StorageError, match="check the address, the credentials"),
