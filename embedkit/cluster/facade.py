@@ -395,8 +395,9 @@ class Store:
         ----------
         kinds : sequence of str, optional
             The kinds of the last search, and ``off-topic`` and ``poor``: all files of the photos
-            with this verdict are removed, except protected ones. With only these two, no search is
-            needed. Default: the kinds of the last search.
+            with this verdict are removed, except protected ones. With only these two and ``exact``,
+            no search is needed, unless ``exact`` meets a verdict that photos are duplicates.
+            Default: the kinds of the last search.
         conflicts, protect, prefer : optional
             As for :meth:`Workspace.clean`.
         allow : sequence of str, optional

@@ -36,9 +36,10 @@ def search_inline(
     store: StoreContent,
     monkeypatch: pytest.MonkeyPatch,
     before: Callable[[str], None] = lambda _: None,
+    kinds: Sequence[str] = (),
 ) -> StoreDuplicates:
-    """Search for duplicates with the default options, without Ray."""
+    """Search for duplicates with the default options, and without Ray."""
     monkeypatch.setattr(find, "shared", lambda value: value)
     tasks: Any = InlineTasks(before)
     spec = store.backbone(None).spec if store.backbones() else None
-    return find.find_duplicates(store, spec, duplicate_options(()), tasks)
+    return find.find_duplicates(store, spec, duplicate_options(kinds), tasks)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from conftest import Toys, draw_photo
@@ -28,9 +29,11 @@ from embedkit import (
 from embedkit._internal.artifacts import sha256_of
 from embedkit.cleaning.kept_files import KeptFile
 from embedkit.cli.app import embedkit
+from embedkit.cluster.duplicates.find import stored_groups
+from embedkit.cluster.duplicates.present import exact_groups
 from embedkit.cluster.lease import writing
 from embedkit.cluster.store import StoreContent
-from embedkit.cluster.tables import FILES
+from embedkit.cluster.tables import FILES, IMAGES
 
 Run = Callable[..., Any]
 
@@ -93,12 +96,42 @@ def test_the_plan_is_that_of_a_workspace_with_its_verdicts(
         {"prefer": ["*again*"]},
         {"protect": [collection / "red"]},
         {"kinds": ["off-topic"]},
+        {"kinds": ["exact"]},
+        {"kinds": ["exact", "poor", "off-topic"]},
         {"kinds": ["exact", "pixels", "combined", "off-topic", "poor"]},
         {"conflicts": "drop-all", "allow": ["cropped"]},
     ):
         plan = store.clean(**options)
         assert list(plan) == list(filled.clean(**options))
         assert plan.unreachable == 0 and len(plan) > 0
+
+
+def test_exact_duplicates_are_those_of_a_search_for_them_alone(
+    filled: Workspace, store: Store, collection: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("blue/1.png", "blue/a.png", "red/z.png"):
+        shutil.copy(collection / "red/1.png", collection / name)
+    shutil.copy(collection / "red/2-poor.jpg", collection / "2.jpg")
+    filled.add()
+    filled.verdicts.set("keep", collection / "red/1.png")
+    filled.verdicts.set("relabel=blue", collection / "red/2-poor.jpg")
+    filled.verdicts.set("different", collection / "red/1.png", collection / "red/0.png")
+    filled.push(store.location)
+    found = StoreContent(store.location)
+    (row,) = found.images.read(IMAGES.names, limit=1).to_pylist()
+    found.images.append(pa.Table.from_pylist([row], IMAGES))  # as two processes may leave it
+    groups = list(exact_groups(found, found.current_verdicts()))
+    rows = store.clean(["exact"]).rows
+    search_inline(found, monkeypatch, kinds=["exact"])
+    assert list(stored_groups(found)) == groups
+    assert [len(group.members) for group in groups] == [2, 4, 2]
+    assert rows == store.clean().rows
+
+    filled.verdicts.set("duplicate", collection / "red/1.png", collection / "red/1-fast.png")
+    filled.push(store.location)
+    search_inline(found, monkeypatch)
+    with pytest.raises(BadInput, match="another one may find other groups; run"):
+        store.clean(["exact"])
 
 
 def test_files_that_cannot_be_reached_are_counted_and_stay(
@@ -116,7 +149,7 @@ def test_files_that_cannot_be_reached_are_counted_and_stay(
 def test_what_a_store_cannot_do_is_refused(
     filled: Workspace, store: Store, collection: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(BadInput, match="last search was for exact, pixels, combined; run"):
+    with pytest.raises(BadInput, match="last search was for exact, pixels, combined, and"):
         store.clean(["semantic"])
     with pytest.raises(BadInput, match="leave out 'damaged'"):
         store.clean(allow=["damaged"])

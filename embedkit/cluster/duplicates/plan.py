@@ -15,7 +15,7 @@ from embedkit.cleaning.plan_check import KnownPhotos
 from embedkit.cleaning.planned import PlannedRows
 from embedkit.cleaning.planning import PlanOptions, plan_rows
 from embedkit.cluster.duplicates.examiner import StoreExaminer
-from embedkit.cluster.duplicates.present import present_groups
+from embedkit.cluster.duplicates.present import exact_groups, present_groups
 from embedkit.cluster.duplicates.result import StoredResult, stored_result
 from embedkit.cluster.files import file_name
 from embedkit.cluster.labels import files_of_images
@@ -23,7 +23,7 @@ from embedkit.cluster.lookup import find_keys
 from embedkit.cluster.shards import at_or_below
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import USABLE
-from embedkit.cluster.verdicts import CurrentVerdicts
+from embedkit.cluster.verdicts import CurrentVerdicts, duplicates_of
 from embedkit.duplicates.pair_search import EXACT
 from embedkit.errors import BadInput, EmptyWorkspace
 from embedkit.results import (
@@ -74,40 +74,57 @@ def plan_store(
     """Return the plan for the groups of the last search, and for photos that a verdict removes.
 
     The plan is that of one machine, with the verdicts, labels and files that the store has now.
-    Files that are missing here, and those at a URL, are not in the plan. Raises
-    :class:`EmptyWorkspace` if there was no search, and :class:`BadInput` for ``kinds`` of
-    duplicates that it did not search for, and for what the options of a store cannot have.
+    Files that are missing here, and those at a URL, are not in the plan. Groups of exact duplicates
+    alone are those of the present files, without a search, unless a verdict calls other images
+    duplicates. Raises :class:`EmptyWorkspace` if there was no search, and :class:`BadInput` for
+    ``kinds`` of duplicates that it did not search for, and for what the options of a store cannot
+    have.
     """
     if DAMAGED in options.allow:
         raise BadInput("damaged files of a store are in no plan; leave out 'damaged'")
     verdicts = store.current_verdicts()
     searched = {kind for kind in kinds if kind not in MARKED_KINDS}
-    result = stored_result(store) if searched or not kinds else None
-    if result is None and (searched or not kinds):
+    groups: Iterator[DuplicateGroup] = iter(())
+    total = 0
+    if searched == {EXACT} and not duplicates_of(verdicts.on_groups):
+        groups = exact_groups(store, verdicts)
+    elif searched or not kinds:
+        result = _searched(store, searched)
+        groups, total = present_groups(store, result, verdicts), result.report.groups
+    check_protected(store, options.protect)
+    return _Plan(store, groups, total, verdicts, options, progress).of_kinds(kinds)
+
+
+def _searched(store: StoreContent, kinds: Collection[str]) -> StoredResult:
+    """Return the result of the last search, which must be for these kinds, if any are given."""
+    result = stored_result(store)
+    if result is None:
         raise EmptyWorkspace(
             f"no duplicates were searched for in {store.location}; run 'embedkit duplicates "
             f"--store {store.argument}'"
         )
-    if result is not None and searched and searched != {*result.report.kinds}:
+    if kinds and {*kinds} != {*result.report.kinds}:
         raise BadInput(
-            f"the last search was for {', '.join(result.report.kinds)}; run 'embedkit duplicates "
-            f"--store {store.argument} --kind {','.join(sorted(searched))}' first"
+            f"the last search was for {', '.join(result.report.kinds)}, and another one may find "
+            f"other groups; run 'embedkit duplicates --store {store.argument} --kind "
+            f"{','.join(sorted(kinds))}' first, or leave out --kind"
         )
-    check_protected(store, options.protect)
-    return _Plan(store, result, verdicts, options, progress).of_kinds(kinds)
+    return result
 
 
 class _Plan:
     def __init__(
         self,
         store: StoreContent,
-        result: StoredResult | None,
+        groups: Iterator[DuplicateGroup],
+        total: int,
         verdicts: CurrentVerdicts,
         options: PlanOptions,
         progress: ProgressCallback,
     ) -> None:
         self._store = store
-        self._result = result
+        self._groups = groups
+        self._total = total
         self._verdicts = verdicts
         self._options = options
         self._progress = progress
@@ -131,13 +148,12 @@ class _Plan:
 
     def _duplicate_rows(self, marked: Collection[str]) -> Iterator[PlanRow]:
         """Yield the rows of duplicates, without images with these SHA-256 (hex)."""
-        if self._result is None:
-            return
-        misfiled = self._misfiled()
-        groups = present_groups(self._store, self._result, self._verdicts)
+        misfiled: set[str] | None = None
         planned = done = 0
-        while some := tuple(islice(groups, _GROUPS)):
-            self._progress(Progress("planning", done, self._result.report.groups))
+        while some := tuple(islice(self._groups, _GROUPS)):
+            if misfiled is None:
+                misfiled = self._misfiled()
+            self._progress(Progress("planning", done, self._total))
             done += len(some)
             members = [one for group in some for one in group.members if one.sha256 not in marked]
             self._unreachable += sum(not os.path.exists(member.path) for member in members)

@@ -6,14 +6,17 @@ those of the search. The labels and the files of all groups are looked up.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from heapq import merge
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from embedkit.catalog import LiveFile
 from embedkit.cleaning.existing_files import reduced_groups
 from embedkit.cluster.duplicates.groups import (
     MEMBERS,
@@ -29,6 +32,7 @@ from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import USABLE, Dataset
 from embedkit.cluster.verdicts import CurrentVerdicts, GroupVerdict, duplicates_of
 from embedkit.duplicates.evidence import Evidence
+from embedkit.duplicates.pair_search import EXACT, Limits
 from embedkit.results import DuplicateGroup
 
 _ROWS = 1 << 13
@@ -83,21 +87,12 @@ def _stored_groups(
 
 def _members_and_files(store: StoreContent, result: StoredResult) -> Iterator[pa.RecordBatch]:
     """Yield the members of all groups in order, each with its present label and ``present``."""
-    import duckdb
-
-    with store.files.errors(), database() as connection:
+    with _joined(store) as connection:
         connection.register("members", result.groups.stream(MEMBERS.names))
-        connection.register("files", store.files.stream(["sha256", "path", "label"], USABLE))
-        try:
-            # The right side is hashed: there are more files than members.
-            connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
-            yield from connection.sql(
-                """SELECT members.* REPLACE (files.label AS label),
-                       files.path IS NOT NULL AS present
-                   FROM files RIGHT JOIN members USING (sha256, path) ORDER BY "group", place"""
-            ).to_arrow_reader(_ROWS)
-        except duckdb.Error as error:
-            raise RuntimeError(str(error)) from error
+        yield from connection.sql(
+            """SELECT members.* REPLACE (files.label AS label), files.path IS NOT NULL AS present
+               FROM files RIGHT JOIN members USING (sha256, path) ORDER BY "group", place"""
+        ).to_arrow_reader(_ROWS)
 
 
 def _whole_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -112,6 +107,64 @@ def _whole_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield table.slice(0, last)
         waiting = [table.slice(last)]
     yield from waiting
+
+
+def exact_groups(store: StoreContent, verdicts: CurrentVerdicts) -> Iterator[DuplicateGroup]:
+    """Yield the groups of a search for files with the same bytes, in the order of that search.
+
+    No search is needed, as digests are known. There must be no verdict that different images are
+    duplicates: their groups need a search.
+    """
+    for table in _whole_groups(_repeated_files(store)):
+        located: dict[bytes, LocatedImage] = {}
+        for row in table.to_pylist():
+            digest = row["sha256"]
+            label = verdicts.new_labels.get(digest, row["label"])
+            size = (row["width"], row["height"], row["bytes"])
+            image = located.setdefault(digest, LocatedImage(digest, [], *size))
+            image.files.append(LiveFile(row["path"], label, digest.hex()))
+        images = dict(enumerate(located.values()))
+        none = np.empty(0, np.int64)
+        evidence = Evidence(none, none, *[none] * len(_EVIDENCE))
+        found = group_images(images, evidence, verdicts.on_groups, (EXACT,), Limits(0, 0.0))
+        yield from found.groups
+
+
+def _repeated_files(store: StoreContent) -> Iterator[pa.RecordBatch]:
+    """Yield the files of images that several files contain, a ``group`` for each image."""
+    with _joined(store) as connection:
+        connection.register("digests", store.files.stream(["sha256"], USABLE))
+        connection.execute(
+            """CREATE TABLE repeated AS
+               SELECT sha256 FROM digests GROUP BY sha256 HAVING count(*) > 1"""
+        )
+        connection.register("images", store.images.stream(_SIZES, WHOLE))
+        connection.execute(
+            """CREATE TABLE known AS
+               SELECT DISTINCT ON (sha256) images.* FROM images SEMI JOIN repeated USING (sha256)"""
+        )
+        yield from connection.sql(
+            """WITH found AS (
+                   SELECT known.*, path, label, min(path) OVER (PARTITION BY sha256) AS "first"
+                   FROM files JOIN known USING (sha256))
+               SELECT *, dense_rank() OVER (ORDER BY "first", sha256) AS "group"
+               FROM found ORDER BY "group", path"""
+        ).to_arrow_reader(_ROWS)
+
+
+@contextmanager
+def _joined(store: StoreContent) -> Iterator[Any]:
+    """Connect to a database for the block, with the usable files of a store as ``files``."""
+    import duckdb
+
+    with store.files.errors(), database() as connection:
+        connection.register("files", store.files.stream(["sha256", "path", "label"], USABLE))
+        # The right side of a join is hashed: there are more files than what they are joined to.
+        connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+        try:
+            yield connection
+        except duckdb.Error as error:
+            raise RuntimeError(str(error)) from error
 
 
 def _connected_images(
