@@ -29,7 +29,7 @@ Each message is one line that says what is wrong and what to do next. The comman
 stderr and exits with the ``exit_status`` of the class.
 """
 
-from typing import Any
+import typing
 
 
 class EmbedkitError(Exception):
@@ -142,7 +142,7 @@ class PlanInterrupted(StorageError):
         The result for each file up to then.
     """
 
-    def __init__(self, message: str, report: Any) -> None:
+    def __init__(self, message: str, report: typing.Any) -> None:
         super().__init__(message)
         self.report = report
 
