@@ -4,11 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from embedkit.catalog import Catalog, FileFacts
+from embedkit.catalog import Catalog, FileFacts, StoredVerdict
 from embedkit.catalog.writer import Writer
-
-Verdicts = Sequence[tuple[bytes, bytes | None, str, str | None]]
-"""First SHA-256, second or None, verdict, label or None of each."""
 
 
 class FactEditor(Protocol):
@@ -20,7 +17,7 @@ class FactEditor(Protocol):
     def facts(self, paths: Sequence[str]) -> Mapping[str, FileFacts]:
         """Return the labels and other columns of the known files among some paths, by path."""
 
-    def verdicts_on(self, digests: Sequence[bytes]) -> Verdicts:
+    def verdicts_on(self, digests: Sequence[bytes]) -> Sequence[StoredVerdict]:
         """Return the verdicts on any of some images."""
 
     def paths_of(self, digests: Sequence[bytes]) -> Mapping[bytes, str]:
@@ -32,8 +29,8 @@ class FactEditor(Protocol):
     def set_column(self, name: str, values: Mapping[str, str]) -> None:
         """Set the values of another column of known files by path."""
 
-    def set_verdicts(self, verdicts: Verdicts) -> None:
-        """Store verdicts."""
+    def set_verdicts(self, verdicts: Sequence[StoredVerdict]) -> None:
+        """Store verdicts, each with the time of its decision."""
 
     def remove_labels(self, labels: Sequence[tuple[str, str, str]]) -> Sequence[int]:
         """Remove labels, by path, label and source; return the positions of those that existed."""
@@ -42,8 +39,8 @@ class FactEditor(Protocol):
         """Remove values of columns, by path, name and value; return the positions of those that
         existed."""
 
-    def clear_verdict(self, first: bytes, second: bytes | None, verdict: str) -> None:
-        """Remove a verdict."""
+    def clear_verdicts(self, verdicts: Sequence[StoredVerdict]) -> None:
+        """Remove verdicts that count."""
 
 
 class KnownFacts(Protocol):
@@ -93,7 +90,7 @@ class _CatalogEditor:
     def facts(self, paths: Sequence[str]) -> Mapping[str, FileFacts]:
         return self._writer.reader.files.facts(paths)
 
-    def verdicts_on(self, digests: Sequence[bytes]) -> Verdicts:
+    def verdicts_on(self, digests: Sequence[bytes]) -> Sequence[StoredVerdict]:
         return self._writer.reader.verdicts.of_images(digests)
 
     def paths_of(self, digests: Sequence[bytes]) -> Mapping[bytes, str]:
@@ -107,9 +104,9 @@ class _CatalogEditor:
     def set_column(self, name: str, values: Mapping[str, str]) -> None:
         self._writer.labels.set_column(name, dict(values))
 
-    def set_verdicts(self, verdicts: Verdicts) -> None:
+    def set_verdicts(self, verdicts: Sequence[StoredVerdict]) -> None:
         for verdict in verdicts:  # a later one on the same images replaces an earlier one
-            self._writer.verdicts.set([verdict])
+            self._writer.transfer.verdicts([verdict])
 
     def remove_labels(self, labels: Sequence[tuple[str, str, str]]) -> Sequence[int]:
         return self._writer.labels.remove(labels)
@@ -117,5 +114,6 @@ class _CatalogEditor:
     def remove_values(self, values: Sequence[tuple[str, str, str]]) -> Sequence[int]:
         return self._writer.labels.remove_values(values)
 
-    def clear_verdict(self, first: bytes, second: bytes | None, verdict: str) -> None:
-        self._writer.verdicts.clear(first, second, verdict)
+    def clear_verdicts(self, verdicts: Sequence[StoredVerdict]) -> None:
+        for first, second, verdict, *_ in verdicts:
+            self._writer.verdicts.clear(first, second, verdict)

@@ -52,7 +52,9 @@ class Plan(PlannedRows):
         """Move the files that the plan removes to quarantine.
 
         A file is moved only if it has the content that the plan recorded, and only while a file
-        that is kept for it exists. Files that are not moved are reported with the reason.
+        that is kept for it exists. A photo that a verdict keeps, or calls different from the file
+        kept for it, is not moved, even if the verdict is older than the plan or its row was edited.
+        Files that are not moved are reported with the reason.
         :meth:`Workspace.undo` puts the moved files back. Applying the same plan again continues
         an interrupted run. Labels, columns of label tables and verdicts of a moved file are
         copied to the file that is kept for it, unless it has its own.
@@ -110,6 +112,7 @@ class Plan(PlannedRows):
             self.rows,
             state.progress,
             known=known_facts(state, place),
+            refusals=known.refusals,
             store=place,
             to_trash=trash,
             link=link,

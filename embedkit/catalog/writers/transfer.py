@@ -1,16 +1,13 @@
 """What a workspace takes from a store, apart from images, embeddings and files."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
+from embedkit.catalog.records import StoredVerdict
 from embedkit.catalog.session import Session
 from embedkit.results.verdicts import same_subject
-
-StoredVerdict = tuple[bytes, bytes | None, str, str | None, datetime]
-"""First SHA-256, second or None, verdict, label or None, and the time in UTC."""
 
 
 class TransferWriter:
