@@ -497,7 +497,6 @@ def test_an_unknown_kind_of_plan_names_the_known_ones(filled: Workspace) -> None
         ("unsure", "unsure", "red"),
         ("off-topic", None, "red"),
         ("poor", None, "red"),
-        ("keep", "keep", "red"),
     ],
 )
 def test_a_verdict_on_a_removed_copy_is_carried_over_unless_plans_remove_such_photos(

@@ -1,6 +1,6 @@
 """What is known about the files that a plan moves: in the catalog of a workspace, or in a store."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -51,7 +51,14 @@ class KnownFacts(Protocol):
         """Whether there is a collection."""
 
     def refresh(self, paths: Sequence[str]) -> None:
-        """Record which of some files, by absolute path, are missing now."""
+        """Record which of some files, by absolute path, are missing now.
+
+        Labels from tables and other columns of the missing ones are reserved for them, and are
+        those of the others again.
+        """
+
+    def known(self, paths: Sequence[str]) -> Collection[str]:
+        """Return those of some absolute paths that belong to a known file."""
 
     def edit(self) -> AbstractContextManager[FactEditor]:
         """Return a context in which facts are read and changed."""
@@ -72,6 +79,11 @@ class CatalogFacts:
         """Record which of some files are missing now."""
         with self._catalog.write() as writer:
             writer.files.update_missing(paths)
+
+    def known(self, paths: Sequence[str]) -> Collection[str]:
+        """Return those of some absolute paths that belong to a known file that is in place."""
+        with self._catalog.read() as reader:
+            return reader.files.known(paths)
 
     @contextmanager
     def edit(self) -> Iterator[FactEditor]:

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -47,8 +47,9 @@ def undo(
     cannot be. The report lists all of these with the reason, unless they are in their place again.
 
     ``facts_of`` returns what is known of the files, given the place of their store, or None for
-    those of the workspace. In any case, it is updated with the files that are in place again. At
-    the end, facts that were carried over from them are taken back. Raises the errors of
+    those of the workspace. In any case, it is updated with the files that are in place again. Files
+    that were forgotten since they were moved have to be added again; their facts are kept. At the
+    end, facts that were carried over from them are taken back. Raises the errors of
     :func:`embedkit.cleaning.apply.apply`, and :class:`NotInWorkspace` for an unknown quarantine.
     """
     known = quarantines(root)
@@ -73,7 +74,16 @@ def undo(
         skipped=tuple(run.skipped),
         bytes=run.bytes,
         reverted=taken_back,
+        forgotten=_forgotten(known_facts, list(run.restored.values())),
     )
+
+
+def _forgotten(known: KnownFacts | None, restored: Sequence[str]) -> tuple[str, ...]:
+    """Return the restored files that the collection does not know any more."""
+    if known is None or not known.exists:
+        return ()
+    paths = known.known(restored)
+    return tuple(path for path in restored if path not in paths)
 
 
 class _UndoRun:

@@ -1,10 +1,11 @@
 """What a store knows about the files that a plan moves: see :mod:`embedkit.cleaning.facts`.
 
-A store does not record which files are missing. Each kind of change is one commit: one that is
+A store does not record which files are missing, but it reserves the facts of those that a plan has
+moved. Each kind of change is one commit: one that is
 killed in between can be repeated, because the journal of the plan was written before.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from embedkit.cluster.labels import files_of_images
 from embedkit.cluster.lookup import find_keys
 from embedkit.cluster.merging import CSV, FOLDER, FileRow
 from embedkit.cluster.moved_facts import replace_files
+from embedkit.cluster.reservations import Reservations
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import FILES, VERDICTS
 
@@ -36,7 +38,18 @@ class StoreFacts:
         self._store = store
 
     def refresh(self, paths: Sequence[str]) -> None:
-        """Do nothing: the next ``add`` finds out which files are missing."""
+        """Reserve the facts of missing files, and give those that were reserved to the others.
+
+        The rows of the missing ones stay: the next ``add`` finds out that they are missing.
+        """
+        if not Reservations.of(self._store, _rows(self._store, paths)):
+            return
+        with self._store.writing("apply"):
+            Reservations.of(self._store, _rows(self._store, paths)).store(self._store)
+
+    def known(self, paths: Sequence[str]) -> Collection[str]:
+        """Return those of some paths that belong to a known file."""
+        return _rows(self._store, paths).keys()
 
     @contextmanager
     def edit(self) -> Iterator[FactEditor]:
@@ -133,14 +146,17 @@ class _StoreEditor:
         self._store.verdicts.delete_rows(rows.filter(on_pair).select([*key, "second_sha256"]))
 
     def _rows(self, paths: Sequence[str]) -> dict[str, FileRow]:
-        """Return the rows of the known files among some paths, by path."""
-        stored = {path if is_url(path) else to_stored(path): path for path in paths}
-        keys = pa.array(list(stored), pa.string())
-        ids = find_keys(self._store.files, "path", keys)
-        if not (ids >= 0).any():
-            return {}
-        rows = self._store.files.take(ids[ids >= 0].astype(np.int64), FILES.names).to_pylist()
-        return {stored[row["path"]]: FileRow.of_store(row) for row in rows}
+        return _rows(self._store, paths)
+
+
+def _rows(store: StoreContent, paths: Sequence[str]) -> dict[str, FileRow]:
+    """Return the rows of the known files among some paths, by path."""
+    stored = {path if is_url(path) else to_stored(path): path for path in paths}
+    ids = find_keys(store.files, "path", pa.array(list(stored), pa.string()))
+    if not (ids >= 0).any():
+        return {}
+    rows = store.files.take(ids[ids >= 0].astype(np.int64), FILES.names).to_pylist()
+    return {stored[row["path"]]: FileRow.of_store(row) for row in rows}
 
 
 def _labelled(file: FileRow, source: str, label: str | None) -> FileRow:

@@ -49,12 +49,15 @@ class TransferWriter:
         self._session.insert("kept_facts", facts)
 
     def split(self, report: str, rows: Any) -> None:
-        """Replace the split: report (JSON), and sha256, part and unit of known images."""
-        self._session.run("DELETE FROM parts")
+        """Replace the split: report (JSON), and sha256, part and unit of known images.
+
+        Images that were removed keep their sets.
+        """
+        self._session.run("DELETE FROM parts WHERE sha256 IN (SELECT sha256 FROM images)")
         self._session.run("DELETE FROM splits")
         with self._session.view("batch", rows):
             self._session.run(
-                """INSERT INTO parts SELECT image_id, part, unit
+                """INSERT INTO parts SELECT sha256, part, unit
                    FROM batch JOIN images USING (sha256) ORDER BY image_id"""
             )
         self._session.run("INSERT INTO splits VALUES (?)", [report])
