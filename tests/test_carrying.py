@@ -472,14 +472,14 @@ def test_the_lost_label_of_a_decided_conflict_is_not_reported(collection: Collec
 
 def test_the_commands_report_what_is_carried_over(collection: Collection) -> None:
     collection.label("path,label,post\nb.jpg,dog,7\n")
-    collection.workspace.verdicts.set("keep", collection.path("x.jpg"))
+    collection.workspace.verdicts.set("unsure", collection.path("x.jpg"))
     rows = [collection.row(1, *item) for item in (*PAIR, ("remove", "x.jpg"), ("remove", "y.jpg"))]
     write_plan(collection.plan, rows)
     output = run(collection.workspace, "apply", collection.plan).stdout
     a, b, x = (collection.path(name) for name in ("a.jpg", "b.jpg", "x.jpg"))
     assert f"label 'dog' carried over to {a} (from {b})" in output
     assert f"post '7' carried over to {a} (from {b})" in output
-    assert f"verdict 'keep' carried over to {a} (from {x})" in output
+    assert f"verdict 'unsure' carried over to {a} (from {x})" in output
     output = run(collection.workspace, "undo").stdout
     assert f"label 'dog' removed again from {a}" in output and "post '7' removed again" in output
 

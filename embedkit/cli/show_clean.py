@@ -122,6 +122,9 @@ def plan_summary(
             f"{'is' if unreachable == 1 else 'are'} not in the plan"
         )
     print_line(f"plan: {shown(str(plan))}\npage: {shown(os.path.relpath(page))}")
+    if not rows:
+        print_hint("the plan is empty: there is nothing to apply")
+        return
     print_hint("decide and save the plan on the page, or edit the column 'action' of the CSV")
     print_hint(f"then: embedkit apply {shlex.quote(shown(str(plan)))}{where}")
 

@@ -74,6 +74,19 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
+@pytest.fixture
+def run_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in the folder of a test; return what it prints."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line: str) -> str:
+        done = CliRunner().invoke(embedkit, line.split())
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    return run
+
+
 def test_the_plan_is_that_of_a_workspace_with_its_verdicts(
     filled: Workspace, store: Store, collection: Path
 ) -> None:
@@ -202,6 +215,15 @@ def test_verdicts_and_labels_of_removed_files_go_to_the_kept_ones(
     assert pair in content(store)["verdicts"]
     local.undo()
     assert content(store) == before
+
+
+def test_an_empty_plan_has_nothing_to_apply(store: Store, run_text: Run) -> None:
+    text = run_text("clean --plan none.csv --store store --kinds poor")
+    assert text.endswith("the plan is empty: there is nothing to apply\n")
+    assert "then: embedkit apply some.csv --store store" in run_text(
+        "clean --plan some.csv --store store"
+    )
+    assert Path(store.location).is_dir()
 
 
 def test_photos_that_a_pushed_verdict_keeps_stay_and_the_rest_goes(
