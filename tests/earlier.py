@@ -44,6 +44,12 @@ _UNDONE = {
     ),
     8: ("DROP TABLE add_options", "DROP TABLE small_files", "DROP TABLE truncated"),
     9: ("ALTER TABLE verdicts DROP COLUMN label", "DROP TABLE quality"),
+    10: (
+        """CREATE TABLE parts_by_id AS
+           SELECT image_id, part, unit FROM parts JOIN images USING (sha256)""",
+        "DROP TABLE parts",
+        "ALTER TABLE parts_by_id RENAME TO parts",
+    ),
 }
 
 

@@ -264,21 +264,40 @@ def test_verdicts_on_a_removed_image_are_carried_over_to_the_kept_one(
     collection: Collection, catalog_rows: Rows
 ) -> None:
     here, path = collection.workspace, collection.path
-    here.verdicts.set("keep", path("x.jpg"))
+    here.verdicts.set("unsure", path("x.jpg"))
     here.verdicts.set("different", path("x.jpg"), path("z.jpg"))
     here.verdicts.set("duplicate", path("x.jpg"), path("a.jpg"))
     before = catalog_rows(here.folder)
     report = collection.remove("a.jpg", "x.jpg", "y.jpg")
     assert {(item.verdict, item.other, item.label) for item in report.carried_over} == {
-        ("keep", None, None),
+        ("unsure", None, None),
         ("different", path("z.jpg"), None),
     }
     assert {item.from_path for item in report.carried_over} == {path("x.jpg")}
     keep, third = (sha256_of(Path(path(name))) for name in ("a.jpg", "z.jpg"))
-    assert {(keep, "", "keep"), (*sorted((keep, third)), "different")} <= verdicts(here)
+    assert {(keep, "", "unsure"), (*sorted((keep, third)), "different")} <= verdicts(here)
     assert len(verdicts(here)) == 5
     assert len(here.undo().reverted) == 2
     assert catalog_rows(here.folder) == before
+
+
+def test_a_verdict_that_is_carried_over_keeps_its_time(collection: Collection) -> None:
+    here, path = collection.workspace, collection.path
+    here.verdicts.set("different", path("x.jpg"), path("z.jpg"))
+    collection.remove("a.jpg", "x.jpg", "y.jpg")
+    original, carried = here.verdicts.list()
+    assert {original.sha256, original.other_sha256} != {carried.sha256, carried.other_sha256}
+    with here._catalog.read() as reader:
+        assert len({row[4] for row in reader.verdicts.stored()}) == 1
+
+
+def test_undo_leaves_a_verdict_that_was_given_again(collection: Collection) -> None:
+    here, path = collection.workspace, collection.path
+    here.verdicts.set("different", path("x.jpg"), path("z.jpg"))
+    collection.remove("a.jpg", "x.jpg", "y.jpg")
+    here.verdicts.set("different", path("a.jpg"), path("z.jpg"))
+    before = verdicts(here)
+    assert here.undo().reverted == () and verdicts(here) == before
 
 
 def test_a_verdict_stays_with_an_image_that_another_file_still_has(collection: Collection) -> None:
@@ -453,14 +472,14 @@ def test_the_lost_label_of_a_decided_conflict_is_not_reported(collection: Collec
 
 def test_the_commands_report_what_is_carried_over(collection: Collection) -> None:
     collection.label("path,label,post\nb.jpg,dog,7\n")
-    collection.workspace.verdicts.set("keep", collection.path("x.jpg"))
+    collection.workspace.verdicts.set("unsure", collection.path("x.jpg"))
     rows = [collection.row(1, *item) for item in (*PAIR, ("remove", "x.jpg"), ("remove", "y.jpg"))]
     write_plan(collection.plan, rows)
     output = run(collection.workspace, "apply", collection.plan).stdout
     a, b, x = (collection.path(name) for name in ("a.jpg", "b.jpg", "x.jpg"))
     assert f"label 'dog' carried over to {a} (from {b})" in output
     assert f"post '7' carried over to {a} (from {b})" in output
-    assert f"verdict 'keep' carried over to {a} (from {x})" in output
+    assert f"verdict 'unsure' carried over to {a} (from {x})" in output
     output = run(collection.workspace, "undo").stdout
     assert f"label 'dog' removed again from {a}" in output and "post '7' removed again" in output
 

@@ -342,6 +342,10 @@ def test_a_photo_to_keep_is_never_removed_by_an_earlier_plan(
     plan = filled.clean(["off-topic"])
     filled.verdicts.set("keep", photos / "red/0.jpg")
     assert len(filled.clean(["off-topic"])) == 0
+    report = plan.apply()
+    assert not report.moved and {item.path for item in report.skipped} == {plan[0].path}
+    assert report.skipped[0].reason.startswith("it has the verdict keep; to move it, change the")
+    filled.verdicts.clear(photos / "red/0.jpg")
     with pytest.raises(BadInput, match=r"0.jpg does not have the verdict off-topic"):
         plan.apply()
     filled.verdicts.set("off-topic", photos / "red/0.jpg")
@@ -362,6 +366,9 @@ def test_a_plan_that_was_undone_does_not_remove_a_photo_that_is_kept_now(
     plan.apply()
     filled.undo()
     filled.verdicts.set("keep", photo)
+    report = plan.apply()
+    assert not report.moved and [item.path for item in report.skipped] == [str(photo)]
+    filled.verdicts.clear(photo)
     with pytest.raises(BadInput, match="does not have the verdict poor; nothing was moved"):
         plan.apply()
     assert photo.exists()
@@ -490,7 +497,6 @@ def test_an_unknown_kind_of_plan_names_the_known_ones(filled: Workspace) -> None
         ("unsure", "unsure", "red"),
         ("off-topic", None, "red"),
         ("poor", None, "red"),
-        ("keep", "keep", "red"),
     ],
 )
 def test_a_verdict_on_a_removed_copy_is_carried_over_unless_plans_remove_such_photos(

@@ -131,7 +131,7 @@ def details(catalog: Catalog, ids: Sequence[int]) -> list[PhotoDetails | None]:
         digests = [bytes.fromhex(of_image[0].sha256) for of_image in files.values()]
         marks = {
             digest.hex(): verdict
-            for digest, other, verdict, _ in reader.verdicts.of_images(digests)
+            for digest, other, verdict, *_ in reader.verdicts.of_images(digests)
             if other is None and verdict in REMOVAL_VERDICTS
         }
     found: list[PhotoDetails | None] = []

@@ -12,3 +12,4 @@ from embedkit.catalog.records import PendingFile as PendingFile
 from embedkit.catalog.records import PendingFiles as PendingFiles
 from embedkit.catalog.records import Revision as Revision
 from embedkit.catalog.records import Scope as Scope
+from embedkit.catalog.records import StoredVerdict as StoredVerdict

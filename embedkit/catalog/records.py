@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from embedkit.results import Fingerprint, ResolvedName
 
 ROWS_AT_A_TIME = 8192
 """Rows of the batches in which large results are read."""
+StoredVerdict = tuple[bytes, bytes | None, str, str | None, datetime]
+"""First SHA-256, second or None, verdict, label or None, and the time in UTC. The first SHA-256 of
+a verdict on two images is the smaller one."""
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,15 @@ STEPS: tuple[tuple[Step, ...], ...] = (
         """CREATE TABLE quality (sha256 BLOB NOT NULL, version VARCHAR NOT NULL,
                measures VARCHAR NOT NULL)""",
     ),
+    (
+        # The split by content: an image that was removed and is added again is in the same set.
+        """CREATE TABLE parts_by_content (sha256 BLOB NOT NULL, part VARCHAR NOT NULL,
+               unit BIGINT NOT NULL)""",
+        """INSERT INTO parts_by_content
+           SELECT sha256, part, unit FROM parts JOIN images USING (image_id) ORDER BY image_id""",
+        "DROP TABLE parts",
+        "ALTER TABLE parts_by_content RENAME TO parts",
+    ),
 )
 
 

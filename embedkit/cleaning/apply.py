@@ -31,6 +31,7 @@ from embedkit.cleaning.quarantine import (
     failure_reason,
     quarantine_lock,
 )
+from embedkit.cleaning.refusals import Refusals, without
 from embedkit.cleaning.removals import Removal, removals
 from embedkit.errors import EmbedkitError, PlanInterrupted
 from embedkit.results import (
@@ -52,6 +53,7 @@ def apply(
     progress: ProgressCallback = no_progress,
     *,
     known: KnownFacts | None = None,
+    refusals: Refusals | None = None,
     store: str | None = None,
     to_trash: bool = False,
     link: str | None = None,
@@ -60,10 +62,10 @@ def apply(
 
     A file is moved only if it has the content recorded in the plan. A file of a ``keep-one`` group
     is moved only while one of its kept files (:func:`embedkit.cleaning.removals.removals`) exists,
-    has the recorded content, and is a different file. All other files are skipped, and the report
-    gives the reasons. With ``link``, ``hard`` or ``sym``, a removed file with the same bytes as a
-    kept file is moved to quarantine and replaced by a link to that one. Applying the same plan
-    again continues where it stopped.
+    has the recorded content, and is a different file. Photos that ``refusals`` keep are not moved.
+    All these files are skipped, and the report gives the reasons. With ``link``, ``hard`` or
+    ``sym``, a removed file with the same bytes as a kept file is moved to quarantine and replaced
+    by a link to that one. Applying the same plan again continues where it stopped.
 
     At the end, also after an error, labels, other columns and verdicts of removed files are carried
     over to the kept files, and ``known`` is updated with the files that are now missing. The
@@ -76,7 +78,14 @@ def apply(
     try:
         with quarantine_lock(root):
             run = _ApplyRun(
-                QuarantineFolder(root / plan_id(rows)), rows, progress, known, store, to_trash, link
+                QuarantineFolder(root / plan_id(rows)),
+                rows,
+                progress,
+                known,
+                refusals or Refusals(),
+                store,
+                to_trash,
+                link,
             )
             try:
                 run.run()
@@ -100,6 +109,7 @@ class _ApplyRun:
         rows: Sequence[PlanRow],
         progress: ProgressCallback,
         known: KnownFacts | None,
+        refusals: Refusals,
         store: str | None,
         to_trash: bool,
         link: str | None,
@@ -111,8 +121,8 @@ class _ApplyRun:
         self._unrecorded_store = None if folder.store == store else store
         self._to_trash = to_trash
         self._link = link
-        # A link to one of these does not count as a kept file.
-        self._removed_paths = {real_location(row.path) for row in rows if row.action == REMOVE}
+        self._refusals = refusals
+        self._removed_paths: set[str] = set()  # a link to one of these is not a kept file
         self._history = folder.history()
         self._continues = folder.is_interrupted
         self._removed_files: list[RemovedFiles] = []
@@ -130,15 +140,19 @@ class _ApplyRun:
     def run(self) -> None:
         # The rows may be in any order; the number of a row is its position in the plan.
         numbered = sorted(enumerate(self._rows, 1), key=lambda item: item[1].group)
-        total = sum(row.action == REMOVE for row in self._rows)
+        groups = [
+            self._without_refused(list(members))
+            for _, members in groupby(numbered, key=lambda item: item[1].group)
+        ]
+        removed = [row for group in groups for _, row in group if row.action == REMOVE]
+        self._removed_paths = {real_location(row.path) for row in removed}
         where = "trash" if self._to_trash else "quarantine"
         done = 0
         try:
-            for _, members in groupby(numbered, key=lambda item: item[1].group):
-                group = list(members)
+            for group in groups:
                 self._apply_group(group)
                 done += sum(row.action == REMOVE for _, row in group)
-                self._progress(Progress(f"moving to {where}", done, total))
+                self._progress(Progress(f"moving to {where}", done, len(removed)))
         except BaseException:
             with suppress(EmbedkitError):  # the first error is raised
                 self._carry_over()  # the plan may never be applied again
@@ -166,6 +180,21 @@ class _ApplyRun:
         self._carried, self._not_carried = carry_over(
             self._known, self._folder.journal, self._removed_files
         )
+
+    def _without_refused(self, members: Numbered) -> Numbered:
+        """Return the rows of a group with those kept that verdicts forbid to remove; skip these."""
+        in_place = {
+            number
+            for number, row in members
+            if row.action == REMOVE
+            and os.path.lexists(row.path)
+            and not self._is_link(number, row.path)
+        }
+        refused = self._refusals.of_group(members, in_place)
+        self._skipped += [
+            NotMoved(row.path, refused[number]) for number, row in members if number in refused
+        ]
+        return without(members, refused)
 
     def _apply_group(self, members: Numbered) -> None:
         for removal in removals(members):

@@ -4,17 +4,19 @@ Labels and other columns of a CSV belong to files; verdicts belong to the conten
 file is removed and the kept file has no label, it gets the label of the removed one; the same
 applies to each other column and each verdict. Contradictory values are not carried over, nor is a
 verdict about another label than that of the kept file, nor one that a photo is off-topic or poor.
+A verdict keeps the time of its decision, so that a later decision of another workspace counts.
 The quarantine's journal records what is carried over before a fact is changed, so that an undo
 can take back exactly that.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from embedkit._internal.paths import from_stored, shown, to_stored
-from embedkit.catalog import FileFacts
-from embedkit.cleaning.facts import FactEditor, KnownFacts, Verdicts
+from embedkit.catalog import FileFacts, StoredVerdict
+from embedkit.cleaning.facts import FactEditor, KnownFacts
 from embedkit.cleaning.journal import Journal
 from embedkit.cleaning.plan import CONFLICT
 from embedkit.cleaning.quarantine import Numbered
@@ -47,6 +49,20 @@ class RemovedFiles:
     """The rows of all files of the group that are in their places."""
 
 
+@dataclass(frozen=True)
+class _RemovedFact:
+    """A fact about a removed file."""
+
+    value: str
+    number: int
+    """Number of the file's row in the plan."""
+    path: str
+    source: str = ""
+    """Source of a label."""
+    decided_at: datetime | None = None
+    """Time of a verdict."""
+
+
 @dataclass
 class _Values:
     """The facts about the files of a group, by key."""
@@ -55,11 +71,11 @@ class _Values:
     """Facts about the kept file: value by key."""
     remaining: dict[_Key, set[str]] = field(default_factory=dict)
     """Facts about all files in place: values by key."""
-    removed: dict[_Key, list[tuple[str, str, int, str]]] = field(default_factory=dict)
-    """Facts about removed files: value, source of a label, row number and path, by key."""
+    removed: dict[_Key, list[_RemovedFact]] = field(default_factory=dict)
+    """Facts about removed files, by key."""
 
-    def add_removed(self, key: _Key, value: str, source: str, number: int, path: str) -> None:
-        self.removed.setdefault(key, []).append((value, source, number, path))
+    def add_removed(self, key: _Key, fact: _RemovedFact) -> None:
+        self.removed.setdefault(key, []).append(fact)
 
 
 def refresh_presence(known: KnownFacts | None, paths: Sequence[str]) -> None:
@@ -136,7 +152,7 @@ def _file_values(group: RemovedFiles, facts: Mapping[str, FileFacts]) -> _Values
             if source == VERDICT:  # the verdict is carried over, and the label with it
                 values.remaining.setdefault(key, set()).add(value)
             else:
-                values.add_removed(key, value, source, number, row.path)
+                values.add_removed(key, _RemovedFact(value, number, row.path, source))
     return values
 
 
@@ -162,7 +178,10 @@ def _items(facts: FileFacts | None) -> Iterator[tuple[_Key, str, str]]:
 
 
 def _add_verdicts(
-    values: _Values, group: RemovedFiles, verdicts: Verdicts, facts: Mapping[str, FileFacts]
+    values: _Values,
+    group: RemovedFiles,
+    verdicts: Sequence[StoredVerdict],
+    facts: Mapping[str, FileFacts],
 ) -> None:
     """Add the verdicts on the images of a group, except verdicts on pairs among these images.
 
@@ -170,7 +189,7 @@ def _add_verdicts(
     """
     present = {row.sha256 for row in group.remaining} | {group.sha256}
     removed = {row.sha256 for _, row in group.removed} - present
-    for first, second, verdict, label in verdicts:
+    for first, second, verdict, label, decided_at in verdicts:
         one, other = first.hex(), "" if second is None else second.hex()
         value = verdict_text(verdict, label)
         for image, partner in ((one, other), (other, one)) if other else ((one, ""),):
@@ -182,7 +201,8 @@ def _add_verdicts(
             if image in removed and verdict not in MARKED_KINDS:
                 for number, row in group.removed:
                     if row.sha256 == image and (key[1] != LABEL or _same_label(row, group, facts)):
-                        values.add_removed(key, value, "", number, row.path)
+                        fact = _RemovedFact(value, number, row.path, decided_at=decided_at)
+                        values.add_removed(key, fact)
 
 
 def _same_label(row: PlanRow, group: RemovedFiles, facts: Mapping[str, FileFacts]) -> bool:
@@ -202,32 +222,33 @@ def _choose(
     conflicts = {number for number, row in group.removed if row.kind == CONFLICT}
     for (kind, name), removed in values.removed.items():
         own = values.kept_file.get((kind, name))
-        distinct = {value for value, *_ in removed} | values.remaining.get((kind, name), set())
+        distinct = {fact.value for fact in removed} | values.remaining.get((kind, name), set())
         if own is None and len(distinct) == 1:
-            value, source, _, path = min(removed, key=lambda item: (item[1], item[2]))
-            entries.append(
-                {
-                    "path": to_stored(group.kept_file),
-                    "image": group.sha256,
-                    "kind": kind,
-                    "name": name,
-                    "value": value,
-                    "source": source,
-                    "from": to_stored(path),
-                    "rows": [number for _, _, number, _ in removed],
-                }
-            )
+            first = min(removed, key=lambda fact: (fact.source, fact.number))
+            entry = {
+                "path": to_stored(group.kept_file),
+                "image": group.sha256,
+                "kind": kind,
+                "name": name,
+                "value": first.value,
+                "source": first.source,
+                "from": to_stored(first.path),
+                "rows": [fact.number for fact in removed],
+            }
+            if first.decided_at is not None:
+                entry["decided_at"] = first.decided_at.isoformat()
+            entries.append(entry)
             continue
-        for value, _, number, path in removed:
-            if value != own and not (kind == LABEL and number in conflicts):
-                fact = f"{name if kind == ATTRIBUTE else kind} {value!r}"
+        for fact in removed:
+            if fact.value != own and not (kind == LABEL and fact.number in conflicts):
+                what = f"{name if kind == ATTRIBUTE else kind} {fact.value!r}"
                 cause = (
                     f"the values differ ({', '.join(map(shown, sorted(distinct)))})"
                     if own is None
                     else f"it already has {own!r}"
                 )
-                reason = f"its {fact} is not carried over to {shown(group.kept_file)}: {cause}"
-                not_carried.append(NotCarriedOver(path, reason))
+                reason = f"its {what} is not carried over to {shown(group.kept_file)}: {cause}"
+                not_carried.append(NotCarriedOver(fact.path, reason))
 
 
 def _add_facts(editor: FactEditor, entries: Sequence[_Entry]) -> None:
@@ -242,7 +263,8 @@ def _add_facts(editor: FactEditor, entries: Sequence[_Entry]) -> None:
         elif entry["kind"] == ATTRIBUTE:
             attributes.setdefault(entry["name"], {})[path] = value
         else:
-            verdicts.append(_verdict(entry))
+            decided_at = datetime.fromisoformat(entry["decided_at"])
+            verdicts.append((*_verdict(entry), decided_at))
     for source, by_path in labels.items():
         editor.set_labels(by_path, source)
     for name, values in attributes.items():
@@ -264,20 +286,26 @@ def _remove_facts(editor: FactEditor, entries: Sequence[_Entry]) -> list[_Entry]
         [(from_stored(entry["path"]), entry["name"], entry["value"]) for entry in attributes]
     )
     taken += [attributes[number] for number in removed]
-    current = set(editor.verdicts_on([bytes.fromhex(entry["image"]) for entry in verdicts]))
+    current = {
+        row[:4]: row
+        for row in editor.verdicts_on([bytes.fromhex(entry["image"]) for entry in verdicts])
+    }
+    cleared = []
     for entry in verdicts:
-        first, second, verdict, label = _verdict(entry)
-        one, other = (first, second) if second is None else sorted((first, second))
-        if (one, other, verdict, label) in current:
-            editor.clear_verdict(first, second, verdict)
+        stored = current.get(_verdict(entry))
+        # Earlier versions did not record the time.
+        if stored and entry.get("decided_at") in (None, stored[4].isoformat()):
+            cleared.append(stored)
             taken.append(entry)
+    editor.clear_verdicts(cleared)
     return taken
 
 
 def _verdict(entry: _Entry) -> tuple[bytes, bytes | None, str, str | None]:
-    """Return a verdict: the image of the kept file, the other one or None, verdict and label."""
-    other = bytes.fromhex(_other_image(entry)) or None
-    return bytes.fromhex(entry["image"]), other, *verdict_parts(entry["value"])
+    """Return a verdict without its time: its images in order, verdict and label."""
+    image, other = bytes.fromhex(entry["image"]), bytes.fromhex(_other_image(entry)) or None
+    first, second = (image, None) if other is None else (min(image, other), max(image, other))
+    return first, second, *verdict_parts(entry["value"])
 
 
 def _other_image(entry: _Entry) -> str:

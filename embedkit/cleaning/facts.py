@@ -1,14 +1,11 @@
 """What is known about the files that a plan moves: in the catalog of a workspace, or in a store."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from embedkit.catalog import Catalog, FileFacts
+from embedkit.catalog import Catalog, FileFacts, StoredVerdict
 from embedkit.catalog.writer import Writer
-
-Verdicts = Sequence[tuple[bytes, bytes | None, str, str | None]]
-"""First SHA-256, second or None, verdict, label or None of each."""
 
 
 class FactEditor(Protocol):
@@ -20,7 +17,7 @@ class FactEditor(Protocol):
     def facts(self, paths: Sequence[str]) -> Mapping[str, FileFacts]:
         """Return the labels and other columns of the known files among some paths, by path."""
 
-    def verdicts_on(self, digests: Sequence[bytes]) -> Verdicts:
+    def verdicts_on(self, digests: Sequence[bytes]) -> Sequence[StoredVerdict]:
         """Return the verdicts on any of some images."""
 
     def paths_of(self, digests: Sequence[bytes]) -> Mapping[bytes, str]:
@@ -32,8 +29,8 @@ class FactEditor(Protocol):
     def set_column(self, name: str, values: Mapping[str, str]) -> None:
         """Set the values of another column of known files by path."""
 
-    def set_verdicts(self, verdicts: Verdicts) -> None:
-        """Store verdicts."""
+    def set_verdicts(self, verdicts: Sequence[StoredVerdict]) -> None:
+        """Store verdicts, each with the time of its decision."""
 
     def remove_labels(self, labels: Sequence[tuple[str, str, str]]) -> Sequence[int]:
         """Remove labels, by path, label and source; return the positions of those that existed."""
@@ -42,8 +39,8 @@ class FactEditor(Protocol):
         """Remove values of columns, by path, name and value; return the positions of those that
         existed."""
 
-    def clear_verdict(self, first: bytes, second: bytes | None, verdict: str) -> None:
-        """Remove a verdict."""
+    def clear_verdicts(self, verdicts: Sequence[StoredVerdict]) -> None:
+        """Remove verdicts that count."""
 
 
 class KnownFacts(Protocol):
@@ -57,7 +54,14 @@ class KnownFacts(Protocol):
         """Raise an error if another process may be moving files of the collection now."""
 
     def refresh(self, paths: Sequence[str]) -> None:
-        """Record which of some files, by absolute path, are missing now."""
+        """Record which of some files, by absolute path, are missing now.
+
+        Labels from tables and other columns of the missing ones are reserved for them, and are
+        those of the others again.
+        """
+
+    def known(self, paths: Sequence[str]) -> Collection[str]:
+        """Return those of some absolute paths that belong to a known file."""
 
     def edit(self) -> AbstractContextManager[FactEditor]:
         """Return a context in which facts are read and changed."""
@@ -82,6 +86,11 @@ class CatalogFacts:
         with self._catalog.write() as writer:
             writer.files.update_missing(paths)
 
+    def known(self, paths: Sequence[str]) -> Collection[str]:
+        """Return those of some absolute paths that belong to a known file that is in place."""
+        with self._catalog.read() as reader:
+            return reader.files.known(paths)
+
     @contextmanager
     def edit(self) -> Iterator[FactEditor]:
         """Return a context in which facts are read and changed."""
@@ -99,7 +108,7 @@ class _CatalogEditor:
     def facts(self, paths: Sequence[str]) -> Mapping[str, FileFacts]:
         return self._writer.reader.files.facts(paths)
 
-    def verdicts_on(self, digests: Sequence[bytes]) -> Verdicts:
+    def verdicts_on(self, digests: Sequence[bytes]) -> Sequence[StoredVerdict]:
         return self._writer.reader.verdicts.of_images(digests)
 
     def paths_of(self, digests: Sequence[bytes]) -> Mapping[bytes, str]:
@@ -113,9 +122,9 @@ class _CatalogEditor:
     def set_column(self, name: str, values: Mapping[str, str]) -> None:
         self._writer.labels.set_column(name, dict(values))
 
-    def set_verdicts(self, verdicts: Verdicts) -> None:
+    def set_verdicts(self, verdicts: Sequence[StoredVerdict]) -> None:
         for verdict in verdicts:  # a later one on the same images replaces an earlier one
-            self._writer.verdicts.set([verdict])
+            self._writer.transfer.verdicts([verdict])
 
     def remove_labels(self, labels: Sequence[tuple[str, str, str]]) -> Sequence[int]:
         return self._writer.labels.remove(labels)
@@ -123,5 +132,6 @@ class _CatalogEditor:
     def remove_values(self, values: Sequence[tuple[str, str, str]]) -> Sequence[int]:
         return self._writer.labels.remove_values(values)
 
-    def clear_verdict(self, first: bytes, second: bytes | None, verdict: str) -> None:
-        self._writer.verdicts.clear(first, second, verdict)
+    def clear_verdicts(self, verdicts: Sequence[StoredVerdict]) -> None:
+        for first, second, verdict, *_ in verdicts:
+            self._writer.verdicts.clear(first, second, verdict)

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -49,8 +49,9 @@ def undo(
     cannot be. The report lists all of these with the reason, unless they are in their place again.
 
     ``facts_of`` returns what is known of the files, given the place of their store, or None for
-    those of the workspace. In any case, it is updated with the files that are in place again. At
-    the end, facts that were carried over from them are taken back; if that fails after files were
+    those of the workspace. In any case, it is updated with the files that are in place again. Files
+    that were forgotten since they were moved have to be added again; their facts are kept. At the
+    end, facts that were carried over from them are taken back; if that fails after files were
     put back, the error is :class:`PlanInterrupted`. Raises the errors of
     :func:`embedkit.cleaning.apply.apply`, and :class:`NotInWorkspace` for an unknown quarantine.
     """
@@ -69,6 +70,7 @@ def undo(
         run.report_others()
         try:
             taken_back = take_back(known_facts, folder.journal, run.missing)
+            forgotten = _forgotten(known_facts, list(run.restored.values()))
         except EmbedkitError as error:
             if not run.restored:
                 raise
@@ -79,7 +81,15 @@ def undo(
                 run.report(),
             ) from error
         run.finish()
-    return replace(run.report(), reverted=taken_back)
+    return replace(run.report(), reverted=taken_back, forgotten=forgotten)
+
+
+def _forgotten(known: KnownFacts | None, restored: Sequence[str]) -> tuple[str, ...]:
+    """Return the restored files that the collection does not know any more."""
+    if known is None or not known.exists:
+        return ()
+    paths = known.known(restored)
+    return tuple(path for path in restored if path not in paths)
 
 
 class _UndoRun:
@@ -150,7 +160,7 @@ class _UndoRun:
             self._store.journal.write(UNDONE)
 
     def report(self) -> UndoReport:
-        """Return the result, without facts that were taken back."""
+        """Return the result, without facts that were taken back and files that were forgotten."""
         return UndoReport(
             quarantine=self._store.id,
             restored=tuple(self.restored.values()),
@@ -158,6 +168,7 @@ class _UndoRun:
             skipped=tuple(self.skipped),
             bytes=self.bytes,
             reverted=(),
+            forgotten=(),
         )
 
     def _is_in_place(self, number: int) -> bool:

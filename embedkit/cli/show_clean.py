@@ -121,6 +121,9 @@ def plan_summary(
             f"{'is' if unreachable == 1 else 'are'} not in the plan"
         )
     print_line(f"plan: {shown(str(plan))}\npage: {shown(os.path.relpath(page))}")
+    if not rows:
+        print_hint("the plan is empty: there is nothing to apply")
+        return
     print_hint("decide and save the plan on the page, or edit the column 'action' of the CSV")
     print_hint(f"then: embedkit apply {as_argument(str(plan))}{where}")
 
@@ -169,6 +172,13 @@ def undo_summary(report: UndoReport) -> None:
         print_line(f"quarantine {report.quarantine} has no files: the plan was undone before")
     if report.already_back:
         print_line(f"{counted(len(report.already_back), 'file')} already back in place")
+    if report.forgotten:
+        count = len(report.forgotten)
+        was = "was" if count == 1 else "were"
+        print_line(
+            f"{count} of them {was} forgotten meanwhile; 'embedkit add' adds {it_or_them(count)} "
+            "again, with the labels from tables"
+        )
     for item in report.reverted:
         print_line(f"{_carried_text(item)} removed again from {shown(item.path)}")
     _print_by_reason("not put back", report.skipped)

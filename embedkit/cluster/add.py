@@ -22,7 +22,7 @@ from embedkit.cluster.claims import Registry
 from embedkit.cluster.digests import empty_table
 from embedkit.cluster.embedder import BLOCK, Embedder
 from embedkit.cluster.listing import listed
-from embedkit.cluster.moved_facts import follow_moves
+from embedkit.cluster.moved_facts import follow_moves, keep_rows
 from embedkit.cluster.pending import Pending
 from embedkit.cluster.projection_sample import StoreSample
 from embedkit.cluster.ray_session import Shares, results_of
@@ -226,7 +226,7 @@ class _Pass:
             [FILES.empty_table(), *(from_bytes(block["files"]) for block in blocks)]
         )
         files, facts = self._pending.settled(files)
-        self._store.kept_facts.upsert(facts, "sha256", "place", "name")
+        keep_rows(self._store, facts.to_pylist())
         is_old = pa.array(self._pending.are_stored(files["path"].to_pylist()), pa.bool_())
         self._store.files.upsert(files.filter(is_old), "path")
         self._store.files.append(files.filter(pc.invert(is_old)))

@@ -7,8 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from embedkit.catalog import Catalog
-from embedkit.catalog.writers.transfer import StoredVerdict
+from embedkit.catalog import Catalog, StoredVerdict
 from embedkit.cluster.elsewhere import Elsewhere, in_store
 from embedkit.cluster.location import Location
 from embedkit.cluster.lookup import digest_array, find_keys, select_rows

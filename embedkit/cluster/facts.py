@@ -1,28 +1,29 @@
 """What a store knows about the files that a plan moves: see :mod:`embedkit.cleaning.facts`.
 
-A store does not record which files are missing. Each kind of change is one commit: one that is
+A store does not record which files are missing, but it reserves the facts of those that a plan has
+moved. Each kind of change is one commit: one that is
 killed in between can be repeated, because the journal of the plan was written before.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from embedkit._internal.paths import is_url, to_stored
-from embedkit.catalog import FileFacts
-from embedkit.cleaning.facts import FactEditor, Verdicts
+from embedkit.catalog import FileFacts, StoredVerdict
+from embedkit.cleaning.facts import FactEditor
 from embedkit.cluster.files import file_name
 from embedkit.cluster.labels import files_of_images
 from embedkit.cluster.lookup import find_keys
 from embedkit.cluster.merging import CSV, FOLDER, FileRow
 from embedkit.cluster.moved_facts import replace_files
+from embedkit.cluster.reservations import Reservations
 from embedkit.cluster.store import StoreContent
-from embedkit.cluster.tables import FILES, VERDICTS, bytes_literal, text_literal
-from embedkit.results.verdicts import same_subject
+from embedkit.cluster.tables import FILES, VERDICTS
 
 _VERDICT = "verdict"
 """Source of a label from a verdict."""
@@ -41,7 +42,18 @@ class StoreFacts:
         self._store.check()
 
     def refresh(self, paths: Sequence[str]) -> None:
-        """Do nothing: the next ``add`` finds out which files are missing."""
+        """Reserve the facts of missing files, and give those that were reserved to the others.
+
+        The rows of the missing ones stay: the next ``add`` finds out that they are missing.
+        """
+        if not Reservations.of(self._store, _rows(self._store, paths)):
+            return
+        with self._store.writing("apply"):
+            Reservations.of(self._store, _rows(self._store, paths)).store(self._store)
+
+    def known(self, paths: Sequence[str]) -> Collection[str]:
+        """Return those of some paths that belong to a known file."""
+        return _rows(self._store, paths).keys()
 
     @contextmanager
     def edit(self) -> Iterator[FactEditor]:
@@ -73,10 +85,10 @@ class _StoreEditor:
             found[path] = FileFacts(row.sha256.hex(), new or label, source, dict(row.attributes))
         return found
 
-    def verdicts_on(self, digests: Sequence[bytes]) -> Verdicts:
+    def verdicts_on(self, digests: Sequence[bytes]) -> Sequence[StoredVerdict]:
         wanted = set(digests)
         rows = self._store.current_verdicts().rows
-        return [row[:4] for row in rows if not wanted.isdisjoint(row[:2])]
+        return [row for row in rows if not wanted.isdisjoint(row[:2])]
 
     def paths_of(self, digests: Sequence[bytes]) -> Mapping[bytes, str]:
         found = files_of_images(self._store.files, digests, {})
@@ -90,12 +102,8 @@ class _StoreEditor:
         rows = self._rows(list(values)).items()
         replace_files(self._store, [_described(row, name, values[path]) for path, row in rows])
 
-    def set_verdicts(self, verdicts: Verdicts) -> None:
-        now = datetime.now(UTC).replace(tzinfo=None)
-        rows = []
-        for first, second, *rest in verdicts:
-            pair = (first, None) if second is None else (min(first, second), max(first, second))
-            rows.append(dict(zip(VERDICTS.names, (*pair, *rest, now), strict=True)))
+    def set_verdicts(self, verdicts: Sequence[StoredVerdict]) -> None:
+        rows = [dict(zip(VERDICTS.names, verdict, strict=True)) for verdict in verdicts]
         self._store.verdicts.append(pa.Table.from_pylist(rows, VERDICTS))
 
     def remove_labels(self, labels: Sequence[tuple[str, str, str]]) -> Sequence[int]:
@@ -128,22 +136,31 @@ class _StoreEditor:
         replace_files(self._store, changed.values())
         return found
 
-    def clear_verdict(self, first: bytes, second: bytes | None, verdict: str) -> None:
-        """Remove the latest decision on a subject, so that an earlier one counts again."""
-        images = {first, second}
-        for row in self._store.current_verdicts().rows:
-            if {*row[:2]} == images and same_subject(row[2]) == same_subject(verdict):
-                self._store.verdicts.delete(_same_decision(row[0], row[1], row[2], row[4]))
+    def clear_verdicts(self, verdicts: Sequence[StoredVerdict]) -> None:
+        """Remove decisions, so that earlier ones on their subjects count again.
+
+        Those on single images are removed in one commit, and those on pairs in another one.
+        """
+        rows = pa.Table.from_pylist(
+            [dict(zip(VERDICTS.names, verdict, strict=True)) for verdict in verdicts], VERDICTS
+        )
+        on_pair = pc.is_valid(rows["second_sha256"])
+        key = ["first_sha256", "verdict", "decided_at"]
+        self._store.verdicts.delete_rows(rows.filter(pc.invert(on_pair)).select(key))
+        self._store.verdicts.delete_rows(rows.filter(on_pair).select([*key, "second_sha256"]))
 
     def _rows(self, paths: Sequence[str]) -> dict[str, FileRow]:
-        """Return the rows of the known files among some paths, by path."""
-        stored = {path if is_url(path) else to_stored(path): path for path in paths}
-        keys = pa.array(list(stored), pa.string())
-        ids = find_keys(self._store.files, "path", keys)
-        if not (ids >= 0).any():
-            return {}
-        rows = self._store.files.take(ids[ids >= 0].astype(np.int64), FILES.names).to_pylist()
-        return {stored[row["path"]]: FileRow.of_store(row) for row in rows}
+        return _rows(self._store, paths)
+
+
+def _rows(store: StoreContent, paths: Sequence[str]) -> dict[str, FileRow]:
+    """Return the rows of the known files among some paths, by path."""
+    stored = {path if is_url(path) else to_stored(path): path for path in paths}
+    ids = find_keys(store.files, "path", pa.array(list(stored), pa.string()))
+    if not (ids >= 0).any():
+        return {}
+    rows = store.files.take(ids[ids >= 0].astype(np.int64), FILES.names).to_pylist()
+    return {stored[row["path"]]: FileRow.of_store(row) for row in rows}
 
 
 def _labelled(file: FileRow, source: str, label: str | None) -> FileRow:
@@ -153,12 +170,3 @@ def _labelled(file: FileRow, source: str, label: str | None) -> FileRow:
 def _described(file: FileRow, name: str, value: str | None) -> FileRow:
     others = {key: old for key, old in file.attributes.items() if key != name}
     return replace(file, attributes=others if value is None else {**others, name: value})
-
-
-def _same_decision(first: bytes, second: bytes | None, verdict: str, at: datetime) -> str:
-    """Return the SQL condition of one decision."""
-    other = "IS NULL" if second is None else f"= {bytes_literal(second)}"
-    return (
-        f"first_sha256 = {bytes_literal(first)} AND second_sha256 {other} "
-        f"AND verdict = {text_literal(verdict)} AND decided_at = TIMESTAMP '{at.isoformat(' ')}'"
-    )

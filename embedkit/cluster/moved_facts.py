@@ -2,7 +2,8 @@
 
 A fact is a label from a table, or the value of another column. When a file is gone, its facts go to
 another file with the same bytes that has no such fact; if there is none, they are kept for the
-bytes. :mod:`embedkit.catalog.kept_facts` decides which file takes which fact.
+bytes. :mod:`embedkit.catalog.kept_facts` decides which file takes which fact. The facts of a file
+in quarantine are reserved for it: see :mod:`embedkit.cluster.reservations`.
 """
 
 import os
@@ -66,13 +67,13 @@ def follow(
         only to their own path.
     keep_repeated : bool
         Whether to keep facts that another file with the same bytes has too, for a copy that may
-        have moved as well.
+        have moved as well. Reserved ones are always kept.
     """
     found = Followed()
     facts: dict[tuple[bytes, str], dict[str, KeptFact]] = {}
     was_kept = set()
     for row in kept:
-        was_kept.add(tuple(row[name] for name in _KEY))
+        was_kept.add(key_of(row))
         fact = KeptFact(row["value"], row["reserved"])
         facts.setdefault((row["sha256"], row["name"]), {})[row["place"]] = fact
     present: dict[bytes, list[FileRow]] = {}
@@ -82,7 +83,10 @@ def follow(
             present.setdefault(file.sha256, []).append(file)
             continue
         for name, value in file.facts().items():
-            facts.setdefault((file.sha256, name), {})[file.path] = KeptFact(value, reserved=False)
+            of_bytes = facts.setdefault((file.sha256, name), {})
+            earlier = of_bytes.get(file.path)
+            fact = KeptFact(value, reserved=earlier is not None and earlier.reserved)
+            of_bytes[file.path] = fact
             found.kept[file.sha256, file.path, name] = value
     for (digest, name), of_bytes in facts.items():
         others = present.get(digest, [])
@@ -97,7 +101,7 @@ def follow(
                 found.ambiguous.append(receiver.stored_path)
                 continue
             file = found.receivers.get(receiver.stored_path, others[receiver.file_id])
-            found.receivers[file.path] = _with_fact(file, name, of_bytes[place].value)
+            found.receivers[file.path] = with_fact(file, name, of_bytes[place].value)
             taken.add(place)
         now = [found.receivers.get(file.path, file).facts().get(name) for file in others]
         for place, fact in of_bytes.items():
@@ -105,12 +109,13 @@ def follow(
             if place in taken:
                 found.kept.pop(key, None)
                 found.used += [key] if key in was_kept else []
-            elif fact.value in now and not keep_repeated:
+            elif fact.value in now and not (keep_repeated or fact.reserved):
                 found.kept.pop(key, None)
     return found
 
 
-def _with_fact(file: FileRow, name: str, value: str) -> FileRow:
+def with_fact(file: FileRow, name: str, value: str) -> FileRow:
+    """Return a file with a label from a table, or another column."""
     if name == LABEL:
         return replace(file, label=value)
     return replace(file, attributes={**file.attributes, name: value})
@@ -155,17 +160,23 @@ def follow_moves(
     }
     files = files_with(store, digests)
     kept = kept_facts_of(store, digests)
+    # A file that has given its facts away does not take them back while it is missing.
+    places = {row["place"] for row in kept}
+    bare = [file.path for file in files if file.path in places and file.path not in gone]
+    absent = {
+        path for path, is_missing in zip(bare, missing_files(bare), strict=True) if is_missing
+    }
     concerned = {file.sha256 for file in files if file.path in gone}
     concerned |= {row["sha256"] for row in kept}
     found = follow(
-        (file for file in files if file.sha256 in concerned),
+        (file for file in files if file.sha256 in concerned and file.path not in absent),
         gone,
         (row for row in kept if row["sha256"] in concerned),
         keep_repeated=True,
     )
-    bare = [without_facts(file) for file in files if file.path in gone and file.facts()]
+    emptied = [without_facts(file) for file in files if file.path in gone and file.facts()]
     keep(store, found.kept)
-    replace_files(store, [*found.receivers.values(), *bare])
+    replace_files(store, [*found.receivers.values(), *emptied])
     discard(store, found.used)
     return [ambiguity(sorted(set(found.ambiguous)))] if found.ambiguous else []
 
@@ -188,7 +199,23 @@ def keep(store: StoreContent, facts: Mapping[_Fact, str]) -> None:
         dict(zip(KEPT_FACTS.names, (*key, value, False), strict=True))
         for key, value in facts.items()
     ]
+    keep_rows(store, rows)
+
+
+def keep_rows(store: StoreContent, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep facts for the bytes of files, in one commit, given as rows of :data:`KEPT_FACTS`.
+
+    Those that are reserved for a file in quarantine stay so.
+    """
+    earlier = kept_facts_of(store, {row["sha256"] for row in rows})
+    reserved = {key_of(row) for row in earlier if row["reserved"]}
+    rows = [{**row, "reserved": row["reserved"] or key_of(row) in reserved} for row in rows]
     store.kept_facts.upsert(pa.Table.from_pylist(rows, KEPT_FACTS), *_KEY)
+
+
+def key_of(row: Mapping[str, Any]) -> _Fact:
+    """Return the key of a row of :data:`KEPT_FACTS`."""
+    return row["sha256"], row["place"], row["name"]
 
 
 def discard(store: StoreContent, facts: Sequence[_Fact]) -> None:

@@ -22,8 +22,9 @@ from embedkit.cluster.elsewhere import Elsewhere
 from embedkit.cluster.heads import push_heads
 from embedkit.cluster.lookup import digest_array, find_keys
 from embedkit.cluster.merging import Differences, FileRow, merge_files
+from embedkit.cluster.moved_facts import keep_rows
 from embedkit.cluster.store import StoreContent
-from embedkit.cluster.tables import FILES, IMAGES, KEPT_FACTS, embeddings_schema, vector_array
+from embedkit.cluster.tables import FILES, IMAGES, embeddings_schema, vector_array
 from embedkit.results import Progress, ProgressCallback, ResolvedName
 from embedkit.results.store import PushReport
 
@@ -202,8 +203,7 @@ class _Push:
                         {"sha256": old.sha256, "place": old.path, "name": name, "value": value}
                         for name, value in old.facts().items()
                     ]
-        kept = pa.Table.from_pylist([{**fact, "reserved": False} for fact in facts], KEPT_FACTS)
-        self._store.kept_facts.upsert(kept, "sha256", "place", "name")
+        keep_rows(self._store, [{**fact, "reserved": False} for fact in facts])
         rows = pa.Table.from_pylist([file.to_store() for file in changed], FILES)
         self._store.files.upsert(rows, "path")
         return len(changed)

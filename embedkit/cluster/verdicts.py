@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from embedkit.catalog.writers.transfer import StoredVerdict
+from embedkit.catalog import StoredVerdict
 from embedkit.cluster.tables import VERDICTS, Dataset
 from embedkit.results.verdicts import (
     BOTH,

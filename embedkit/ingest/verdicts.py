@@ -133,7 +133,7 @@ def decide(
             (first, second, same_subject(verdict)): verdict_text(
                 verdict, label if verdict == RELABEL else None
             )
-            for first, second, verdict, label in writer.reader.verdicts.of_images(digests)
+            for first, second, verdict, label, _ in writer.reader.verdicts.of_images(digests)
         }
         stored, undo = [], []
         for one, (verdict, label) in zip(decisions, parsed, strict=True):

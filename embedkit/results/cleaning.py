@@ -187,6 +187,10 @@ class UndoReport:
         Total size of ``restored``.
     reverted : tuple of CarriedOver
         Labels, columns and verdicts that were removed from kept files again.
+    forgotten : tuple of str
+        Files of ``restored`` that the workspace or store does not know any more. They get their
+        labels from tables, their other columns and their sets of the split back when they are added
+        again.
     """
 
     quarantine: str
@@ -195,6 +199,7 @@ class UndoReport:
     skipped: tuple[NotMoved, ...]
     bytes: int
     reverted: tuple[CarriedOver, ...]
+    forgotten: tuple[str, ...]
 
 
 @dataclass(frozen=True)

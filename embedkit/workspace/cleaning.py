@@ -211,7 +211,8 @@ class CleaningMethods(WorkspaceBase):
         """Put back the files that a plan of this workspace, or of a store, moved to quarantine.
 
         Nothing is overwritten except links that the plan created. Files that cannot be put back
-        are reported with the reason.
+        are reported with the reason. Files that were forgotten meanwhile get their labels from
+        tables, other columns and sets of the split back when they are added again.
 
         Parameters
         ----------

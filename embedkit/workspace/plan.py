@@ -52,7 +52,9 @@ class Plan(PlannedRows):
         """Move the files that the plan removes to quarantine.
 
         A file is moved only if it has the content that the plan recorded, and only while a file
-        that is kept for it exists. Files that are not moved are reported with the reason.
+        that is kept for it exists. A photo that a verdict keeps, or calls different from the file
+        kept for it, is not moved, even if the verdict is older than the plan or its row was edited.
+        Files that are not moved are reported with the reason.
         :meth:`Workspace.undo` puts the moved files back. Applying the same plan again continues
         an interrupted run. Labels, columns of label tables and verdicts of a moved file are
         copied to the file that is kept for it, unless it has its own.
@@ -98,17 +100,14 @@ class Plan(PlannedRows):
             state.catalog.require()
         except EmptyWorkspace as error:
             raise EmptyWorkspace(f"{error}; a plan of a store needs --store") from error
-        check_rows(
-            self._source,
-            self.rows,
-            known_in_catalog(self.rows, state.catalog),
-            state.quarantine_folder,
-        )
+        known = known_in_catalog(self.rows, state.catalog)
+        check_rows(self._source, self.rows, known, state.quarantine_folder)
         return apply(
             state.quarantine_folder,
             self.rows,
             state.progress,
             known=known_facts(state, None),
+            refusals=known.refusals,
             to_trash=trash,
             link=link,
         )
@@ -128,12 +127,14 @@ class Plan(PlannedRows):
         store = StoreContent(place, progress)
         store.require()
         with store.writing("apply"):
-            check_rows(self._source, self.rows, known_in_store(self.rows, store), root)
+            known = known_in_store(self.rows, store)
+            check_rows(self._source, self.rows, known, root)
             return apply(
                 root,
                 self.rows,
                 progress,
                 known=StoreFacts(store),
+                refusals=known.refusals,
                 store=store.location.place,
                 to_trash=trash,
                 link=link,

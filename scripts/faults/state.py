@@ -28,7 +28,7 @@ _QUERIES = {
     "backbones": "SELECT name, spec, added FROM backbones t",
     "specs": "SELECT spec, json FROM specs t",
     "verdicts": "SELECT t.* EXCLUDE decided_at FROM verdicts t",
-    "parts": f"SELECT {_IMAGE.format('image_id')}, part FROM parts t",
+    "parts": "SELECT hex(sha256), part FROM parts t",
     "splits": "SELECT report FROM splits t",
     "pairs": f"""SELECT {_IMAGE.format("first_id")}, {_IMAGE.format("second_id")},
                  t.* EXCLUDE (first_id, second_id) FROM pairs t""",

@@ -26,7 +26,7 @@ _QUERIES = {
     "verdicts": "FROM verdicts",
     "kept_facts": "FROM kept_facts",
     "quality": "FROM quality",
-    "split": "SELECT sha256, part, unit FROM parts JOIN images USING (image_id)",
+    "split": "SELECT sha256, part, unit FROM parts SEMI JOIN images USING (sha256)",
     "splits": "FROM splits",
     "backbones": "SELECT rank() OVER (ORDER BY rank), name, spec, added FROM backbones",
 }

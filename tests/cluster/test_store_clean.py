@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from embedkit import (
 )
 from embedkit._internal.artifacts import sha256_of
 from embedkit.cleaning.kept_files import KeptFile
+from embedkit.cleaning.plan import write_plan
 from embedkit.cli.app import embedkit
 from embedkit.cluster.duplicates.find import stored_groups
 from embedkit.cluster.duplicates.present import exact_groups
@@ -80,6 +82,19 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         done = CliRunner().invoke(embedkit, [*line.split(), "--json", "--quiet"])
         assert done.exit_code == status, done.output
         return json.loads(done.stdout) if done.stdout else done.stderr
+
+    return run
+
+
+@pytest.fixture
+def run_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in the folder of a test; return what it prints."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line: str) -> str:
+        done = CliRunner().invoke(embedkit, line.split())
+        assert done.exit_code == 0, done.output
+        return done.stdout
 
     return run
 
@@ -272,6 +287,82 @@ def test_verdicts_and_labels_of_removed_files_go_to_the_kept_ones(
     pair = (min(fast, third), max(fast, third), "different", None)
     assert pair in content(store)["verdicts"]
     local.undo()
+    assert content(store) == before
+
+
+def test_an_empty_plan_has_nothing_to_apply(store: Store, run_text: Run) -> None:
+    text = run_text("clean --plan none.csv --store store --kinds poor")
+    assert text.endswith("the plan is empty: there is nothing to apply\n")
+    assert "then: embedkit apply some.csv --store store" in run_text(
+        "clean --plan some.csv --store store"
+    )
+    assert Path(store.location).is_dir()
+
+
+def test_photos_that_a_pushed_verdict_keeps_stay_and_the_rest_goes(
+    filled: Workspace, store: Store, collection: Path, tmp_path: Path
+) -> None:
+    actions = {"2.png": "keep", "2-poor.jpg": "remove"}
+    edited = [
+        replace(row, action=actions.get(Path(row.path).name, row.action)) for row in store.clean()
+    ]
+    write_plan(tmp_path / "plan.csv", edited)
+    removed = {Path(row.path).name for row in edited if row.action == "remove"}
+    assert removed == {"0.png", "1-fast.png", "2-poor.jpg"}
+    filled.verdicts.set("different", collection / "red/2.png", collection / "red/2-poor.jpg")
+    filled.verdicts.set("keep", collection / "red/0.png")
+    filled.push(store.location)
+    local = Workspace(tmp_path / "local")
+    report = local.load_plan(tmp_path / "plan.csv", store=store.location).apply()
+    reasons = {Path(item.path).name: item.reason for item in report.skipped}
+    assert reasons["2-poor.jpg"].startswith("a verdict says that it is different from")
+    assert reasons["0.png"].startswith("it has the verdict keep; to move it, change")
+    assert all("push it" in reason for reason in reasons.values())
+    assert len(reasons) == 2 and {Path(path).name for path in report.moved} == {"1-fast.png"}
+
+
+def test_a_verdict_that_is_carried_over_is_as_old_as_its_original(
+    filled: Workspace, store: Store, collection: Path, tmp_path: Path
+) -> None:
+    filled.verdicts.set("different", collection / "red/1.png", collection / "red/3.png")
+    filled.verdicts.set("right", collection / "red/1.png")
+    filled.push(store.location)
+    verdicts = StoreContent(store.location).current_verdicts
+    times = {row[2]: row[4] for row in verdicts().rows}
+    store.clean(prefer=["*fast*"]).save(tmp_path / "plan.csv")
+    filled.verdicts.set("duplicate", collection / "red/1-fast.png", collection / "red/3.png")
+    local = Workspace(tmp_path / "local")
+    report = local.load_plan(tmp_path / "plan.csv", store=store.location).apply()
+    assert {item.verdict for item in report.carried_over} == {"different", "right=red"}
+    fast, third = (
+        bytes.fromhex(sha256_of(collection / name)) for name in ("red/1-fast.png", "red/3.png")
+    )
+    pair = tuple(sorted((fast, third)))
+    carried = [row for row in verdicts().rows if fast in row[:2]]
+    assert {row[2]: row[4] for row in carried} == times
+    filled.push(store.location)
+    assert [row[2] for row in verdicts().rows if row[:2] == pair] == ["duplicate"], "the later one"
+    assert {item.verdict for item in local.undo().reverted} == {"right=red"}
+    assert [row[2] for row in verdicts().rows if row[:2] == pair] == ["duplicate"]
+
+
+def test_verdicts_are_taken_back_in_one_commit_for_photos_and_one_for_pairs(
+    filled: Workspace,
+    store: Store,
+    collection: Path,
+    tmp_path: Path,
+) -> None:
+    for other in ("red/0.png", "red/2.png", "red/3.png"):
+        filled.verdicts.set("different", collection / "red/1.png", collection / other)
+    filled.verdicts.set("right", collection / "red/1.png")
+    filled.push(store.location)
+    before = content(store)
+    store.clean(prefer=["*fast*"]).save(tmp_path / "plan.csv")
+    local = Workspace(tmp_path / "local")
+    local.load_plan(tmp_path / "plan.csv", store=store.location).apply()
+    version = StoreContent(store.location).verdicts.ensure().version
+    assert len(local.undo().reverted) == 4
+    assert StoreContent(store.location).verdicts.ensure().version == version + 2
     assert content(store) == before
 
 

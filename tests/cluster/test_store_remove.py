@@ -13,15 +13,18 @@ import pytest
 from conftest import Toys
 from copies import store_content
 
-from embedkit import BadInput, EmptyWorkspace, NotInWorkspace, Store, Workspace
+from embedkit import BadInput, EmptyWorkspace, NotInWorkspace, PlanInterrupted, Store, Workspace
+from embedkit._internal.artifacts import sha256_of
+from embedkit.cleaning.plan import write_plan
 from embedkit.cluster.listing import listed
 from embedkit.cluster.location import Location
 from embedkit.cluster.merging import FileRow
-from embedkit.cluster.moved_facts import follow_moves, missing_files
+from embedkit.cluster.moved_facts import follow_moves, keep_rows, missing_files
 from embedkit.cluster.pending import Pending
 from embedkit.cluster.shards import member_path
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import FILES, IMAGES, Dataset, bytes_literal, text_literal
+from embedkit.results import PlanRow
 
 
 @pytest.fixture
@@ -292,6 +295,106 @@ def test_forgotten_photos_get_their_labels_back_when_they_are_added_elsewhere(
     assert follow_as_add(store, photos / "moved") == []
     assert facts_of(store, new) == ("green", {"camera": "b"})
     assert content.kept_facts.count() == 0
+
+
+class Moved:
+    """A plan of a store that has moved ``red/0.jpg``, of which ``blue/copy.jpg`` is a copy."""
+
+    def __init__(self, store: Store, photos: Path) -> None:
+        self.store = store
+        self.content = StoreContent(store.location)
+        self.path, self.copy = photos / "red/0.jpg", photos / "blue/copy.jpg"
+        rows = [
+            PlanRow(1, action, str(path), sha256_of(path), "exact", 1.0, None, "", "keep-one")
+            for action, path in (("keep", self.copy), ("remove", self.path))
+        ]
+        write_plan(photos.parent / "plan.csv", rows)
+        where = f"path = {text_literal(str(self.path))}"
+        (self.row,) = self.content.files.read(FILES.names, where).to_pylist()
+        self.before = self.facts()
+        self.local = Workspace(photos.parent / "local")
+        plan = self.local.load_plan(photos.parent / "plan.csv", store=store.location)
+        assert plan.apply().moved == (str(self.path),)
+
+    def facts(self) -> list[tuple[Any, ...]]:
+        return [facts_of(self.store, path) for path in (self.path, self.copy)]
+
+    def reserved(self) -> set[tuple[str, str, bool]]:
+        rows = self.content.kept_facts.read(["name", "value", "reserved"]).to_pylist()
+        return {(row["name"], row["value"], row["reserved"]) for row in rows}
+
+    def add(self, **values: Any) -> list[str]:
+        """Let the store know the file again, without its facts, as an add does."""
+        bare = replace(FileRow.of_store(self.row), label=None, attributes={}, **values)
+        found, facts = Pending(self.content, []).settled(
+            pa.Table.from_pylist([bare.to_store()], FILES)
+        )
+        keep_rows(self.content, facts.to_pylist())
+        self.content.files.upsert(found, "path")
+        return follow_as_add(self.store, self.path.parent)
+
+
+_RESERVED = {("label", "green", True), ("camera", "a", True)}
+
+
+@pytest.fixture
+def moved(store: Store, photos: Path) -> Moved:
+    return Moved(store, photos)
+
+
+def test_a_file_that_a_plan_moved_has_its_facts_after_an_undo(moved: Moved) -> None:
+    assert moved.before == [("green", {"camera": "a"}), ("blue", {})]
+    assert moved.facts() == [moved.before[0], ("blue", {"camera": "a"})]
+    assert moved.reserved() == _RESERVED
+    assert moved.local.undo().forgotten == ()
+    assert (moved.facts(), moved.reserved()) == (moved.before, set())
+
+
+def test_a_file_that_a_plan_moved_and_the_store_forgot_has_its_facts_after_an_undo_and_an_add(
+    moved: Moved, photos: Path
+) -> None:
+    assert moved.store.remove(photos, missing=True).kept == 1
+    assert facts_of(moved.store, moved.copy) == ("blue", {"camera": "a"})
+    assert moved.local.undo().forgotten == (str(moved.path),)
+    assert follow_as_add(moved.store, photos / "blue") == []
+    assert facts_of(moved.store, moved.copy) == ("blue", {}), "they are those of the other file"
+    assert moved.add() == []
+    assert (moved.facts(), moved.reserved()) == (moved.before, set())
+
+
+def test_a_copy_takes_no_facts_of_a_file_in_quarantine(moved: Moved, photos: Path) -> None:
+    for _ in range(2):
+        assert follow_as_add(moved.store, photos) == []
+        assert moved.facts() == [("red", {}), ("blue", {"camera": "a"})]
+        assert moved.reserved() == _RESERVED
+    moved.local.undo()
+    assert (moved.facts(), moved.reserved()) == (moved.before, set())
+
+
+def test_facts_stay_with_the_bytes_when_another_photo_takes_the_place_of_a_moved_one(
+    moved: Moved, photos: Path
+) -> None:
+    shutil.copy(photos / "red/3.jpg", moved.path)
+    other = bytes.fromhex(sha256_of(moved.path))
+    assert moved.add(sha256=other) == []
+    assert moved.facts() == [("red", {}), ("blue", {"camera": "a"})]
+    assert moved.reserved() == _RESERVED
+    assert len(moved.local.undo().skipped) == 1
+    assert moved.reserved() == _RESERVED
+    moved.path.unlink()
+    assert len(moved.local.undo().restored) == 1
+    assert moved.facts() == [("red", {}), ("blue", {})] and moved.reserved() == _RESERVED
+    assert moved.add() == []
+    assert (moved.facts(), moved.reserved()) == (moved.before, set())
+
+
+def test_an_undo_of_a_plan_whose_store_is_gone_restores_the_files(
+    moved: Moved, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "store")
+    with pytest.raises(PlanInterrupted, match="there is no store"):
+        moved.local.undo()  # the column that the copy has taken over
+    assert moved.path.exists()
 
 
 def test_different_labels_of_identical_copies_that_are_gone_are_ambiguous(

@@ -1,10 +1,10 @@
 """Verdicts, pairs of duplicates, and examinations of pairs."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import numpy as np
 
+from embedkit.catalog.records import StoredVerdict
 from embedkit.catalog.session import Session
 
 
@@ -38,27 +38,19 @@ class VerdictReader:
         """Return the ids of the known images with a verdict, sorted."""
         return sorted(one for one, other, found in self.all() if (other, found) == (None, verdict))
 
-    def stored(self) -> list[tuple[bytes, bytes | None, str, str | None, datetime]]:
-        """Return all verdicts, the earliest first.
-
-        Columns: first SHA-256, second or None, verdict, label or None, and the time in UTC.
-        """
+    def stored(self) -> list[StoredVerdict]:
+        """Return all verdicts, the earliest first."""
         return self._session.rows(
             """SELECT first_sha256, second_sha256, verdict, label, decided_at FROM verdicts
                ORDER BY decided_at, first_sha256, second_sha256, verdict"""
         )
 
-    def of_images(
-        self, sha256s: Sequence[bytes]
-    ) -> list[tuple[bytes, bytes | None, str, str | None]]:
-        """Return the verdicts on any of the images.
-
-        Columns: first SHA-256, second or None, verdict, label or None.
-        """
+    def of_images(self, sha256s: Sequence[bytes]) -> list[StoredVerdict]:
+        """Return the verdicts on any of the images."""
         if not sha256s:
             return []
         return self._session.rows(
-            """SELECT first_sha256, second_sha256, verdict, label FROM verdicts
+            """SELECT first_sha256, second_sha256, verdict, label, decided_at FROM verdicts
                WHERE first_sha256 IN (SELECT unnest($digests))
                   OR second_sha256 IN (SELECT unnest($digests)) ORDER BY ALL""",
             {"digests": list(sha256s)},

@@ -120,8 +120,14 @@ class SplitReader:
         self._session = session
 
     def last(self) -> tuple[str, dict[str, np.ndarray]] | None:
-        """Return the report (JSON) of the last split and its columns image_id, part and unit."""
+        """Return the report (JSON) of the last split and its columns image_id, part and unit.
+
+        Images that were removed are left out.
+        """
         report = self._session.rows("FROM splits")
         if not report:
             return None
-        return report[0][0], self._session.columns("FROM parts ORDER BY image_id")
+        columns = self._session.columns(
+            "SELECT image_id, part, unit FROM parts JOIN images USING (sha256) ORDER BY image_id"
+        )
+        return report[0][0], columns

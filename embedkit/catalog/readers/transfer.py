@@ -136,7 +136,7 @@ class TransferReader:
         if not report:
             return None
         rows = self._session.table(
-            "SELECT sha256, part, unit FROM parts JOIN images USING (image_id) ORDER BY sha256"
+            "SELECT sha256, part, unit FROM parts SEMI JOIN images USING (sha256) ORDER BY sha256"
         )
         return report[0][0], rows
 

@@ -215,12 +215,13 @@ class FactWriter:
         """Give the facts of removed files to other files with the same bytes.
 
         Returns the number of images whose facts are kept. Facts that another file with the same
-        bytes has too are not kept.
+        bytes has too are not kept, unless they are reserved for a file in quarantine: an undo takes
+        them back from that other file.
         """
         self.attach()
         self._session.run(
             f"""DELETE FROM kept_facts k USING freed d
-                WHERE k.sha256 = d.sha256 AND k.place = d.place AND EXISTS (
+                WHERE k.sha256 = d.sha256 AND k.place = d.place AND NOT k.reserved AND EXISTS (
                     SELECT 1 FROM {_FACTS} a
                     JOIN files USING (file_id) JOIN images i USING (image_id)
                     WHERE i.sha256 = k.sha256 AND a.name = k.name AND a.value = k.value)"""

@@ -90,11 +90,13 @@ class ImageWriter:
     def remove(self, images: str) -> tuple[int, int]:
         """Remove images and their results; return the numbers of images and of embeddings.
 
+        Their sets of the split are kept for their bytes.
+
         ``images`` is SQL of a table with image_id.
         """
         self._session.run(f"CREATE TEMP TABLE removed_images AS SELECT image_id FROM {images}")
         embeddings = self._remove_results("removed_images")
-        for table in ("parts", "outdated", "truncated"):
+        for table in ("outdated", "truncated"):
             self._session.run(f"DELETE FROM {table} WHERE image_id IN (FROM removed_images)")
         count = self._session.scalar("DELETE FROM images WHERE image_id IN (FROM removed_images)")
         self._session.run("DROP TABLE removed_images")

@@ -129,5 +129,9 @@ class SplitWriter:
         """Replace the split by one with a report (JSON) and the columns image_id, part, unit."""
         self._session.run("DELETE FROM parts")
         self._session.run("DELETE FROM splits")
-        self._session.insert("parts", pa.table(parts))
+        with self._session.view("batch", pa.table(parts)):
+            self._session.run(
+                """INSERT INTO parts SELECT sha256, part, unit
+                   FROM batch JOIN images USING (image_id) ORDER BY image_id"""
+            )
         self._session.run("INSERT INTO splits VALUES (?)", [report])

@@ -1,16 +1,13 @@
 """What a workspace takes from a store, apart from images, embeddings and files."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
+from embedkit.catalog.records import StoredVerdict
 from embedkit.catalog.session import Session
 from embedkit.results.verdicts import same_subject
-
-StoredVerdict = tuple[bytes, bytes | None, str, str | None, datetime]
-"""First SHA-256, second or None, verdict, label or None, and the time in UTC."""
 
 
 class TransferWriter:
@@ -52,12 +49,15 @@ class TransferWriter:
         self._session.insert("kept_facts", facts)
 
     def split(self, report: str, rows: Any) -> None:
-        """Replace the split: report (JSON), and sha256, part and unit of known images."""
-        self._session.run("DELETE FROM parts")
+        """Replace the split: report (JSON), and sha256, part and unit of known images.
+
+        Images that were removed keep their sets.
+        """
+        self._session.run("DELETE FROM parts WHERE sha256 IN (SELECT sha256 FROM images)")
         self._session.run("DELETE FROM splits")
         with self._session.view("batch", rows):
             self._session.run(
-                """INSERT INTO parts SELECT image_id, part, unit
+                """INSERT INTO parts SELECT sha256, part, unit
                    FROM batch JOIN images USING (sha256) ORDER BY image_id"""
             )
         self._session.run("INSERT INTO splits VALUES (?)", [report])

@@ -215,7 +215,6 @@ def known_in_store(rows: Sequence[PlanRow], store: StoreContent) -> KnownPhotos:
     known = find_keys(store.files, "path", stored) >= 0
     digests = list(dict.fromkeys(bytes.fromhex(row.sha256) for row in rows))
     images = find_keys(store.images, "sha256", pa.array(digests, pa.binary(32))) >= 0
-    verdicts = store.current_verdicts()
     return KnownPhotos(
         f"the store {store.location}",
         f"Apply a plan that 'embedkit clean --store {store.argument}' has made",
@@ -225,5 +224,6 @@ def known_in_store(rows: Sequence[PlanRow], store: StoreContent) -> KnownPhotos:
             for digest, is_known in zip(digests, images.tolist(), strict=True)
             if is_known
         },
-        {(digest.hex(), kind) for kind in MARKED_KINDS for digest in verdicts.on_one_image(kind)},
+        store.current_verdicts().rows,
+        "to move it, change the verdict in a workspace, push it, and apply the plan again",
     )
