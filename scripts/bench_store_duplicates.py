@@ -32,6 +32,7 @@ import scipy.fft
 from embedkit.cluster.duplicates.find import find_duplicates
 from embedkit.cluster.duplicates.result import pairs_dataset
 from embedkit.cluster.duplicates.tasks import Tasks
+from embedkit.cluster.ray_workers import RayWorkers, Shares
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import FILES, IMAGES, embeddings_schema
 from embedkit.duplicates.evidence import Fingerprints
@@ -396,7 +397,8 @@ def main() -> None:
     )
     watch = Watch()
     started = time.monotonic()
-    found = find_duplicates(store, spec, duplicate_options(()), Tasks(arguments.workers, 1, watch))
+    workers = RayWorkers(Shares(arguments.workers, cores=1, gpus=0))
+    found = find_duplicates(store, spec, duplicate_options(()), Tasks(workers, watch))
     seconds = time.monotonic() - started
     watch.end()
     ray.shutdown()

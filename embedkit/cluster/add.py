@@ -1,7 +1,7 @@
 """The driver of an add on a cluster.
 
 The driver lists the sources, leaves out the files that the store has, and gives the others in
-blocks to Ray Data. Workers write the images and embeddings of a block to files beside the datasets.
+blocks to workers, which write the images and embeddings of a block to files beside the datasets.
 The driver commits the files of many blocks at once: each block whole, and once. The same command
 computes again what a killed driver had not committed.
 
@@ -25,10 +25,10 @@ from embedkit.cluster.listing import listed
 from embedkit.cluster.moved_facts import follow_moves, keep_rows
 from embedkit.cluster.pending import Pending
 from embedkit.cluster.projection_sample import StoreSample
-from embedkit.cluster.ray_session import Shares, results_of
 from embedkit.cluster.rows import from_bytes
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import FILES
+from embedkit.cluster.workers import Workers
 from embedkit.errors import StorageError
 from embedkit.ingest.network import resolve
 from embedkit.ingest.projections import ensure_projection
@@ -65,7 +65,7 @@ def add_to_store(
     networks: Sequence[ResolvedName],
     *,
     labels_from_folders: bool,
-    shares: Shares,
+    workers: Workers,
     progress: ProgressCallback,
 ) -> AddReport:
     """Bring a store up to date with the photos at ``sources``.
@@ -87,7 +87,7 @@ def add_to_store(
             progress(Progress("listing", run.files))
     run.warnings.update(dict.fromkeys(store.recreate_missing()))
     known = [*store.backbones(), *networks]
-    projections, photos = store.projections, StoreSample(store, found, shares, progress)
+    projections, photos = store.projections, StoreSample(store, found, workers, progress)
     fitted = {
         name: info
         for name in names
@@ -100,13 +100,13 @@ def add_to_store(
     while True:
         progress(Progress("reading the store"))
         pending = Pending(store, specs)
-        size = run.files // (BLOCKS_PER_WORKER * shares.workers)
+        size = run.files // (BLOCKS_PER_WORKER * workers.count)
         size = max(MIN_BLOCK, min(size, MAX_BLOCK))
         blocks = list(pending.blocks(found, run.failed, size))
         if not blocks:
             break
         # After the first pass, each block computes for itself whatever is missing.
-        _Pass(store, backbones, pending, run, claiming=is_first).run(blocks, shares, progress)
+        _Pass(store, backbones, pending, run, claiming=is_first).run(blocks, workers, progress)
         is_first = False
     progress(Progress("looking for moved files"))
     kept = store.kept_facts.read(["sha256"])["sha256"]
@@ -156,14 +156,14 @@ class _Pass:
         self._uncommitted: list[dict[str, Any]] = []
         self._committed = 0
 
-    def run(self, blocks: Sequence[pa.Table], shares: Shares, progress: ProgressCallback) -> None:
+    def run(self, blocks: Sequence[pa.Table], workers: Workers, progress: ProgressCallback) -> None:
         """Process the blocks, and commit them as they are finished."""
         total = sum(map(len, blocks))
         stage = "embedding" if self._backbones else "fingerprinting"
         progress(Progress(stage, 0, total))
         started = committed = time.monotonic()
         done = 0
-        for written in self._written(blocks, shares):
+        for written in self._written(blocks, workers):
             done += len(written["paths"])
             self._take(written)
             now = time.monotonic()
@@ -176,36 +176,21 @@ class _Pass:
         if not self._committed:
             raise StorageError(f"{self._store.location}: no block could be committed; try again")
 
-    def _written(self, blocks: Sequence[pa.Table], shares: Shares) -> Iterator[dict[str, Any]]:
-        """Yield the results of the workers, in the order in which they finish."""
-        import ray
-
-        numbered = [
-            ray.put(block.append_column(BLOCK, pa.array([number] * len(block), pa.int64())))
-            for number, block in enumerate(blocks)
-        ]
+    def _written(self, blocks: Sequence[pa.Table], workers: Workers) -> Iterator[dict[str, Any]]:
+        """Return the results of the workers, in the order in which they finish."""
         known = self._pending.known
-        registry = (
-            ray.remote(Registry)
-            .options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
-            .remote(known.sha256, known.masks.view("i8"), self._claiming)
+        registry = workers.share_object(
+            Registry, known.sha256, known.masks.view("i8"), self._claiming
         )
-        finished = ray.data.from_arrow_refs(numbered).map_batches(
+        return workers.map_blocks(
             Embedder,
-            batch_size=None,
-            batch_format="pyarrow",
-            fn_constructor_args=(
-                self._store.location.place,
-                self._backbones,
-                registry,
-                shares.cores,
+            (self._store.location.place, self._backbones, registry),
+            (
+                block.append_column(BLOCK, pa.array([number] * len(block), pa.int64()))
+                for number, block in enumerate(blocks)
             ),
-            compute=ray.data.ActorPoolStrategy(size=min(shares.workers, len(blocks))),
-            num_cpus=shares.cores,
-            num_gpus=shares.gpus or None,
+            runs_network=True,
         )
-        for batch in results_of(finished):
-            yield from batch.to_pylist()
 
     def _take(self, written: dict[str, Any]) -> None:
         """Accept the rows of a block, unless another block has stored one of its images."""

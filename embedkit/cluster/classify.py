@@ -4,18 +4,16 @@ The predictions are a Lance dataset beside the others, which is replaced whole.
 """
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from embedkit._internal.cores import limit_cores
 from embedkit._internal.paths import as_argument
 from embedkit.classify.heads.embedding_head import EmbeddingHead
 from embedkit.classify.heads.linear import Features
-from embedkit.cluster.ray_session import Shares, results_of
 from embedkit.cluster.store import StoreContent, common_rows
 from embedkit.cluster.tables import SHA256, Dataset
+from embedkit.cluster.workers import Workers
 from embedkit.errors import BadInput
 from embedkit.results import Progress, ProgressCallback, StorePredictions
 
@@ -43,7 +41,7 @@ def predictions_of(store: StoreContent, head: str) -> Dataset:
 
 
 def classify_store(
-    store: StoreContent, head: EmbeddingHead, shares: Shares, progress: ProgressCallback
+    store: StoreContent, head: EmbeddingHead, workers: Workers, progress: ProgressCallback
 ) -> StorePredictions:
     """Classify every image that has the embeddings of all models of a head.
 
@@ -67,7 +65,11 @@ def classify_store(
     fragments: list[str] = []
     counts: Counter[str] = Counter()
     unknown = done = 0
-    for written in _written(store, head, rows, shares):
+    blocks = (
+        rows.slice(start, BLOCK_IMAGES).combine_chunks()
+        for start in range(0, rows.num_rows, BLOCK_IMAGES)
+    )
+    for written in workers.map_blocks(_Classifier, (store.location.place, head), blocks):
         fragments += written["fragments"]
         counts.update(dict(written["counts"]))
         unknown += written["unknown"]
@@ -85,35 +87,12 @@ def classify_store(
     )
 
 
-def _written(store: StoreContent, head: EmbeddingHead, rows: pa.Table, shares: Shares) -> Any:
-    """Yield what the workers return, in the order in which they finish."""
-    import ray
-
-    blocks = [
-        ray.put(rows.slice(start, BLOCK_IMAGES).combine_chunks())
-        for start in range(0, rows.num_rows, BLOCK_IMAGES)
-    ]
-    finished = ray.data.from_arrow_refs(blocks).map_batches(
-        _Classifier,
-        batch_size=None,
-        batch_format="pyarrow",
-        fn_constructor_args=(store.location.place, ray.put(head), shares.cores),
-        compute=ray.data.ActorPoolStrategy(size=min(shares.workers, len(blocks))),
-        num_cpus=shares.cores,
-    )
-    for batch in results_of(finished):
-        yield from batch.to_pylist()
-
-
 class _Classifier:
     """The worker: classifies blocks of images, given by the rows of their embeddings."""
 
-    def __init__(self, place: str, head: Any, cores: int) -> None:
-        import ray
-
-        limit_cores(cores)
+    def __init__(self, place: str, head: EmbeddingHead) -> None:
         self._store = StoreContent(place)
-        self._head: EmbeddingHead = ray.get(head)
+        self._head = head
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         embedded, sha256 = {}, None

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import pyarrow as pa
 
-from embedkit._internal.cores import limit_cores
 from embedkit.catalog import Batch, PendingFiles
+from embedkit.cluster.claims import Registry
 from embedkit.cluster.files import StoreFiles
 from embedkit.cluster.rows import as_bytes, embedding_rows, file_rows, image_rows
 from embedkit.cluster.store import StoreContent
@@ -48,16 +47,11 @@ class Embedder:
         Path or URL of the store.
     backbones : sequence of ResolvedName
         The backbones to embed with.
-    registry : ray.actor.ActorHandle
-        The :class:`embedkit.cluster.claims.Registry` of the run.
-    cores : int
-        Number of cores to use.
+    registry : Registry
+        What the workers of the run agree on.
     """
 
-    def __init__(
-        self, place: str, backbones: Sequence[ResolvedName], registry: Any, cores: int
-    ) -> None:
-        limit_cores(cores)
+    def __init__(self, place: str, backbones: Sequence[ResolvedName], registry: Registry) -> None:
         self._store = StoreContent(place)
         self._registry = registry
         find = self._store.projections.find
@@ -84,7 +78,7 @@ class Embedder:
         claimed: set[bytes] = set()
 
         def claim(digests: Sequence[bytes]) -> list[int | None]:
-            masks = self._ask("claim", number, list(digests))
+            masks = self._registry.claim(number, list(digests))
             # The registry does not know a copy in the block from the block's next worker.
             found = [
                 ALL_RESULTS if sha256 in claimed else mask
@@ -104,15 +98,15 @@ class Embedder:
             )
             pipelines[-1].run(files, no_progress, "")
 
-        if self._ask("start", number) <= STARTS_TOGETHER:
+        if self._registry.start(number) <= STARTS_TOGETHER:
             process(todo)
         else:
             for file in todo:
-                if self._ask("start_alone", number, file.path):
+                if self._registry.start_alone(number, file.path):
                     process(PendingFiles(pa.Table.from_pylist([asdict(file)], todo.table.schema)))
                 else:
                     batches.append(Batch(failures=[(file, *_DEADLY)]))
-            self._ask("finish_alone", number)
+            self._registry.finish_alone(number)
         images = [image for batch in batches for image in batch.images]
         written = {
             BLOCK: number,
@@ -137,8 +131,3 @@ class Embedder:
             ],
         }
         return pa.Table.from_pylist([written], WRITTEN)
-
-    def _ask(self, method: str, *arguments: object) -> Any:
-        import ray
-
-        return ray.get(getattr(self._registry, method).remote(*arguments))

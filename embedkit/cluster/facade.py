@@ -157,14 +157,14 @@ class Store:
             resolve(network_name(name), list(map(network_of, known)), self._progress)
             for name in names
         ]
-        with ray_session(on, workers) as shares, self._content.writing("add"):
+        with ray_session(on, workers) as cluster, self._content.writing("add"):
             report = add_to_store(
                 self._content,
                 places,
                 names,
                 networks,
                 labels_from_folders=labels_from_folders,
-                shares=shares,
+                workers=cluster,
                 progress=self._progress,
             )
             for name in names:
@@ -358,8 +358,8 @@ class Store:
         name = _full_name(backbone)
         has_embeddings = name is not None or self._content.backbones()
         spec = self._content.backbone(name).spec if has_embeddings else None
-        with ray_session(on, workers) as shares:
-            tasks = Tasks(shares.workers, shares.cores, self._progress)
+        with ray_session(on, workers) as cluster:
+            tasks = Tasks(cluster, self._progress)
             return find_duplicates(self._content, spec, options, tasks)
 
     def duplicate_groups(self) -> Iterator[DuplicateGroup]:
@@ -458,8 +458,8 @@ class Store:
 
         folder = Path(absolute(head))
         loaded = load_head(folder.parent, folder.name)
-        with ray_session(on, workers) as shares, self._content.writing("classify"):
-            return classify_store(self._content, loaded, shares, self._progress)
+        with ray_session(on, workers) as cluster, self._content.writing("classify"):
+            return classify_store(self._content, loaded, cluster, self._progress)
 
 
 def _full_name(backbone: str | None) -> str | None:

@@ -40,7 +40,7 @@ from embedkit.cluster.index_sample import (
     read_sample,
     write_sample,
 )
-from embedkit.cluster.ray_session import error_of_worker
+from embedkit.cluster.ray_workers import error_of_worker
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.vectors import Vectors
 from embedkit.errors import BadArtefact, EmbedkitError, StorageError

@@ -2,17 +2,15 @@
 
 import logging
 import os
-import re
 import socket
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 from embedkit._internal.text import one_line
-from embedkit.cluster.location import missing_extra, without_secrets
-from embedkit.errors import BadInput, EmbedkitError, StorageError
+from embedkit.cluster.location import missing_extra
+from embedkit.cluster.ray_workers import RayWorkers, Shares
+from embedkit.errors import BadInput, StorageError
 
 CORES_PER_WORKER = 4
 """Cores of a worker without a GPU; more than this decode no faster in one process."""
@@ -20,18 +18,9 @@ _ANSWER_SECONDS = 10.0
 """Maximum number of seconds until a cluster accepts a connection."""
 
 
-@dataclass(frozen=True)
-class Shares:
-    """The workers of a run, and the part of the cluster that each of them gets."""
-
-    workers: int
-    cores: int
-    gpus: int
-
-
 @contextmanager
-def ray_session(on: str, workers: int | None = None) -> Iterator[Shares]:
-    """Connect to Ray, and disconnect when the block ends.
+def ray_session(on: str, workers: int | None = None) -> Iterator[RayWorkers]:
+    """Connect to Ray, yield its workers, and disconnect when the block ends.
 
     Parameters
     ----------
@@ -74,7 +63,7 @@ def ray_session(on: str, workers: int | None = None) -> Iterator[Shares]:
             ) from error
     try:
         alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        yield _shares(alive, workers)
+        yield RayWorkers(_shares(alive, workers))
     finally:
         if ours:
             ray.shutdown()
@@ -104,37 +93,3 @@ def _shares(nodes: Sequence[Mapping[str, float]], workers: int | None) -> Shares
             return Shares(max(workers, 1), share, 1 if gpus else 0)
     found = f"{gpus} GPUs" if gpus else f"{sum(cores for cores, _ in machines)} cores"
     raise BadInput(f"the cluster has {found}, which are too few for {max(workers, 1)} workers")
-
-
-def results_of(dataset: Any) -> Iterator[Any]:
-    """Yield the results of a Ray dataset as Arrow tables, while it is being computed.
-
-    Raises the error of embedkit that ended a worker, or :class:`StorageError` for another one.
-    """
-    import ray
-
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    try:
-        yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
-    except ray.exceptions.RayError as error:
-        raise error_of_worker(error) from error
-
-
-def error_of_worker(error: Exception) -> EmbedkitError:
-    """Return the error of embedkit that ended a worker, or :class:`StorageError` for another."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, EmbedkitError):
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    return cause or StorageError(
-        f"a worker failed: {_reason(error)}; what was committed is stored, and the same command "
-        "continues"
-    )
-
-
-def _reason(error: Exception) -> str:
-    """Return the last error of a worker's traceback that is not an error of Ray itself."""
-    found = re.findall(r"^(?!ray\.)[\w.]*(?:Error|Exception): .*", str(error), re.MULTILINE)
-    return one_line(Exception(without_secrets(found[-1] if found else str(error))))

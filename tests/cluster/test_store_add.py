@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import draw_photo, write_photos
+from stores import Died, inline  # noqa: F401
 
 from embedkit import BadInput, EmptyWorkspace, Store, Workspace
 from embedkit.catalog import Batch, PendingFile
 from embedkit.cluster import embedder
+from embedkit.cluster.claims import MAX_DEATHS
+from embedkit.cluster.embedder import STARTS_TOGETHER
+from embedkit.cluster.files import StoreFiles
 from embedkit.cluster.rows import as_bytes, file_rows, from_bytes
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import Dataset
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_workers")]
+pytestmark = pytest.mark.slow
 
 
 def stored_vectors(place: Path, number: int = 0) -> dict[bytes, np.ndarray]:
@@ -71,6 +75,7 @@ def many(tmp_path: Path) -> Path:
     return photos
 
 
+@pytest.mark.usefixtures("two_workers")
 def test_a_store_has_the_vectors_labels_and_failures_of_one_machine(
     tmp_path: Path, many: Path, tiny: str
 ) -> None:
@@ -96,6 +101,7 @@ def test_a_store_has_the_vectors_labels_and_failures_of_one_machine(
     }
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_second_add_reads_only_what_is_new_or_has_changed(
     tmp_path: Path, photos: Path, tiny: str
 ) -> None:
@@ -120,6 +126,7 @@ def test_a_second_add_reads_only_what_is_new_or_has_changed(
     assert stored_files(tmp_path / "store") == files  # without labels in the listing, they stay
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_second_backbone_and_fingerprints_alone_complete_each_other(
     tmp_path: Path, photos: Path, tiny: str
 ) -> None:
@@ -132,8 +139,9 @@ def test_a_second_backbone_and_fingerprints_alone_complete_each_other(
     assert StoreContent(str(tmp_path / "store")).images.count() == 12
 
 
-def test_a_file_that_ends_its_worker_is_a_failure_and_the_others_are_stored(
-    tmp_path: Path, photos: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("two_workers")
+def test_a_file_that_ends_its_process_is_a_failure_and_the_others_are_stored(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Deadly(embedder.Embedder):
         def __init__(self, *arguments: object) -> None:
@@ -150,22 +158,48 @@ def test_a_file_that_ends_its_worker_is_a_failure_and_the_others_are_stored(
             StoreFiles.read = deadly  # type: ignore[method-assign]
 
     monkeypatch.setattr("embedkit.cluster.add.Embedder", Deadly)
-    report = Store(tmp_path / "store").add(photos, backbones=tiny, workers=1)
+    report = Store(tmp_path / "store").add(photos, fingerprints_only=True, workers=1)
+    assert [(Path(item.path).name, item.stage) for item in report.failures] == [("7.jpg", "decode")]
+    assert report.fingerprinted == report.images == 11
+    assert StoreContent(str(tmp_path / "store")).images.count() == 11
+
+
+@pytest.mark.usefixtures("inline")
+def test_photos_are_embedded_although_another_one_ends_their_worker(
+    tmp_path: Path, photos: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, deaths = StoreFiles.read, []
+
+    def deadly(self: StoreFiles, file: PendingFile) -> bytes:
+        if file.path.endswith("/7.jpg"):
+            deaths.append(file.path)
+            raise Died
+        return read(self, file)
+
+    monkeypatch.setattr(StoreFiles, "read", deadly)
+    report = Store(tmp_path / "store").add(photos, backbones=tiny, workers=2)
+    assert len(deaths) == STARTS_TOGETHER + MAX_DEATHS
     assert [(Path(item.path).name, item.stage) for item in report.failures] == [("7.jpg", "decode")]
     assert report.embedded == report.images == 11
     assert len(stored_vectors(tmp_path / "store")) == 11
 
 
+@pytest.mark.usefixtures("inline", "toys")
 def test_bad_input_is_refused_before_anything_is_written(tmp_path: Path, photos: Path) -> None:
     with pytest.raises(BadInput, match="does not exist"):
         Store(tmp_path / "store").add(tmp_path / "nowhere")
     with pytest.raises(BadInput, match="not a store, and not empty"):
         Store(photos).add(photos)
-    with pytest.raises(BadInput, match="cannot run on 'dask'"):
-        Store(tmp_path / "store").add(photos, on="dask")
     assert not (tmp_path / "store/store.json").exists()
 
 
+def test_only_ray_is_a_place_to_run_on(tmp_path: Path, photos: Path) -> None:
+    with pytest.raises(BadInput, match="cannot run on 'dask'"):
+        Store(tmp_path / "store").add(photos, fingerprints_only=True, on="dask")
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.usefixtures("inline")
 def test_a_store_is_described(tmp_path: Path, photos: Path, tiny: str) -> None:
     with pytest.raises(EmptyWorkspace, match="there is no store at"):
         Store(tmp_path / "store").info()
@@ -179,6 +213,7 @@ def test_a_store_is_described(tmp_path: Path, photos: Path, tiny: str) -> None:
     assert [Path(item.path).name for item in info.failures] == ["broken.jpg"]
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_label_from_a_table_comes_before_that_of_a_folder(
     tmp_path: Path, photos: Path, tiny: str
 ) -> None:
@@ -205,6 +240,7 @@ def test_a_label_from_a_table_comes_before_that_of_a_folder(
         }
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_run_that_was_killed_between_two_commits_stores_nothing_twice(
     tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +292,7 @@ def test_what_a_backbone_cannot_embed_is_found_with_the_others() -> None:
     assert rows["sha256"].to_pylist() == [b"1" * 32, b"1" * 32, b"2" * 32]
 
 
+@pytest.mark.usefixtures("inline")
 def test_the_label_of_a_table_follows_a_file_that_moved(
     tmp_path: Path, photos: Path, tiny: str
 ) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from stores import run_inline
 
 from embedkit import BadInput, Store, Workspace
 from embedkit.cluster.classify import predictions_of
@@ -24,9 +25,11 @@ def test_the_predictions_are_those_of_a_workspace(
     workspace.heads.train("probe", "two", backbone=f"{tiny}&pool=max")
     workspace.heads.ensemble("both", ["one", "two"])
     store = Store(tmp_path / "store")
-    with pytest.raises(BadInput, match="that the store does not have"):
-        store.classify(tmp_path / "workspace/heads/both", workers=1)
-    store.add(photos, backbones=[f"{tiny}&pool=max", tiny], workers=1)
+    with monkeypatch.context() as patch:
+        run_inline(patch)
+        with pytest.raises(BadInput, match="that the store does not have"):
+            store.classify(tmp_path / "workspace/heads/both")
+        store.add(photos, backbones=[f"{tiny}&pool=max", tiny])
 
     result = store.classify(tmp_path / "workspace/heads/both", workers=1)
     assert (result.images, result.without_embedding) == (12, 0)
@@ -61,7 +64,8 @@ def test_the_predictions_are_those_of_a_workspace(
     written = Path(dataset.location.path) / "data" / json.loads(unused)["files"][0]["path"]
     os.utime(written, (0, 0))
     monkeypatch.setattr("embedkit.cluster.tables._KEPT_VERSIONS", timedelta(0))
-    store.classify(tmp_path / "workspace/heads/both", workers=1)
+    run_inline(monkeypatch)
+    store.classify(tmp_path / "workspace/heads/both")
     assert dataset.count() == 12
     assert not written.exists()
     assert len(dataset.open().versions()) == 1

@@ -66,10 +66,10 @@ def filled(tmp_path: Path, collection: Path, toys: Toys) -> Workspace:
 
 
 @pytest.fixture
-def store(filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(filled: Workspace, tmp_path: Path) -> Store:
     """A store with the content of the workspace, in which duplicates were searched for."""
     filled.push(tmp_path / "store")
-    search_inline(StoreContent(str(tmp_path / "store")), monkeypatch)
+    search_inline(StoreContent(str(tmp_path / "store")))
     return Store(tmp_path / "store")
 
 
@@ -122,7 +122,7 @@ def test_the_plan_is_that_of_a_workspace_with_its_verdicts(
 
 
 def test_exact_duplicates_are_those_of_a_search_for_them_alone(
-    filled: Workspace, store: Store, collection: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Workspace, store: Store, collection: Path
 ) -> None:
     for name in ("blue/1.png", "blue/a.png", "red/z.png"):
         shutil.copy(collection / "red/1.png", collection / name)
@@ -137,14 +137,14 @@ def test_exact_duplicates_are_those_of_a_search_for_them_alone(
     found.images.append(pa.Table.from_pylist([row], IMAGES))  # as two processes may leave it
     groups = list(exact_groups(found, found.current_verdicts()))
     rows = store.clean(["exact"]).rows
-    search_inline(found, monkeypatch, kinds=["exact"])
+    search_inline(found, kinds=["exact"])
     assert list(stored_groups(found)) == groups
     assert [len(group.members) for group in groups] == [2, 4, 2]
     assert rows == store.clean().rows
 
     filled.verdicts.set("duplicate", collection / "red/1.png", collection / "red/1-fast.png")
     filled.push(store.location)
-    search_inline(found, monkeypatch)
+    search_inline(found)
     with pytest.raises(BadInput, match="another one may find other groups; run"):
         store.clean(["exact"])
 
@@ -192,7 +192,7 @@ def test_what_a_store_cannot_do_is_refused(
 
 
 def test_commands_in_messages_have_the_place_quoted_for_a_shell(
-    filled: Workspace, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Workspace, store: Store, tmp_path: Path
 ) -> None:
     place = tmp_path / "it's a store"
     argument = shlex.quote(str(place))
@@ -208,10 +208,10 @@ def test_commands_in_messages_have_the_place_quoted_for_a_shell(
     found = StoreContent(str(place))
     found.files.append(StoreContent(store.location).files.read(FILES.names))
     assert f"--store {argument} --on ray'" in message(lambda: found.backbone(None))
-    assert f"--store {argument} --on ray'" in message(lambda: search_inline(found, monkeypatch))
+    assert f"--store {argument} --on ray'" in message(lambda: search_inline(found))
     assert f"duplicates --store {argument}'" in message(Store(place).clean)
     filled.push(place)
-    search_inline(found, monkeypatch)
+    search_inline(found)
     searched = f"--store {argument} --kind semantic' first"
     assert searched in message(lambda: Store(place).clean(["semantic"]))
     plan = store.clean()

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from stores import inline  # noqa: F401
 
 from embedkit import Store
 from embedkit.cli.app import embedkit
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_workers")]
+pytestmark = pytest.mark.slow
 
 
 def run(*words: object, status: int = 0) -> Any:
@@ -25,6 +26,7 @@ def run(*words: object, status: int = 0) -> Any:
     return json.loads(done.stdout) if done.stdout else done.stderr
 
 
+@pytest.mark.usefixtures("two_workers")
 def test_a_store_answers_as_a_workspace_does(tmp_path: Path, photos: Path, tiny: str) -> None:
     (photos / "red/broken.jpg").write_bytes(b"broken")
     store = ["--store", tmp_path / "店 store"]
@@ -62,6 +64,7 @@ def test_a_store_answers_as_a_workspace_does(tmp_path: Path, photos: Path, tiny:
     assert (info["files"], info["failed"], info["labels"]) == (13, 1, {"blue": 6, "red": 7})
 
 
+@pytest.mark.usefixtures("inline")
 def test_options_that_have_no_meaning_are_refused(tmp_path: Path, photos: Path) -> None:
     store = ["--store", tmp_path / "store"]
     assert "--min-size" in run("add", photos, "--min-size", "10", *store, status=2)
@@ -86,6 +89,7 @@ def test_a_cluster_that_does_not_answer_is_an_error(
     assert address in run("add", photos, *store, "--on", "ray", status=1)
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_file_that_cannot_be_read_decides_the_exit_status(tmp_path: Path, photos: Path) -> None:
     (tmp_path / "list.csv").write_text(f"path\n{photos}/red/0.jpg\n{photos}/red/gone.jpg\n")
     store = ["--store", tmp_path / "store", "--fingerprints-only", "--workers", "1"]

@@ -1,7 +1,6 @@
-"""Duplicates of a store: the pairs and groups of one machine, from tasks on two workers."""
+"""Duplicates of a store: the pairs and groups of one machine, from tasks of two workers."""
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from conftest import draw_photo
+from stores import InlineWorkers, inline, run_inline, search_inline  # noqa: F401
 
 from embedkit import EmptyWorkspace, Store, Workspace
 from embedkit.cleaning.apply import apply
@@ -31,7 +31,7 @@ from embedkit.cluster.tables import bytes_literal
 from embedkit.duplicates.pair_search import duplicate_options
 from embedkit.results import DuplicateGroup, no_progress
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_workers")]
+pytestmark = pytest.mark.slow
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -62,22 +62,16 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def both(
-    tmp_path_factory: pytest.TempPathFactory,
-    planted: Path,
-    tiny: str,
-    two_workers: None,  # noqa: ARG001
+    tmp_path_factory: pytest.TempPathFactory, planted: Path, tiny: str
 ) -> tuple[Workspace, StoreContent]:
     """A workspace and a store with the same photos."""
     folder = tmp_path_factory.mktemp("both")
     workspace = Workspace(folder / "workspace")
     workspace.add(planted, backbones=tiny)
-    Store(folder / "store").add(planted, backbones=tiny, workers=2)
+    with pytest.MonkeyPatch.context() as patch:
+        run_inline(patch)
+        Store(folder / "store").add(planted, backbones=tiny, workers=2)
     return workspace, StoreContent(str(folder / "store"))
-
-
-def searched(store: StoreContent) -> find.StoreDuplicates:
-    spec = store.backbone(None).spec
-    return find_duplicates(store, spec, duplicate_options(()), Tasks(2, 1, no_progress))
 
 
 def described(group: DuplicateGroup) -> tuple[object, ...]:
@@ -99,12 +93,13 @@ def described(group: DuplicateGroup) -> tuple[object, ...]:
     return group.kind, group.representative, group.conflict, members
 
 
+@pytest.mark.usefixtures("two_workers")
 def test_photos_have_the_groups_and_the_plan_of_one_machine(
     both: tuple[Workspace, StoreContent], tmp_path: Path
 ) -> None:
     workspace, store = both
     expected = workspace.duplicates()
-    found = searched(store)
+    found = Store(store.location.place).duplicates(workers=2)
     groups = list(stored_groups(store))
 
     assert {group.representative: described(group) for group in groups} == {
@@ -128,6 +123,7 @@ def test_photos_have_the_groups_and_the_plan_of_one_machine(
     assert len(read_plan(tmp_path / "plan.csv")) == len(planned)
 
 
+@pytest.mark.usefixtures("inline")
 def test_missing_files_stay_for_review(planted: Path, tiny: str, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -138,7 +134,7 @@ def test_missing_files_stay_for_review(planted: Path, tiny: str, tmp_path: Path)
     store = StoreContent(str(tmp_path / "store"))
     for path in photos.glob("00001.*"):
         path.unlink()
-    searched(store)
+    search_inline(store, workers=2)
     groups = list(stored_groups(store))
     missing = [group for group in groups if "00001." in group.representative]
     assert missing
@@ -160,35 +156,29 @@ def test_a_killed_search_leaves_the_last_result(tmp_path: Path) -> None:
     place = tmp_path / "store"
     bench.write_store(place, bench.Synthetic(500, 16))
     store = StoreContent(str(place))
-    first = searched(store)
+    first = search_inline(store, workers=2)
     before = list(stored_groups(store))
     assert before
     code = f"""
-import os
-import ray
-from embedkit.cluster.duplicates.find import find_duplicates
-from embedkit.cluster.duplicates.result import pairs_dataset, stored_result
-from embedkit.cluster.duplicates.tasks import Tasks
+import os, sys
+sys.path[:0] = {sys.path!r}
+from stores import search_inline
 from embedkit.cluster.store import StoreContent
-from embedkit.cluster.tables import bytes_literal
-from embedkit.duplicates.pair_search import duplicate_options
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+
 def progress(state):
     if state.stage == "writing groups":
         os._exit(9)
-store = StoreContent({str(place)!r})
-spec = store.backbone(None).spec
-find_duplicates(store, spec, duplicate_options(("exact",)), Tasks(1, 1, progress))
+
+search_inline(StoreContent({str(place)!r}), ["exact"], progress)
 """
-    environment = os.environ | {"PYTHONPATH": str(SCRIPTS.parent)}
-    killed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert killed.returncode == 9, killed.stderr.decode()
     result = stored_result(store)
     assert result is not None and result.report == first
     assert list(stored_groups(store)) == before
     assert any(path.name.startswith(PREFIX) for path in (place / FOLDER).iterdir())
 
-    assert searched(store) == first
+    assert search_inline(store, workers=2) == first
     assert list((place / FOLDER).iterdir()) == []
 
 
@@ -201,7 +191,7 @@ def test_many_images_in_small_parts_have_the_pairs_of_one_machine(
     store = StoreContent(str(tmp_path / "store"))
     monkeypatch.setattr(find.coarse, "PART_BYTES", 2 << 20)  # about 6 parts
     monkeypatch.setattr(hashes, "MIN_BLOCK", 2000)
-    found = searched(store)
+    found = search_inline(store, workers=2)
     ours = bench.coded(bench.numbers_of_pairs(store, data))
     theirs = bench.coded(bench.local_pairs(data))
     assert data.copies == 60
@@ -228,7 +218,7 @@ def test_truncated_and_repeated_rows_are_not_compared_twice(tmp_path: Path) -> N
     for dataset in (store.images, store.embeddings(spec)):
         names = dataset.schema.names
         dataset.append(dataset.read(names, f"sha256 = {bytes_literal(repeated)}"))
-    found = searched(store)
+    found = search_inline(store, workers=2)
     assert found.images == data.images - 1 and found.embedded == data.images - 1
     pairs = pairs_dataset(store).read(["first", "second"]).to_pylist()
     paired = [sha256 for pair in pairs for sha256 in pair.values()]
@@ -238,6 +228,6 @@ def test_truncated_and_repeated_rows_are_not_compared_twice(tmp_path: Path) -> N
 def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
     store = StoreContent(str(tmp_path / "store"))
     with pytest.raises(EmptyWorkspace, match="has no photos"):
-        find_duplicates(store, None, duplicate_options(()), Tasks(1, 1, no_progress))
+        find_duplicates(store, None, duplicate_options(()), Tasks(InlineWorkers(), no_progress))
     with pytest.raises(EmptyWorkspace, match="no duplicates were searched for"):
         list(plan_store(store, (), PlanOptions(), no_progress))

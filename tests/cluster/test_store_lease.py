@@ -15,7 +15,8 @@ from embedkit import BadInput, StorageError, Store, StoreBusy
 from embedkit.cluster import lease
 from embedkit.cluster.lease import is_lease, writing
 from embedkit.cluster.location import Location
-from embedkit.cluster.ray_session import Shares, _shares
+from embedkit.cluster.ray_session import _shares
+from embedkit.cluster.ray_workers import Shares
 from embedkit.cluster.store import StoreContent
 from embedkit.results import ResolvedName
 

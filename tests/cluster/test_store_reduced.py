@@ -8,13 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import draw_photo
+from stores import inline  # noqa: F401
 
 from embedkit import BadArtefact, BadInput, Store, StoreBusy, Workspace
 from embedkit.backbones.projection import Projection, fit_projection
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.vectors import Vectors
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_workers")]
+pytestmark = pytest.mark.slow
 
 PHOTOS = 110
 
@@ -53,6 +54,7 @@ def projection_in(place: Path) -> Projection:
     return Projection.from_bytes(file.read_bytes(), file)
 
 
+@pytest.mark.usefixtures("two_workers")
 def test_a_store_fits_a_projection_and_a_workspace_with_it_has_the_same_vectors(
     tmp_path: Path, photos: Path, tiny: str
 ) -> None:
@@ -94,6 +96,7 @@ def test_a_store_fits_a_projection_and_a_workspace_with_it_has_the_same_vectors(
         assert nearest == [match.sha256 for match in here]
 
 
+@pytest.mark.usefixtures("inline")
 def test_push_and_pull_copy_the_projection_and_the_rounded_vectors(
     tmp_path: Path, photos: Path, tiny: str
 ) -> None:
@@ -122,6 +125,7 @@ def test_push_and_pull_copy_the_projection_and_the_rounded_vectors(
     assert (report.embedded, report.fitted) == (1, {})
 
 
+@pytest.mark.usefixtures("inline")
 def test_two_projections_do_not_meet(tmp_path: Path, photos: Path, tiny: str) -> None:
     short = f"{tiny}&dims=8"
     workspace = Workspace(tmp_path / "workspace")
@@ -146,6 +150,7 @@ def test_two_projections_do_not_meet(tmp_path: Path, photos: Path, tiny: str) ->
         content.register([changed])
 
 
+@pytest.mark.usefixtures("inline")
 def test_it_is_fitted_on_the_stored_embeddings_of_a_store(
     tmp_path: Path, photos: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +172,7 @@ def test_it_is_fitted_on_the_stored_embeddings_of_a_store(
     assert len(Vectors(content.embeddings(content.backbone(short).spec))) == PHOTOS
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_run_that_is_killed_after_the_fit_continues_with_its_projection(
     tmp_path: Path, photos: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +191,7 @@ def test_a_run_that_is_killed_after_the_fit_continues_with_its_projection(
     assert StoreContent(str(tmp_path / "store")).backbone(short).spec.projection == digest
 
 
+@pytest.mark.usefixtures("inline")
 def test_too_few_photos_and_damage_are_refused(tmp_path: Path, photos: Path, tiny: str) -> None:
     store = Store(tmp_path / "store")
     with pytest.raises(BadInput, match=r"needs 120 distinct photos.* and there are 112; add more"):

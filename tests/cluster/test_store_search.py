@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from conftest import draw_photo, write_photos
 from fsspec.implementations.local import LocalFileSystem
+from stores import run_inline
 
 from embedkit import BadInput, DamagedCache, NotInWorkspace, Store, StoreBusy, Workspace
 from embedkit.cluster import index_build, index_search, lease
@@ -596,18 +597,16 @@ class Added:
 
 
 @pytest.fixture(scope="module")
-def added(
-    tmp_path_factory: pytest.TempPathFactory,
-    tiny: str,
-    two_workers: None,  # noqa: ARG001
-) -> Added:
+def added(tmp_path_factory: pytest.TempPathFactory, tiny: str) -> Added:
     folder = tmp_path_factory.mktemp("added")
     photos = folder / "photos"
     write_photos(photos)
     for name in ("red/copy.jpg", "blue/copy.jpg"):
         (photos / name).write_bytes((photos / "red/0.jpg").read_bytes())
     (photos / "blue/broken.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(50))
-    Store(folder / "store").add(photos, backbones=tiny, labels_from_folders=True, workers=1)
+    with pytest.MonkeyPatch.context() as patch:
+        run_inline(patch)
+        Store(folder / "store").add(photos, backbones=tiny, labels_from_folders=True)
     workspace = Workspace(folder / "workspace")
     workspace.add(photos, backbones=tiny, labels_from_folders=True)
     return Added(photos, StoreContent(str(folder / "store")), workspace)

@@ -823,15 +823,13 @@ def test_files_of_a_store_are_read_concurrently(web: WebServer) -> None:
 
 @pytest.mark.parametrize("claiming", [True, False])
 def test_copies_in_different_packs_of_a_block_are_computed_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claiming: bool
+    tmp_path: Path, claiming: bool
 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (500, 500, 3), dtype=np.uint8)
     for name in ("a.png", "b.png"):  # a pack ends at 500 kB
         Image.fromarray(pixels).save(tmp_path / name)
     registry = Registry(np.empty((0, 4), np.uint64), np.empty(0, np.int64), claiming)
-    monkeypatch.setattr(Embedder, "_ask", lambda _, name, *values: getattr(registry, name)(*values))
-    monkeypatch.setattr("embedkit.cluster.embedder.limit_cores", lambda _: None)
-    embedder = Embedder(str(tmp_path / "store"), [], registry, cores=1)
+    embedder = Embedder(str(tmp_path / "store"), [], registry)
     (block,) = listed([str(tmp_path)], False)
     (written,) = embedder(block.append_column(BLOCK, pa.array([0, 0]))).to_pylist()
     assert (written["fingerprinted"], len(written["digests"])) == (1, 1)

@@ -89,15 +89,14 @@ def test_verdicts_apply_to_groups_as_in_a_workspace(
     store: StoreContent,
     copies: Path,
     is_late: bool,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if is_late:
-        search_inline(store, monkeypatch)
+        search_inline(store)
         assert described(stored_groups(store)) == described(filled.duplicates().groups)
     decide(filled, copies)
     filled.push(store.location.place)
     if not is_late:
-        search_inline(store, monkeypatch)
+        search_inline(store)
     expected = described(filled.duplicates().groups)
     assert described(stored_groups(store)) == expected
     members = [member for group in expected.values() for member in group["members"]]
@@ -110,9 +109,8 @@ def test_a_later_verdict_opens_no_file_that_the_search_has_opened(
     store: StoreContent,
     copies: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    search_inline(store, monkeypatch)
+    search_inline(store)
     filled.verdicts.set("different", copies / "red/0.png", copies / "red/0-small.jpg")
     expected = described(filled.duplicates().groups)
     filled.push(store.location.place)
@@ -123,7 +121,7 @@ def test_a_later_verdict_opens_no_file_that_the_search_has_opened(
 def test_a_search_that_is_killed_between_its_commits_leaves_the_last_result(
     filled: Workspace, store: StoreContent, copies: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = search_inline(store, monkeypatch)
+    first = search_inline(store)
     before = list(stored_groups(store))
     filled.verdicts.set("different", copies / "red/0.png", copies / "red/0-small.jpg")
     draw_photo(2).save(copies / "red/2.png")
@@ -141,7 +139,7 @@ def test_a_search_that_is_killed_between_its_commits_leaves_the_last_result(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Dataset, "replace", killed)
-        search_inline(store, monkeypatch)
+        search_inline(store)
     monkeypatch.setattr(tables, "_KEPT_VERSIONS", timedelta(0))  # all are old
     tidy_result(store)
     result = stored_result(store)
@@ -149,7 +147,7 @@ def test_a_search_that_is_killed_between_its_commits_leaves_the_last_result(
     assert result.part("pairs").count() == first.pairs < pairs_dataset(store).count()
     assert list(stored_groups(store)) == expected  # formed from the pairs and the verdicts
 
-    last = search_inline(store, monkeypatch)
+    last = search_inline(store)
     assert last.pairs > first.pairs
     tidy_result(store)
     assert len(pairs_dataset(store).open().versions()) == 1
@@ -159,7 +157,7 @@ def test_a_search_that_is_killed_between_its_commits_leaves_the_last_result(
 def test_a_reader_sees_one_result_while_a_search_replaces_it(
     filled: Workspace, store: StoreContent, copies: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search_inline(store, monkeypatch)
+    search_inline(store)
     monkeypatch.setattr(present, "_ROWS", 1)
     before = list(stored_groups(store))
     groups = stored_groups(store)
@@ -167,7 +165,7 @@ def test_a_reader_sees_one_result_while_a_search_replaces_it(
     draw_photo(2).save(copies / "red/2.png")
     filled.add()
     filled.push(store.location.place)
-    search_inline(store, monkeypatch)
+    search_inline(store)
     assert [*read, *groups] == before
     assert len(list(stored_groups(store))) == len(before) + 1
 
@@ -184,10 +182,10 @@ def test_groups_are_read_whole(rows: int) -> None:
 
 
 def test_a_damaged_dataset_is_named_when_groups_are_read(
-    filled: Workspace, store: StoreContent, monkeypatch: pytest.MonkeyPatch
+    filled: Workspace, store: StoreContent
 ) -> None:
     assert filled.info().files
-    search_inline(store, monkeypatch)
+    search_inline(store)
     for file in (Path(store.files.location.path) / "data").iterdir():
         file.write_bytes(file.read_bytes()[:40])
     with pytest.raises(BadArtefact, match=r"files\.lance is damaged"):

@@ -29,7 +29,7 @@ from embedkit.cluster.duplicates.result import (
 )
 from embedkit.cluster.duplicates.run import Run
 from embedkit.cluster.duplicates.score import Scoring, compare_part, compare_received
-from embedkit.cluster.duplicates.tasks import Tasks, shared
+from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.duplicates.write import write_groups, write_rows
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.verdicts import duplicates_of
@@ -73,7 +73,7 @@ def find_duplicates(
 ) -> StoreDuplicates:
     """Find the duplicates among the images of a store, and store their groups and pairs.
 
-    Ray is connected. ``spec`` is that of the compared embeddings; None compares fingerprints only.
+    ``spec`` is that of the compared embeddings; None compares fingerprints only.
     The images and thresholds are those of :func:`embedkit.duplicates.find.find_duplicates`; files
     that cannot be opened leave their pairs for review. The store's verdicts are applied. A run that
     is killed leaves the last result.
@@ -144,7 +144,9 @@ class _Search:
         distribution = distances_of_sample(numbering.sample[:sampled], numbering.embedded)
         limits = candidate_limits(options, numbering.count, distribution)
         dim = numbering.sample.shape[1]
-        parts = coarse.part_count(numbering.count, _FINGERPRINT_BYTES + 4 * dim, tasks.workers)
+        parts = coarse.part_count(
+            numbering.count, _FINGERPRINT_BYTES + 4 * dim, tasks.workers.count
+        )
         scoring = Scoring(options, limits, distribution.median, numbering.count, parts)
         vectors, images, hashed, looks, own_cells, recall = self._place(numbering, scoring)
         candidates = [
@@ -155,7 +157,7 @@ class _Search:
                 [
                     (run, join, hashed, parts)
                     for join in joins(
-                        numbering.count, limits.bits, limits.oriented_bits, tasks.workers
+                        numbering.count, limits.bits, limits.oriented_bits, tasks.workers.count
                     )
                 ],
             )
@@ -233,7 +235,7 @@ class _Search:
         images = self._run.opened("images").count_rows()
         sample = coarse.SAMPLE_PER_CELL * coarse.cell_count(images)
         (numbering,) = self._tasks.run(
-            "numbering images", number_images, [(self._run, self._tasks.workers, sample)]
+            "numbering images", number_images, [(self._run, self._tasks.workers.count, sample)]
         )
         return numbering
 
@@ -262,7 +264,7 @@ class _Search:
                 cells.nearest(sample),
                 scoring.limits.distance,
             )
-            everywhere = shared(cells), shared(probe)
+            everywhere = tasks.workers.share(cells), tasks.workers.share(probe)
             placed = tasks.run(
                 "placing embeddings",
                 place_vectors,
