@@ -189,6 +189,11 @@ def tiny(tiny_weights: Path) -> str:
     return f"timm/test_resnet?weights={tiny_weights}&size=64"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests on Ray first: one process runs them, and starts Ray, while others run more."""
+    items.sort(key=lambda item: "two_workers" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def two_workers() -> Iterator[None]:
     """Ray on this machine, with two cores."""
