@@ -11,7 +11,7 @@ from embedkit.cluster.duplicates.order import vectors_of
 from embedkit.cluster.duplicates.run import Block, Run
 from embedkit.duplicates.evidence import MIN_CONTRAST
 from embedkit.duplicates.orientations import ORIENTATIONS, oriented_hashes
-from embedkit.duplicates.similarity import downsampled
+from embedkit.duplicates.similarity import sums_of_four
 from embedkit.results.fingerprint import LUMA_SIDE
 
 HASHES = [f"hash{orientation}" for orientation in range(ORIENTATIONS)]
@@ -117,7 +117,7 @@ def place_images(
     columns = ["phash", "luma", "contrast", "width", "height", "format"]
     rows = run.read_block("images", block, columns).take(pa.array(used))
     of_row = of_row[used]
-    luma = np.frombuffer(b"".join(rows["luma"].to_pylist()), np.uint8).reshape(-1, LUMA_SIDE**2)
+    luma = unfixed(rows["luma"], np.uint8)
     hashes = oriented_hashes(luma)[:, :, 0]
     hashes[:, 0] = numbers(rows["phash"])
     contrast = numbers(rows["contrast"])
@@ -129,7 +129,7 @@ def place_images(
             "contrast": contrast,
             "kind": kind,
             "hashes": fixed(hashes),
-            "small": fixed(np.round(4 * downsampled(luma)).astype(np.uint16)),
+            "small": fixed(sums_of_four(luma)),
             "home": np.ones(len(of_row), bool),
         },
         PLACED,
