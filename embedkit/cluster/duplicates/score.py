@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from embedkit.cluster.duplicates.cells import VISITED
 from embedkit.cluster.duplicates.exchange import fixed, numbers, rows_by_part, unfixed
-from embedkit.cluster.duplicates.place import FEATURES, vectors_schema
+from embedkit.cluster.duplicates.place import FEATURES, vector_field
 from embedkit.cluster.duplicates.run import Run
 from embedkit.duplicates.evidence import (
     Evidence,
@@ -86,7 +85,7 @@ class PartImages:
     kind: np.ndarray
     """uint64 (n,)."""
     cells: np.ndarray
-    """int32 (n, VISITED); -1 without an embedding."""
+    """int32 (n, V): the nearest cells; -1 without an embedding."""
     small: np.ndarray
     """uint16 (n, 256): see :data:`embedkit.cluster.duplicates.place.SMALL`."""
     features: Features
@@ -112,7 +111,7 @@ def read_part(
     )
     hashes = unfixed(table["hashes"], np.uint64)[order]
     small = unfixed(table["small"], np.uint16)[order]
-    cells = np.full((len(number), VISITED), -1, np.int32)
+    cells = np.full((len(number), 1), -1, np.int32)
     row_of = np.full(len(number), -1)
     content = np.empty((0, 1), np.float32)
     if vectors and len(number):
@@ -121,7 +120,9 @@ def read_part(
         rows = np.minimum(np.searchsorted(number, of_vector), len(number) - 1)
         here = np.flatnonzero(number[rows] == of_vector)
         content = unfixed(table["vector"], np.float32)[here]
-        cells[rows[here]] = unfixed(table["cells"], np.int32)[here]
+        nearest = unfixed(table["cells"], np.int32)
+        cells = np.full((len(number), nearest.shape[1]), -1, np.int32)
+        cells[rows[here]] = nearest[here]
         row_of[rows[here]] = np.arange(len(here))
     features = Features(
         hashes[:, :, None], contrast, _means(small), ImageEmbeddings(row_of, content)
@@ -325,8 +326,7 @@ def _unique(table: pa.Table, images: int) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def _sent_schema(dim: int) -> pa.Schema:
-    vector = vectors_schema(dim).field("vector")
-    return pa.schema([*FEATURES, ("embedded", pa.bool_()), vector])
+    return pa.schema([*FEATURES, ("embedded", pa.bool_()), vector_field(dim)])
 
 
 def _send(
@@ -391,7 +391,8 @@ def _joined(here: PartImages, own: np.ndarray, rows: pa.Table) -> tuple[Features
 def _means(small: np.ndarray) -> np.ndarray:
     """Return the luma at 16 x 16 from the sums of four pixels: float32 (n, 16, 16)."""
     side = LUMA_SIDE // 2
-    return (small.astype(np.float32) / 4).reshape(-1, side, side)
+    means = np.multiply(small, np.float32(0.25), dtype=np.float32)
+    return np.asarray(means.reshape(-1, side, side))
 
 
 def _numbered(found: tuple[Evidence, np.ndarray, np.ndarray], number: np.ndarray) -> pa.Table:
