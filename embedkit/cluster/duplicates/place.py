@@ -33,7 +33,7 @@ FEATURES = [
     ("small", pa.binary(SMALL.itemsize)),
 ]
 """Columns that travel with an image, except the vector."""
-PLACED = pa.schema([*FEATURES, ("home", pa.bool_())])
+PLACED = pa.schema(FEATURES)
 LOOKS = pa.schema([("number", pa.int64()), ("look", pa.uint64())])
 """Images by what only pixel-identical images have in common: size, format and luma."""
 
@@ -106,7 +106,8 @@ def place_vectors(
     schema = vectors_schema(vectors.shape[1], cells.visited)
     table = pa.table({"number": of_row, "cells": fixed(nearest), "vector": fixed(vectors)}, schema)
     visits = table.take(pa.array(row))
-    written = run.exchange.write("vectors", schema, divided(visits, part, parts))
+    batch = _batches(part, places[row, 0], parts)
+    written = run.exchange.write("vectors", schema, divided(visits, batch, 2 * parts))
     return written, placed, probe.count(of_row, vectors, nearest)
 
 
@@ -135,13 +136,11 @@ def place_images(
             "kind": kind,
             "hashes": fixed(hashes),
             "small": fixed(sums_of_four(luma)),
-            "home": np.ones(len(of_row), bool),
         },
         PLACED,
     ).take(pa.array(row))
-    at_home = pa.array(part == home[row])
-    table = table.set_column(PLACED.get_field_index("home"), "home", at_home)
-    placed = run.exchange.write("images", PLACED, divided(table, part, parts))
+    batch = _batches(part, home[row], parts)
+    placed = run.exchange.write("images", PLACED, divided(table, batch, 2 * parts))
     clear = contrast >= MIN_CONTRAST
     values = {name: hashes[:, number] for number, name in enumerate(HASHES)}
     hashed = pa.table({"number": of_row, "home": home, "clear": clear, **values}, HASHED)
@@ -171,6 +170,16 @@ def _places(
         found = np.pad(found, ((0, 0), (0, of_embedded.shape[1] - 1)), constant_values=-1)
         found[rows] = of_embedded
     return found[:, 0], _distinct(found)
+
+
+def read_placed(run: Run, files: list[str], part: int, parts: int, at_home: bool) -> pa.Table:
+    """Return the rows of a part that are at home there, or those that visit it."""
+    return run.exchange.read(files, part if at_home else parts + part)
+
+
+def _batches(part: np.ndarray, home: np.ndarray, parts: int) -> np.ndarray:
+    """Return the batch of each row of a file, see :func:`read_placed`."""
+    return np.where(part == home, part, parts + part)
 
 
 def _distinct(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

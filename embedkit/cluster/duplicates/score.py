@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from embedkit.cluster.duplicates.exchange import fixed, numbers, rows_by_part, unfixed
-from embedkit.cluster.duplicates.place import FEATURES, vector_field
+from embedkit.cluster.duplicates.place import FEATURES, read_placed, vector_field
 from embedkit.cluster.duplicates.run import Run
 from embedkit.duplicates.evidence import (
     Evidence,
@@ -80,8 +80,6 @@ class PartImages:
 
     number: np.ndarray
     """int64 (n,)."""
-    home: np.ndarray
-    """bool (n,): whether this is the home of the image."""
     kind: np.ndarray
     """uint64 (n,)."""
     cells: np.ndarray
@@ -99,15 +97,18 @@ class PartImages:
 
 
 def read_part(
-    run: Run, part: int, images: list[str], vectors: list[str], only_home: bool = False
+    run: Run, part: int, parts: int, images: list[str], vectors: list[str], only_home: bool = False
 ) -> PartImages:
     """Read the images of a part; without those that visit it, if ``only_home``."""
-    table = run.exchange.read(images, part)
-    if only_home:
-        table = table.filter(table["home"])
+
+    def read(files: list[str]) -> pa.Table:
+        groups = (True,) if only_home else (True, False)
+        return pa.concat_tables(read_placed(run, files, part, parts, item) for item in groups)
+
+    table = read(images)
     order = np.argsort(numbers(table["number"]))
-    number, contrast, kind, home = (
-        numbers(table[name])[order] for name in ("number", "contrast", "kind", "home")
+    number, contrast, kind = (
+        numbers(table[name])[order] for name in ("number", "contrast", "kind")
     )
     hashes = unfixed(table["hashes"], np.uint64)[order]
     small = unfixed(table["small"], np.uint16)[order]
@@ -115,7 +116,7 @@ def read_part(
     row_of = np.full(len(number), -1)
     content = np.empty((0, 1), np.float32)
     if vectors and len(number):
-        table = run.exchange.read(vectors, part)
+        table = read(vectors)
         of_vector = numbers(table["number"])
         rows = np.minimum(np.searchsorted(number, of_vector), len(number) - 1)
         here = np.flatnonzero(number[rows] == of_vector)
@@ -127,7 +128,7 @@ def read_part(
     features = Features(
         hashes[:, :, None], contrast, _means(small), ImageEmbeddings(row_of, content)
     )
-    return PartImages(number, home, kind, cells, small, features)
+    return PartImages(number, kind, cells, small, features)
 
 
 def compare_part(
@@ -144,7 +145,7 @@ def compare_part(
     Returns the name of the file with the pairs, and those of the files for the other candidates, by
     the part of their second image: the first images, and the pairs.
     """
-    here = read_part(run, part, images, vectors)
+    here = read_part(run, part, scoring.parts, images, vectors)
     scorer = _Scorer(here.features, here.kind, scoring)
     found = []
     if scoring.limits.distance >= 0 and len(here):
@@ -175,7 +176,7 @@ def compare_received(
     scoring: Scoring,
 ) -> str:
     """Score the candidates whose first image comes from another part."""
-    here = read_part(run, part, images, vectors, only_home=True)
+    here = read_part(run, part, scoring.parts, images, vectors, only_home=True)
     table = run.exchange.read(pairs, part)
     first, second = numbers(table["first"]), here.rows_of(numbers(table["second"]))
     order = np.argsort(first, kind="stable")
