@@ -9,10 +9,10 @@ KINDS. The noise of its luma and of its embedding is that of altered copies of r
 (plant_variants.py) under the default backbone. The files do not exist, so that all groups stay for
 review.
 
-Prints the seconds of each phase and the peak memory, the recall of the planted copies and the
-precision of the pairs, for all and for each kind. With --local, the search of one machine is given
-the same rows, and the last line says how many pairs differ. The store is removed at the end unless
---keep is given.
+Prints the seconds and the processor time of each phase, the peak memory, the recall of the planted
+copies and the precision of the pairs, for all and for each kind. With --local, the search of one
+machine is given the same rows, and the last line says how many pairs differ. The store is removed
+at the end unless --keep is given.
 """
 
 import argparse
@@ -334,8 +334,9 @@ class Watch:
     def __init__(self) -> None:
         self.peak = 0
         self.processors: dict[tuple[int, float], float] = {}
-        self.phases: dict[str, float] = {}
-        self._phase, self._since = "", time.monotonic()
+        self.phases: dict[str, tuple[float, float]] = {}
+        """Seconds and processor seconds of each phase."""
+        self._phase, self._since = "", (time.monotonic(), 0.0)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -357,10 +358,12 @@ class Watch:
             self.peak = max(self.peak, total)
 
     def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
         if progress.stage != self._phase:
+            now = time.monotonic(), sum(self.processors.copy().values())
             if self._phase:
-                self.phases[self._phase] = self.phases.get(self._phase, 0) + now - self._since
+                before = self.phases.get(self._phase, (0.0, 0.0))
+                parts = zip(before, now, self._since, strict=True)
+                self.phases[self._phase] = tuple(old + end - start for old, end, start in parts)
             self._phase, self._since = progress.stage, now
             print(f"  {progress.stage}", file=sys.stderr)
 
@@ -403,8 +406,8 @@ def main() -> None:
     watch.end()
     ray.shutdown()
     print(found)
-    for phase, spent in watch.phases.items():
-        print(f"{spent:8.1f} s  {phase}")
+    for phase, (spent, busy) in watch.phases.items():
+        print(f"{spent:8.1f} s  {busy:8.1f} s of processor time  {phase}")
     busy = sum(watch.processors.values())
     print(f"{seconds:8.1f} s  in total; {busy:.0f} s of processor time in all processes")
     print(f"{watch.peak / 2**30:8.1f} GiB  peak memory of all processes")

@@ -12,6 +12,11 @@ MAX_PAIRS_OF_HASHES = 100_000
 """Number of pairs of rows, for one pair of hashes, above which only some of them are generated."""
 CANDIDATES_PER_IMAGE = 10.0
 """Average number of candidate pairs per image that the limits allow."""
+MAX_ORIENTED_CANDIDATES = 5e6
+"""Number of candidate pairs in other orientations that the limits allow, in any collection.
+
+The seven joins of turned and mirrored images take three times as long at 10 bits as at 8. Copies
+that were only turned or mirrored differ in at most 4 bits (``scripts/hash_distances.py``)."""
 
 
 def max_bits_within(

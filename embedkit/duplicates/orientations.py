@@ -14,7 +14,8 @@ import numpy as np
 from embedkit.results import LUMA_SIDE
 
 ORIENTATIONS = 8
-_BLOCK = 8192
+_BLOCK = 512
+"""Images that are transformed at once, within a core's own cache."""
 
 
 def oriented_hashes(lumas: np.ndarray, side: int = 8) -> np.ndarray:
@@ -36,15 +37,17 @@ def oriented_hashes(lumas: np.ndarray, side: int = 8) -> np.ndarray:
             changed = lowest * signs if mirrored & 1 else lowest
             changed = changed * signs[:, None] if mirrored & 2 else changed
             flat = changed.reshape(len(block), -1)
-            above = (flat > np.median(flat, axis=1, keepdims=True)).reshape(changed.shape)
+            ordered = np.sort(flat, axis=1)
+            median = ordered[:, side * side // 2 - 1 : side * side // 2 + 1].mean(axis=1)
+            above = (flat > median[:, None]).reshape(changed.shape)
             # Transposed first and then mirrored: the other mirrors, and the same median.
             transposed = 4 | (mirrored & 1) << 1 | mirrored >> 1
             for orientation, bits in (
                 (mirrored, above),
                 (transposed, above.transpose(0, 2, 1)),
             ):
-                packed = np.packbits(bits.reshape(len(block), -1), axis=1)
-                hashes[start : start + _BLOCK, orientation] = packed.view(">u8")
+                packed = np.packbits(bits.ravel()).view(">u8").reshape(len(block), words)
+                hashes[start : start + _BLOCK, orientation] = packed
     return hashes
 
 

@@ -199,13 +199,12 @@ def candidate_limits(
     if SEMANTIC in kinds:
         distance = limits.distance
     if COMBINED in kinds:
-        loose = candidates.max_bits_within(
-            count,
-            candidates.MAX_CANDIDATE_BITS,
-            ORIENTATIONS,
-            candidates.CANDIDATES_PER_IMAGE * count,
+        pairs = candidates.CANDIDATES_PER_IMAGE * count
+        loose, oriented = (
+            candidates.max_bits_within(count, candidates.MAX_CANDIDATE_BITS, ORIENTATIONS, most)
+            for most in (pairs, min(pairs, candidates.MAX_ORIENTED_CANDIDATES))
         )
-        bits, oriented_bits = max(bits, loose), max(oriented_bits, loose)
+        bits, oriented_bits = max(bits, loose), max(oriented_bits, oriented)
         radius = distribution.radius(candidates.CANDIDATES_PER_IMAGE)
         distance = max(distance, min(radius, MAX_CANDIDATE_DISTANCE * distribution.median))
     return CandidateLimits(limits, options.hash_bits, bits, oriented_bits, distance)

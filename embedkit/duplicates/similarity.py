@@ -20,6 +20,8 @@ MIN_SIMILARITY_FOR_CROPS = 0.1
 
 _SIDE = LUMA_SIDE // 2
 _BLOCK = 2048
+_LUMAS = 512
+"""Lumas that are added up at once, within a core's own cache."""
 _TOLERANCE = 1e-4
 """Upper bound of the rounding error of a similarity."""
 _CROP_SHARES = (0.96, 0.9, 0.85, 0.8)
@@ -73,12 +75,18 @@ def similarity(
 
 def downsampled(lumas: np.ndarray) -> np.ndarray:
     """Return lumas, uint8 (n, 1024), as images of half the side: float32 (n, 16, 16)."""
-    small = np.empty((len(lumas), _SIDE, _SIDE), np.float32)
-    for start in range(0, len(lumas), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        blocks = lumas[part].reshape(-1, _SIDE, 2, _SIDE, 2).astype(np.float32)
-        small[part] = blocks.mean(axis=(2, 4))
-    return small
+    return sums_of_four(lumas) / np.float32(4)
+
+
+def sums_of_four(lumas: np.ndarray) -> np.ndarray:
+    """Return the sums of each 2 x 2 pixels of lumas, uint8 (n, 1024): uint16 (n, 16, 16)."""
+    sums = np.empty((len(lumas), _SIDE, _SIDE), np.uint16)
+    for start in range(0, len(lumas), _LUMAS):
+        part = slice(start, start + _LUMAS)
+        wide = lumas[part].reshape(-1, LUMA_SIDE, LUMA_SIDE).astype(np.uint16)
+        tall = wide[:, :, ::2] + wide[:, :, 1::2]
+        np.add(tall[:, ::2], tall[:, 1::2], out=sums[part])
+    return sums
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,10 @@ from math import ceil, sqrt
 
 import numpy as np
 
-VISITED = 4
+MIN_VISITED, MAX_VISITED = 4, 16
 """Number of nearest cells in which the copies of an image are looked for, its own included."""
+_FEWEST_FROM = 1e7
+"""Number of images from which on :data:`MIN_VISITED` cells are visited."""
 CELLS_PER_ROOT = 2.0
 """Number of cells, per square root of the number of images: finding the cell of an image then takes
 about as long as comparing it with the images there."""
@@ -32,9 +34,11 @@ class Cells:
     """float32 (C, dim), of length 1."""
     part: np.ndarray
     """int16 (C,): the part of each cell."""
+    visited: int
+    """Number of cells in which the copies of an image are looked for."""
 
     def nearest(self, vectors: np.ndarray) -> np.ndarray:
-        """Return the nearest cells of vectors (n, dim), the nearest first: int32 (n, VISITED).
+        """Return the nearest cells of vectors (n, dim), the nearest first: int32 (n, visited).
 
         -1 fills the row where there are fewer cells.
         """
@@ -42,13 +46,22 @@ class Cells:
 
         index = faiss.IndexFlatIP(self.centroids.shape[1])
         index.add(self.centroids)
-        _, found = index.search(vectors, VISITED)
+        _, found = index.search(vectors, self.visited)
         return np.asarray(found, np.int32)
 
 
 def cell_count(images: int) -> int:
     """Return the number of cells for a number of embedded images."""
     return max(1, round(CELLS_PER_ROOT * sqrt(images)))
+
+
+def visited_count(images: int) -> int:
+    """Return in how many cells the copies of an image are looked for among embedded images.
+
+    The number of images that one is compared with then grows with the fourth root of all.
+    """
+    wanted = MIN_VISITED * (_FEWEST_FROM / max(1, images)) ** 0.25
+    return int(min(max(MIN_VISITED, round(wanted)), MAX_VISITED))
 
 
 def part_count(images: int, row_bytes: int, workers: int) -> int:
@@ -77,7 +90,7 @@ def make_cells(sample: np.ndarray, images: int, parts: int) -> Cells:
     loads = np.bincount(nearest[:, 0], minlength=count) + 1.0
     part = np.empty(count, np.int16)
     _bisect(centroids, loads, np.arange(count), 0, parts, part)
-    return Cells(centroids, part)
+    return Cells(centroids, part, visited_count(images))
 
 
 def _bisect(

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from embedkit.cluster.duplicates.cells import VISITED, Cells
+from embedkit.cluster.duplicates.cells import Cells
 from embedkit.cluster.duplicates.exchange import divided, fixed, numbers, unfixed
 from embedkit.cluster.duplicates.order import vectors_of
 from embedkit.cluster.duplicates.run import Block, Run
 from embedkit.duplicates.evidence import MIN_CONTRAST
 from embedkit.duplicates.orientations import ORIENTATIONS, oriented_hashes
-from embedkit.duplicates.similarity import downsampled
+from embedkit.duplicates.similarity import sums_of_four
 from embedkit.results.fingerprint import LUMA_SIDE
 
 HASHES = [f"hash{orientation}" for orientation in range(ORIENTATIONS)]
@@ -33,21 +33,25 @@ FEATURES = [
     ("small", pa.binary(SMALL.itemsize)),
 ]
 """Columns that travel with an image, except the vector."""
-PLACED = pa.schema([*FEATURES, ("home", pa.bool_())])
-PLACES = pa.schema([("number", pa.int64()), ("places", pa.binary(2 * VISITED))])
+PLACED = pa.schema(FEATURES)
 LOOKS = pa.schema([("number", pa.int64()), ("look", pa.uint64())])
 """Images by what only pixel-identical images have in common: size, format and luma."""
 
 
-def vectors_schema(dim: int) -> pa.Schema:
+def vectors_schema(dim: int, visited: int) -> pa.Schema:
     """Return the columns of placed vectors."""
     return pa.schema(
         [
             ("number", pa.int64()),
-            ("cells", pa.binary(4 * VISITED)),
-            ("vector", pa.binary(4 * dim)),
+            ("cells", pa.binary(4 * visited)),
+            vector_field(dim),
         ]
     )
+
+
+def vector_field(dim: int) -> pa.Field:
+    """Return the column of vectors that travel."""
+    return pa.field("vector", pa.binary(4 * dim))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +63,7 @@ class Probe:
     vectors: np.ndarray
     """float32 (Q, dim)."""
     cells: np.ndarray
-    """int32 (Q, VISITED)."""
+    """int32 (Q, V)."""
     distance: float
     """Maximum distance of the pairs."""
 
@@ -95,13 +99,15 @@ def place_vectors(
     of_row, image_block = of_row[used], numbers(known["block"])[used]
     nearest = cells.nearest(vectors)
     places = np.where(nearest >= 0, cells.part[nearest], -1).astype(np.int16)
-    table = pa.table({"number": of_row, "places": fixed(places)}, PLACES)
-    placed = run.exchange.write("places", PLACES, divided(table, image_block, image_blocks))
+    schema = pa.schema([("number", pa.int64()), ("places", pa.binary(2 * cells.visited))])
+    table = pa.table({"number": of_row, "places": fixed(places)}, schema)
+    placed = run.exchange.write("places", schema, divided(table, image_block, image_blocks))
     row, part = _distinct(places)
-    schema = vectors_schema(vectors.shape[1])
+    schema = vectors_schema(vectors.shape[1], cells.visited)
     table = pa.table({"number": of_row, "cells": fixed(nearest), "vector": fixed(vectors)}, schema)
     visits = table.take(pa.array(row))
-    written = run.exchange.write("vectors", schema, divided(visits, part, parts))
+    batch = _batches(part, places[row, 0], parts)
+    written = run.exchange.write("vectors", schema, divided(visits, batch, 2 * parts))
     return written, placed, probe.count(of_row, vectors, nearest)
 
 
@@ -117,7 +123,7 @@ def place_images(
     columns = ["phash", "luma", "contrast", "width", "height", "format"]
     rows = run.read_block("images", block, columns).take(pa.array(used))
     of_row = of_row[used]
-    luma = np.frombuffer(b"".join(rows["luma"].to_pylist()), np.uint8).reshape(-1, LUMA_SIDE**2)
+    luma = unfixed(rows["luma"], np.uint8)
     hashes = oriented_hashes(luma)[:, :, 0]
     hashes[:, 0] = numbers(rows["phash"])
     contrast = numbers(rows["contrast"])
@@ -129,14 +135,12 @@ def place_images(
             "contrast": contrast,
             "kind": kind,
             "hashes": fixed(hashes),
-            "small": fixed(np.round(4 * downsampled(luma)).astype(np.uint16)),
-            "home": np.ones(len(of_row), bool),
+            "small": fixed(sums_of_four(luma)),
         },
         PLACED,
     ).take(pa.array(row))
-    at_home = pa.array(part == home[row])
-    table = table.set_column(PLACED.get_field_index("home"), "home", at_home)
-    placed = run.exchange.write("images", PLACED, divided(table, part, parts))
+    batch = _batches(part, home[row], parts)
+    placed = run.exchange.write("images", PLACED, divided(table, batch, 2 * parts))
     clear = contrast >= MIN_CONTRAST
     values = {name: hashes[:, number] for number, name in enumerate(HASHES)}
     hashed = pa.table({"number": of_row, "home": home, "clear": clear, **values}, HASHED)
@@ -157,18 +161,29 @@ def _places(
 
     Images without an embedding are spread over all parts.
     """
-    found = np.full((len(of_row), VISITED), -1, np.int16)
-    found[:, 0] = of_row % parts
+    found = (of_row % parts).astype(np.int16)[:, None]
     if places and len(of_row):
         known = run.exchange.read(places, block)
         order = np.argsort(of_row)
         rows = order[np.searchsorted(of_row, numbers(known["number"]), sorter=order)]
-        found[rows] = unfixed(known["places"], np.int16)
+        of_embedded = unfixed(known["places"], np.int16)
+        found = np.pad(found, ((0, 0), (0, of_embedded.shape[1] - 1)), constant_values=-1)
+        found[rows] = of_embedded
     return found[:, 0], _distinct(found)
 
 
+def read_placed(run: Run, files: list[str], part: int, parts: int, at_home: bool) -> pa.Table:
+    """Return the rows of a part that are at home there, or those that visit it."""
+    return run.exchange.read(files, part if at_home else parts + part)
+
+
+def _batches(part: np.ndarray, home: np.ndarray, parts: int) -> np.ndarray:
+    """Return the batch of each row of a file, see :func:`read_placed`."""
+    return np.where(part == home, part, parts + part)
+
+
 def _distinct(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows and parts of places (n, VISITED), each part of a row once."""
+    """Return the rows and parts of places (n, V), -1 for none, each part of a row once."""
     new = places >= 0
     for column in range(1, places.shape[1]):
         new[:, column] &= (places[:, :column] != places[:, column : column + 1]).all(axis=1)

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from embedkit.cluster.duplicates.cells import VISITED
 from embedkit.cluster.duplicates.exchange import fixed, numbers, rows_by_part, unfixed
-from embedkit.cluster.duplicates.place import FEATURES, vectors_schema
+from embedkit.cluster.duplicates.place import FEATURES, read_placed, vector_field
 from embedkit.cluster.duplicates.run import Run
 from embedkit.duplicates.evidence import (
     Evidence,
@@ -81,12 +80,10 @@ class PartImages:
 
     number: np.ndarray
     """int64 (n,)."""
-    home: np.ndarray
-    """bool (n,): whether this is the home of the image."""
     kind: np.ndarray
     """uint64 (n,)."""
     cells: np.ndarray
-    """int32 (n, VISITED); -1 without an embedding."""
+    """int32 (n, V): the nearest cells; -1 without an embedding."""
     small: np.ndarray
     """uint16 (n, 256): see :data:`embedkit.cluster.duplicates.place.SMALL`."""
     features: Features
@@ -100,33 +97,38 @@ class PartImages:
 
 
 def read_part(
-    run: Run, part: int, images: list[str], vectors: list[str], only_home: bool = False
+    run: Run, part: int, parts: int, images: list[str], vectors: list[str], only_home: bool = False
 ) -> PartImages:
     """Read the images of a part; without those that visit it, if ``only_home``."""
-    table = run.exchange.read(images, part)
-    if only_home:
-        table = table.filter(table["home"])
+
+    def read(files: list[str]) -> pa.Table:
+        groups = (True,) if only_home else (True, False)
+        return pa.concat_tables(read_placed(run, files, part, parts, item) for item in groups)
+
+    table = read(images)
     order = np.argsort(numbers(table["number"]))
-    number, contrast, kind, home = (
-        numbers(table[name])[order] for name in ("number", "contrast", "kind", "home")
+    number, contrast, kind = (
+        numbers(table[name])[order] for name in ("number", "contrast", "kind")
     )
     hashes = unfixed(table["hashes"], np.uint64)[order]
     small = unfixed(table["small"], np.uint16)[order]
-    cells = np.full((len(number), VISITED), -1, np.int32)
+    cells = np.full((len(number), 1), -1, np.int32)
     row_of = np.full(len(number), -1)
     content = np.empty((0, 1), np.float32)
     if vectors and len(number):
-        table = run.exchange.read(vectors, part)
+        table = read(vectors)
         of_vector = numbers(table["number"])
         rows = np.minimum(np.searchsorted(number, of_vector), len(number) - 1)
         here = np.flatnonzero(number[rows] == of_vector)
         content = unfixed(table["vector"], np.float32)[here]
-        cells[rows[here]] = unfixed(table["cells"], np.int32)[here]
+        nearest = unfixed(table["cells"], np.int32)
+        cells = np.full((len(number), nearest.shape[1]), -1, np.int32)
+        cells[rows[here]] = nearest[here]
         row_of[rows[here]] = np.arange(len(here))
     features = Features(
         hashes[:, :, None], contrast, _means(small), ImageEmbeddings(row_of, content)
     )
-    return PartImages(number, home, kind, cells, small, features)
+    return PartImages(number, kind, cells, small, features)
 
 
 def compare_part(
@@ -143,7 +145,7 @@ def compare_part(
     Returns the name of the file with the pairs, and those of the files for the other candidates, by
     the part of their second image: the first images, and the pairs.
     """
-    here = read_part(run, part, images, vectors)
+    here = read_part(run, part, scoring.parts, images, vectors)
     scorer = _Scorer(here.features, here.kind, scoring)
     found = []
     if scoring.limits.distance >= 0 and len(here):
@@ -174,7 +176,7 @@ def compare_received(
     scoring: Scoring,
 ) -> str:
     """Score the candidates whose first image comes from another part."""
-    here = read_part(run, part, images, vectors, only_home=True)
+    here = read_part(run, part, scoring.parts, images, vectors, only_home=True)
     table = run.exchange.read(pairs, part)
     first, second = numbers(table["first"]), here.rows_of(numbers(table["second"]))
     order = np.argsort(first, kind="stable")
@@ -325,8 +327,7 @@ def _unique(table: pa.Table, images: int) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def _sent_schema(dim: int) -> pa.Schema:
-    vector = vectors_schema(dim).field("vector")
-    return pa.schema([*FEATURES, ("embedded", pa.bool_()), vector])
+    return pa.schema([*FEATURES, ("embedded", pa.bool_()), vector_field(dim)])
 
 
 def _send(
@@ -391,7 +392,8 @@ def _joined(here: PartImages, own: np.ndarray, rows: pa.Table) -> tuple[Features
 def _means(small: np.ndarray) -> np.ndarray:
     """Return the luma at 16 x 16 from the sums of four pixels: float32 (n, 16, 16)."""
     side = LUMA_SIDE // 2
-    return (small.astype(np.float32) / 4).reshape(-1, side, side)
+    means = np.multiply(small, np.float32(0.25), dtype=np.float32)
+    return np.asarray(means.reshape(-1, side, side))
 
 
 def _numbered(found: tuple[Evidence, np.ndarray, np.ndarray], number: np.ndarray) -> pa.Table:
