@@ -635,6 +635,18 @@ def test_outlines_bound_similarities_from_above() -> None:
     assert found[3] < 0.6
 
 
+@pytest.mark.parametrize(
+    ("images", "bits", "oriented_bits"),
+    [(60_000, 14, 14), (1_000_000, 12, 12), (2_000_000, 12, 10), (10_000_000, 10, 8)],
+)
+def test_large_collections_compare_turned_images_within_fewer_bits(
+    images: int, bits: int, oriented_bits: int
+) -> None:
+    distances = semantic.DistanceDistribution(np.linspace(0.1, 1, 100, dtype=np.float32), images)
+    limits = pair_search.candidate_limits(pair_search.duplicate_options(()), images, distances)
+    assert (limits.bits, limits.oriented_bits) == (bits, oriented_bits)
+
+
 def hashes_of(*bits: int) -> np.ndarray:
     hashes = np.full((len(bits), ORIENTATIONS, 1), np.uint64(0xFFFF_FFFF_0000_0000))
     hashes[:, 0, 0] = bits

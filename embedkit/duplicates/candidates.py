@@ -15,8 +15,10 @@ CANDIDATES_PER_IMAGE = 10.0
 MAX_ORIENTED_CANDIDATES = 5e6
 """Number of candidate pairs in other orientations that the limits allow, in any collection.
 
-The seven joins of turned and mirrored images take three times as long at 10 bits as at 8. Copies
-that were only turned or mirrored differ in at most 4 bits (``scripts/hash_distances.py``)."""
+The seven joins of turned and mirrored images take most of the time of a large collection, and more
+with each bit. Nearly all copies that were only turned or mirrored differ in at most 4 bits
+(``scripts/hash_distances.py``).
+"""
 
 
 def max_bits_within(

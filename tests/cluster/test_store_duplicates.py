@@ -17,6 +17,7 @@ from embedkit.cleaning.apply import apply
 from embedkit.cleaning.plan import read_plan, write_plan
 from embedkit.cleaning.planning import PlanOptions
 from embedkit.cluster.duplicates import find, hashes
+from embedkit.cluster.duplicates.cells import make_cells
 from embedkit.cluster.duplicates.find import (
     FOLDER,
     PREFIX,
@@ -231,3 +232,12 @@ def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
         find_duplicates(store, None, duplicate_options(()), Tasks(InlineWorkers(), no_progress))
     with pytest.raises(EmptyWorkspace, match="no duplicates were searched for"):
         list(plan_store(store, (), PlanOptions(), no_progress))
+
+
+@pytest.mark.parametrize(
+    ("images", "visited"), [(2, 16), (60_000, 14), (1_000_000, 7), (10_000_000, 4), (10**9, 4)]
+)
+def test_fewer_images_visit_more_cells(images: int, visited: int) -> None:
+    cells = make_cells(np.eye(32, dtype=np.float32), images, parts=2)
+    assert cells.visited == visited
+    assert cells.nearest(np.eye(32, dtype=np.float32)[:3]).shape == (3, visited)
