@@ -130,8 +130,28 @@ def test_invalid_training_data_is_refused() -> None:
         Protocol(("cubed",))
 
 
-@pytest.mark.slow
-def test_a_probe_fits_fewer_photos_than_dimensions() -> None:
+@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize("treatment", [RAW, STANDARDISED])
+def test_with_fewer_photos_than_dimensions_the_optimum_equals_that_of_scikit_learn(
+    treatment: str, balanced: bool
+) -> None:
+    few, others = examples(40, 3, dim=60), examples(30, 4, dim=60)
+    twice = np.r_[: len(few), :5]  # copies, so that the rank is lower than the number of rows
+    few = Examples(few.vectors[twice], few.norms[twice], few.labels[twice])
+    for c in (1e-3, 1.0, 1e3):
+        protocol = replace(exactly(treatment, c), balanced=balanced)
+        probe = Probe(protocol).fit(few, others, CLASSES)
+        x = features_of(few, treatment)
+        scaler = StandardScaler(with_std=treatment == STANDARDISED).fit(x)
+        exact = LogisticRegression(
+            C=c, tol=1e-10, max_iter=100_000, class_weight="balanced" if balanced else None
+        ).fit(scaler.transform(x), few.labels)
+        expected = exact.predict_proba(scaler.transform(features_of(others, treatment)))
+        found = probe.predict_proba(others.vectors, others.norms)
+        assert np.abs(found - expected).max() < 0.002
+
+
+def test_a_probe_fits_few_photos_of_many_dimensions() -> None:
     few = examples(18, 3, dim=1280)
     probe = Probe().fit(few, examples(9, 4, dim=1280), CLASSES)
     assert all(trial.converged for trial in probe.history)

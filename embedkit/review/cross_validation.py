@@ -17,8 +17,6 @@ from embedkit.classify.heads.probabilities import (
     negative_log_likelihood,
     softmax,
 )
-from embedkit.classify.heads.probe import Protocol
-from embedkit.classify.heads.probe.sweep import sweep
 from embedkit.errors import BadInput
 
 NOT_SCORED = "too few different photos of this class, or of others, to judge the label"
@@ -27,7 +25,7 @@ NOT_SCORED = "too few different photos of this class, or of others, to judge the
 _FOLDS = 5
 _SEED = 0
 _GRID = tuple(10 ** np.arange(-0.5, 2.1, 0.25))
-"""Values of C, relative to the features; see :class:`Protocol`."""
+"""Values of C, relative to the features; see :class:`embedkit.classify.heads.probe.Protocol`."""
 _SELECTION_PHOTOS = 10_000
 """Approximate maximum number of photos on which C is selected."""
 _REFIT = 10.0
@@ -200,6 +198,9 @@ def _logits(
     those of a fold for which fewer than two classes are left. ``suspects``, bool (N,), are
     predicted but not fitted on, unless they are the only training photos of their class.
     """
+    from embedkit.classify.heads.probe import Protocol  # other reviews do not need PyTorch
+    from embedkit.classify.heads.probe.sweep import sweep
+
     logits = np.zeros((len(grid), len(folds), classes), np.float32)
     protocol = Protocol(grid=tuple(grid))
     for fold in range(_FOLDS):

@@ -29,6 +29,7 @@ CLEANING = (
     "clean --plan plan.csv",
     "apply plan.csv",
     "undo",
+    "review --what quality",
     "info",
 )
 

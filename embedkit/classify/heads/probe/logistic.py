@@ -12,6 +12,8 @@ by L-BFGS. Three things make it fast:
   product of the mean of ``diag(p) - p p'`` over examples, which Böhning (1992) bounds, and the Gram
   matrix of the features. It is diagonal in the eigenvectors of both, and one decomposition of the
   Gram matrix serves every C and iteration.
+- With fewer examples than dimensions, the search is limited to the span of the features, which
+  contains every minimum: a component orthogonal to all features only adds to the penalty.
 - Products are float32 (the dtype of the features), sums over blocks of examples float64.
 """
 
@@ -52,8 +54,8 @@ class Solution:
 class Logistic:
     """The logistic loss of a linear layer on a set of examples.
 
-    Points of the descents are parameters (classes, dim + 1) in the basis of the eigenvectors of the
-    weighted Gram matrix of the rows.
+    Points of the descents are parameters in the basis of the eigenvectors of the weighted Gram
+    matrix of the rows: (classes, rank + 1), where rank is the smaller one of N and dim.
 
     Parameters
     ----------
@@ -81,16 +83,16 @@ class Logistic:
         self._map = parallel_map
         self._block = _BLOCK[rows.device.type]
         self._total = float(weights.sum(dtype=torch.float64))
-        self._penalised = torch.ones_like(rows[0], dtype=torch.float64)
-        self._penalised[-1] = 0.0
         self._variances, self._axes = self._decomposed()
+        self._penalised = torch.ones_like(self._variances, dtype=torch.float64)
+        self._penalised[-1] = 0.0
 
     def minimise(
         self, grid: Sequence[float], tolerance: float, max_iterations: int
     ) -> list[Solution]:
         """Return the solution for each C of ``grid``; see :class:`Descent` for the convergence."""
-        dtype, width = self._rows.dtype, self._rows.shape[1]
-        start = self._penalised.new_zeros(self._classes, width)
+        dtype = self._rows.dtype
+        start = self._penalised.new_zeros(self._classes, len(self._penalised))
         count = max(1, _BYTES // (2 * MEMORY * start.numel() * dtype.itemsize))
         penalties = [1 / (c * self._total) for c in grid]
         descents = [Descent(start, dtype, tolerance, max_iterations) for _ in grid]
@@ -174,25 +176,42 @@ class Logistic:
         return solve
 
     def _decomposed(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return eigenvalues (dim + 1,) and eigenvectors of the weighted Gram matrix of the rows.
+        """Return eigenvalues and eigenvectors of the weighted Gram matrix of the rows.
 
-        Since the features are centred, the column of ones is treated as an eigenvector.
+        The eigenvalues are (rank + 1,), the eigenvectors the columns of (dim + 1, rank + 1). Since
+        the features are centred, the column of ones is treated as an eigenvector.
         """
+        gram, basis = self._gram()
+        # In float64, because in float32 LAPACK may fail with fewer rows than columns.
+        found, vectors = torch.linalg.eigh(gram / self._total)
+        variances = self._rows.new_ones(len(found) + 1)
+        axes = self._rows.new_zeros(self._rows.shape[1], len(found) + 1)
+        variances[:-1] = found.clamp(min=0)
+        axes[:-1, :-1] = vectors if basis is None else basis @ vectors
+        axes[-1, -1] = 1.0
+        return variances, axes
+
+    def _gram(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the weighted Gram matrix of the features, float64, and the basis that it is in.
+
+        With fewer examples than dimensions, this is an orthonormal basis of a space that contains
+        the features, (dim, N); otherwise the matrix is (dim, dim), and there is no basis.
+        """
+        if len(self._rows) < self._rows.shape[1] - 1:
+            scaled = self._rows[:, :-1].double() * self._weights[:, None].double().sqrt()
+            basis, factor = torch.linalg.qr(scaled.T)
+            return factor @ factor.T, basis
 
         def block(start: int) -> torch.Tensor:
             part = slice(start, start + 8 * self._block)
             rows = self._rows[part, :-1]
             return (rows * self._weights[part, None]).T @ rows
 
-        width = self._rows.shape[1]
-        gram = self._penalised.new_zeros(width - 1, width - 1)
+        width = self._rows.shape[1] - 1
+        gram = torch.zeros(width, width, dtype=torch.float64, device=self._rows.device)
         for part in self._map(block, range(0, len(self._rows), 8 * self._block)):
             gram += part
-        variances, axes = torch.ones_like(self._rows[0]), torch.eye(width).to(self._rows)
-        # In float64, because in float32 LAPACK may fail with fewer rows than columns.
-        found, vectors = torch.linalg.eigh(gram / self._total)
-        variances[:-1], axes[:-1, :-1] = found.clamp(min=0), vectors
-        return variances, axes
+        return gram, None
 
     def _solution(self, descent: Descent, penalty: float) -> Solution:
         axes = self._axes.double()
