@@ -129,6 +129,13 @@ def opened(browser: Any, running: Callable[..., Address]) -> Iterator[Open]:
     assert [text for text in complaints if not any(part in text for part in expected)] == []
 
 
+def drawn_again(page: Any) -> None:
+    """Wait until the page had the time to show an answer that it has received."""
+    page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+
+
 def record_status(page: Any) -> None:
     """Record from now on what the status of a page says to screen readers."""
     page.evaluate(

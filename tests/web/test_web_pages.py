@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import draw_photo
 from scenery import scene
-from webserver import Open, filled, opened, running, violations  # noqa: F401
+from webserver import Open, drawn_again, filled, opened, running, violations  # noqa: F401
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of
@@ -223,6 +223,22 @@ def test_a_label_and_a_folder_filter_the_grid(opened: Open, photos: Path) -> Non
     page.wait_for_selector("text=No photo here")
     page.click(".rail button >> text=All photos")
     page.wait_for_selector("text=6 photos")
+
+
+@pytest.mark.usefixtures("filled")
+def test_the_filter_that_was_chosen_last_counts_whatever_is_answered_last(opened: Open) -> None:
+    page = opened()
+    page.wait_for_selector("text=12 photos")
+    waiting: list[Any] = []
+    page.route("**/api/v1/lists", lambda route: waiting.append(route))
+    for label in ("red", "All photos"):
+        with page.expect_request("**/api/v1/lists"):
+            page.click(f".rail button >> text={label}")
+    for request in reversed(waiting):
+        with page.expect_response("**/api/v1/lists"):
+            request.continue_()
+    drawn_again(page)
+    page.wait_for_selector(".summary >> text=12 photos")
 
 
 def test_a_read_only_server_says_so_and_stores_nothing(filled: Workspace, opened: Open) -> None:

@@ -8,7 +8,7 @@ from classes import NEW, draw
 from conftest import draw_photo
 from PIL import ImageFilter
 from webphotos import mislabelled  # noqa: F401
-from webserver import Open, opened, record_status, running, spoken, violations  # noqa: F401
+from webserver import Open, drawn_again, opened, record_status, running, spoken, violations  # noqa: F401
 
 from embedkit import Workspace
 
@@ -189,6 +189,26 @@ def test_a_class_is_shown_with_the_odd_photos_first_and_relabelled(
     }
     page.click("text=Suspects")
     decided(page, 2)
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_the_class_that_was_opened_last_is_shown_whatever_is_answered_last(opened: Open) -> None:
+    page = opened("/review")
+    begin(page)
+    page.click("text=Classes")
+    page.wait_for_selector(".cell[title='wrong.png']")
+    waiting: list[Any] = []
+    page.route("**/api/v1/lists", lambda route: waiting.append(route))
+    with page.expect_request("**/api/v1/lists"):
+        page.click(".rail button >> text=blue")
+    with page.expect_request("**/api/v1/lists"):
+        page.click(".rail button >> text=green")
+    for request in reversed(waiting):
+        with page.expect_response("**/api/v1/lists"):
+            request.continue_()
+    drawn_again(page)
+    page.wait_for_selector(".cell[title='wrong.png']")
+    assert page.locator(".rail button[aria-pressed=true] .name").inner_text() == "green"
 
 
 @pytest.mark.usefixtures("reviewed")

@@ -41,9 +41,12 @@ class Photos extends Component {
   }
 
   async list(change) {
+    const number = (this.number ?? 0) + 1;
+    this.number = number;
     const { order, label, folder, given } = { ...this.state, ...change };
     this.setState(change);
     const list = given ? await this.given(given) : await post("/lists", { order, label, folder: folder || null });
+    if (number !== this.number) return undefined; // another was asked for meanwhile
     if (!list) return this.list({ given: null });
     if (!given && label === null && !folder) this.setState({ all: list.count });
     return this.setState({ source: new ListSource(list), photo: null, index: 0, selected: 0 });

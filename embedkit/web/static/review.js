@@ -199,6 +199,7 @@ class Review extends Component {
       return;
     }
     const list = await post("/lists", { ranking: result.ranking, label });
+    if (new URLSearchParams(location.search).get("label") !== label) return; // another was opened meanwhile
     this.setState({ sheet: label, source: new ListSource(list) });
   }
 
