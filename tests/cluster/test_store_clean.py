@@ -475,8 +475,27 @@ def test_a_plan_whose_facts_cannot_be_stored_reports_what_it_moved(
         done = CliRunner().invoke(embedkit, ["undo", "-w", "here", "--json", "--quiet"])
     undone = json.loads(done.stdout)
     assert done.exit_code == 1 and {*undone["restored"]} == {*report["moved"]}
-    assert f"had been put back; 'embedkit undo {report['quarantine']}' takes back" in done.stderr
+    assert f"had been put back; 'embedkit undo {report['quarantine']}' continues" in done.stderr
     assert run("undo -w here")["reverted"]
+    assert content(store) == before
+
+
+def test_an_undo_that_cannot_use_the_store_reports_what_it_put_back(
+    filled: Workspace, store: Store, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embedkit.cluster.store.writing", partial(writing, patience=0.0))
+    (tmp_path / "labels.csv").write_text("path,label,camera\nphotos/red/1.png,red,a\n")
+    filled.labels.from_csv(tmp_path / "labels.csv")
+    filled.push(store.location)
+    before = content(store)
+    store.clean(prefer=["*fast*"]).save(tmp_path / "plan.csv")
+    moved = run("apply plan.csv --store store -w here")
+    with StoreContent(store.location).writing("add"):
+        done = CliRunner().invoke(embedkit, ["undo", "-w", "here", "--json", "--quiet"])
+    assert done.exit_code == 1 and {*json.loads(done.stdout)["restored"]} == {*moved["moved"]}
+    assert "is being written to by add of process" in done.stderr
+    assert f"had been put back; 'embedkit undo {moved['quarantine']}' continues" in done.stderr
+    assert run(f"undo {moved['quarantine']} -w here")["reverted"]
     assert content(store) == before
 
 
