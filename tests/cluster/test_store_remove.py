@@ -87,6 +87,19 @@ def test_only_missing_files_below_a_place_that_is_there_are_forgotten(
         Store(tmp_path / "none").remove(photos)
 
 
+def test_missing_files_are_not_forgotten_if_one_of_several_places_may_not_be_mounted(
+    store: Store, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "red/3.jpg").unlink()
+    (photos / "blue").rename(tmp_path / "elsewhere")
+    (photos / "blue").mkdir()  # as a disk that is not mounted looks
+    before = store_content(tmp_path / "store")
+    with pytest.raises(BadInput, match=r"none of the 7 files of the store at \S*/blue exists"):
+        store.remove([photos / "red", photos / "blue"], missing=True)
+    assert store_content(tmp_path / "store") == before
+    assert store.remove([photos / "red"], missing=True).files == 1
+
+
 @pytest.mark.parametrize("missing", [False, True])
 def test_nothing_is_forgotten_if_one_of_the_paths_is_not_in_the_store(
     store: Store, photos: Path, tmp_path: Path, missing: bool
