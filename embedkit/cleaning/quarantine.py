@@ -38,7 +38,7 @@ REFUSED = "refused"  # the trash did not accept it
 RESTORE = "restore"  # its file is about to be moved back
 EMPTIED = "emptied"  # its file is about to be deleted from quarantine
 # Events of the whole plan.
-OF_STORE = "store"  # its files belong to the store at ``place``
+OF_STORE = "store"  # its files belong to the store at ``place``; null: to the workspace
 APPLIED = "applied"
 UNDONE = "undone"
 
@@ -92,9 +92,9 @@ class QuarantineFolder:
 
     @property
     def store(self) -> str | None:
-        """Place of the store that the files belong to; None for those of the workspace."""
-        entries = self.journal.entries()
-        return next((str(one["place"]) for one in entries if one["event"] == OF_STORE), None)
+        """Place of the store to which the plan was last applied; None for the workspace."""
+        places = [one["place"] for one in self.journal.entries() if one["event"] == OF_STORE]
+        return places[-1] if places else None
 
     @property
     def is_interrupted(self) -> bool:

@@ -267,6 +267,31 @@ def test_a_plan_of_a_store_is_applied_and_undone(
     assert content(store) == before
 
 
+def test_an_undo_changes_the_collection_to_which_the_plan_was_last_applied(
+    filled: Workspace, store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "labels.csv").write_text("path,label,camera\nphotos/red/1.png,red,a\n")
+    filled.labels.from_csv(tmp_path / "labels.csv")
+    filled.push(store.location)
+    filled.push(tmp_path / "other")
+    store.clean(prefer=["*fast*"]).save(tmp_path / "plan.csv")
+    collections = [store.location, str(tmp_path / "other"), None, store.location]
+
+    def described() -> tuple[Any, ...]:
+        stores = [content(Store(place))["files"] for place in (store.location, tmp_path / "other")]
+        with filled._catalog.read() as reader:
+            return stores, reader.labels.column("camera")
+
+    before = described()
+    for place, following in zip(collections, [*collections[1:], None], strict=True):
+        plan = filled.load_plan(tmp_path / "plan.csv", store=place)
+        assert plan.apply().carried_over and described() != before
+        with pytest.raises(BadInput, match=r"is plan has moved files of the .* 'embedkit undo"):
+            filled.load_plan(tmp_path / "plan.csv", store=following).apply()
+        assert plan.apply().already_moved
+        assert filled.undo().reverted and described() == before
+
+
 def test_verdicts_and_labels_of_removed_files_go_to_the_kept_ones(
     filled: Workspace, store: Store, collection: Path, tmp_path: Path
 ) -> None:
