@@ -384,6 +384,23 @@ def test_a_copy_takes_no_facts_of_a_file_in_quarantine(moved: Moved, photos: Pat
     assert (moved.facts(), moved.reserved()) == (moved.before, set())
 
 
+def test_a_workspace_does_not_reserve_facts_again_that_an_undo_has_given_back(
+    moved: Moved, photos: Path, tmp_path: Path
+) -> None:
+    other = Workspace(tmp_path / "other")
+    assert other.pull(moved.store.location).kept_facts == 2
+    assert other.pull(moved.store.location).is_empty
+    assert other.push(moved.store.location).is_empty and moved.reserved() == _RESERVED
+    moved.local.undo()
+    assert other.push(moved.store.location).kept_facts == 0
+    assert (moved.facts()[0], moved.reserved()) == (moved.before[0], set())
+    new = moved.path.rename(photos / "red/new.jpg")  # a reserved label would not follow it
+    row = replace(FileRow.of_store(moved.row), path=str(new), label=None, attributes={})
+    moved.content.files.append(pa.Table.from_pylist([row.to_store()], FILES))
+    assert follow_as_add(moved.store, photos / "red") == []
+    assert facts_of(moved.store, new) == moved.before[0]
+
+
 def test_facts_stay_with_the_bytes_when_another_photo_takes_the_place_of_a_moved_one(
     moved: Moved, photos: Path
 ) -> None:
