@@ -68,7 +68,7 @@ def apply(
     by a link to that one. Applying the same plan again continues where it stopped.
 
     At the end, also after an error, labels, other columns and verdicts of removed files are carried
-    over to the kept files, and ``known`` is updated with the files that are now missing. The
+    over to the kept files, and ``known`` is updated with the files that were removed. The
     journal records ``store``, the place of the store that the files belong to, for an undo; the
     caller holds its lease. Raises :class:`BadInput` when the quarantine has files that the plan
     moved for another store or the workspace, :class:`QuarantineBusy` while another such command
@@ -93,8 +93,7 @@ def apply(
             try:
                 run.run()
             finally:
-                removed = (row.path for row in rows if row.action == REMOVE)
-                refresh_presence(known, [path for path in removed if not os.path.lexists(path)])
+                refresh_presence(known, folder.removed_files())
     except EmbedkitError as error:
         report = None if run is None else run.report()
         if report is None or not (report.moved or report.linked or report.trashed):

@@ -126,6 +126,17 @@ class QuarantineFolder:
                 found[row] = replace(found[row], event=event, at=at, where=where)
         return found
 
+    def removed_files(self) -> list[str]:
+        """Return the paths of the files that the plan has removed, and that are not in place.
+
+        A file that a person has moved or deleted is not one of them.
+        """
+        return [
+            item.path
+            for item in self.history().values()
+            if item.event in (MOVE, TRASH, TRASHED, EMPTIED) and not os.path.lexists(item.path)
+        ]
+
     def create(self, rows: Sequence[PlanRow]) -> None:
         """Create the folder and the plan in it, and flush both to disk."""
         self.files.mkdir(parents=True, exist_ok=True)

@@ -137,7 +137,8 @@ class _UndoRun:
         return [
             history.path
             for number, history in self._history.items()
-            if not os.path.lexists(self._store.stored_path(number))
+            if os.path.lexists(history.path)
+            and not os.path.lexists(self._store.stored_path(number))
             and (history.event in (MOVE, RESTORE) or self._is_in_place(number))
         ]
 

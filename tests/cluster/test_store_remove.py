@@ -310,6 +310,32 @@ def test_forgotten_photos_get_their_labels_back_when_they_are_added_elsewhere(
     assert content.kept_facts.count() == 0
 
 
+def write_exact_plan(keep: Path, remove: Path, plan: Path) -> None:
+    """Write a plan that removes a copy."""
+    rows = [
+        PlanRow(1, action, str(path), sha256_of(path), "exact", 1.0, None, "", "keep-one")
+        for action, path in (("keep", keep), ("remove", remove))
+    ]
+    write_plan(plan, rows)
+
+
+@pytest.mark.parametrize("was_undone", [False, True])
+def test_the_label_of_a_file_that_a_person_has_moved_is_not_reserved_by_a_plan(
+    store: Store, photos: Path, tmp_path: Path, was_undone: bool
+) -> None:
+    path, new = photos / "red/0.jpg", photos / "red/moved.jpg"
+    write_exact_plan(photos / "blue/copy.jpg", path, tmp_path / "plan.csv")
+    local, before = Workspace(tmp_path / "local"), facts_of(store, path)
+    plan = local.load_plan(tmp_path / "plan.csv", store=store.location)
+    if was_undone:
+        assert plan.apply().moved and local.undo().restored
+    move(store, path, new)
+    if was_undone:
+        assert not local.undo().restored
+    assert plan.apply().missing == (str(path),)
+    assert follow_as_add(store, photos) == [] and facts_of(store, new) == before
+
+
 class Moved:
     """A plan of a store that has moved ``red/0.jpg``, of which ``blue/copy.jpg`` is a copy."""
 
@@ -317,11 +343,7 @@ class Moved:
         self.store = store
         self.content = StoreContent(store.location)
         self.path, self.copy = photos / "red/0.jpg", photos / "blue/copy.jpg"
-        rows = [
-            PlanRow(1, action, str(path), sha256_of(path), "exact", 1.0, None, "", "keep-one")
-            for action, path in (("keep", self.copy), ("remove", self.path))
-        ]
-        write_plan(photos.parent / "plan.csv", rows)
+        write_exact_plan(self.copy, self.path, photos.parent / "plan.csv")
         where = f"path = {text_literal(str(self.path))}"
         (self.row,) = self.content.files.read(FILES.names, where).to_pylist()
         self.before = self.facts()
