@@ -34,6 +34,7 @@ from embedkit.cli.app import embedkit
 from embedkit.cluster.duplicates.find import stored_groups
 from embedkit.cluster.duplicates.present import exact_groups
 from embedkit.cluster.lease import writing
+from embedkit.cluster.location import Location
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import FILES, IMAGES
 
@@ -447,6 +448,24 @@ def test_a_plan_waits_for_another_writer_and_moves_nothing_without_the_lease(
         plan.apply()
     assert {*collection.rglob("*.*")} == photos
     assert not plan.apply().skipped
+
+
+def test_others_wait_for_the_command_that_writes_to_the_store(
+    filled: Workspace, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "labels.csv").write_text("path,label,camera\nphotos/red/1.png,red,a\n")
+    filled.labels.from_csv(tmp_path / "labels.csv")
+    filled.push(store.location)
+    tasks = []
+
+    def recorded(place: Location, task: str, *arguments: Any) -> Any:
+        tasks.append(task)
+        return writing(place, task, *arguments)
+
+    plan, _ = plans_of_two_machines(store, tmp_path)
+    monkeypatch.setattr("embedkit.cluster.store.writing", recorded)
+    assert plan.apply().moved and tasks == ["apply"]
+    assert Workspace(tmp_path / "one").undo().restored and {*tasks[1:]} == {"undo"}
 
 
 def test_opposite_plans_of_two_machines_leave_one_copy(
