@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from embedkit.cluster.duplicates.exchange import divided, fixed, numbers, rows_by_part
+from embedkit.cluster.duplicates.exchange import fixed, numbers, rows_by_part
 from embedkit.cluster.duplicates.near import batched, cell_pairs
 from embedkit.cluster.duplicates.part import (
     FullImages,
@@ -77,10 +77,9 @@ def send_candidates(
     run: Run, part: int, placed: Placed, candidates: list[str], scoring: Scoring
 ) -> Sent:
     """Send the first images of candidates to the parts of the second, to rule pairs out there."""
-    first, second, place = _unique(run.exchange.read(candidates, part), scoring.images)
-    away = np.flatnonzero(place != part)
-    first, second, place = first[away], second[away], place[away]
-    here = read_residents(run, placed, part, np.unique(first))
+    by_place = _distinct(run, part, candidates, scoring, lambda place: place != part)
+    sent = [np.unique(first) for first, _ in by_place]
+    here = read_residents(run, placed, part, np.concatenate(sent))
     outlines = here.outlined(part).outlines.packed()
     dim = here.features.embeddings.vectors.shape[1]
     fields = [("home", pa.int16()), ("embedded", pa.bool_()), half_vector_field(dim)]
@@ -92,11 +91,15 @@ def send_candidates(
         home = np.full(len(rows), part, np.int16)
         return pa.table({**columns, "outline": fixed(outlines[rows]), "home": home}, schema)
 
-    pairs = pa.table({"sent": first, "own": second, "near": np.zeros(len(first), bool)}, PAIRED)
-    by_part = _write_pairs(run, pairs, place, scoring.parts)
-    numbers_by_part = (np.unique(first[rows]) for rows in rows_by_part(place, scoring.parts))
-    sent = (table(here.rows_of(some)) for some in numbers_by_part)
-    return run.exchange.write("outlined", schema, sent), by_part
+    tables = (table(here.rows_of(some)) for some in sent)
+    pairs = (
+        pa.table({"sent": first, "own": second, "near": np.zeros(len(first), bool)}, PAIRED)
+        for first, second in by_place
+    )
+    return (
+        run.exchange.write("outlined", schema, tables),
+        run.exchange.write("paired", PAIRED, pairs),
+    )
 
 
 def compare_part(
@@ -116,9 +119,8 @@ def compare_part(
     """
     comparison = _Comparison(part, read_residents(run, placed, part), scoring)
     if candidates:
-        first, second, place = _unique(run.exchange.read(candidates, part), scoring.images)
-        here = np.flatnonzero(place == part)
-        rows = comparison.full.rows_of(first[here]), comparison.full.rows_of(second[here])
+        pairs_here = _distinct(run, part, candidates, scoring, lambda place: place == part)[part]
+        rows = comparison.full.rows_of(pairs_here[0]), comparison.full.rows_of(pairs_here[1])
         comparison.compare(comparison.own, rows, near=False)
         for images, sent, own, _ in _blocks(run, part, received, _outlined):
             every = comparison.own.followed_by(images)
@@ -165,10 +167,12 @@ class _Comparison:
         place = np.concatenate([np.empty(0, np.int16), *self._places])
         parts = self._scoring.parts
         schema = _full_schema(self.full.features.embeddings.vectors.shape[1])
-        sent = numbers(pairs["sent"])
-        numbers_by_part = (np.unique(sent[rows]) for rows in rows_by_part(place, parts))
-        tables = (self._table(self.full.rows_of(some), schema) for some in numbers_by_part)
-        return run.exchange.write("sent", schema, tables), _write_pairs(run, pairs, place, parts)
+        by_part = [pairs.take(pa.array(rows)) for rows in rows_by_part(place, parts)]
+        sent = (np.unique(numbers(some["sent"])) for some in by_part)
+        tables = (self._table(self.full.rows_of(some), schema) for some in sent)
+        return run.exchange.write("sent", schema, tables), run.exchange.write(
+            "paired", PAIRED, by_part
+        )
 
     def _score(self, images: OutlinedImages, rows: Rows, near: bool) -> None:
         rows = ordered(rows, images.number)
@@ -249,19 +253,30 @@ def _full(table: pa.Table) -> FullImages:
     return full_images(table, received_embeddings(table, np.float32))
 
 
-def _unique(table: pa.Table, images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return each candidate once: first, second and the home of the second."""
-    first, second, place = (numbers(table[name]) for name in ("first", "second", "second_home"))
-    key, at = np.unique(first * images + second, return_index=True)
-    return key // images, key % images, place[at]
+def _distinct(
+    run: Run,
+    part: int,
+    candidates: list[str],
+    scoring: Scoring,
+    wanted: Callable[[np.ndarray], np.ndarray],
+) -> list[Rows]:
+    """Return each candidate of a part once: the numbers of both images, by home of the second.
+
+    ``wanted`` is called with the homes, int16 (n,), and returns the candidates to use, bool (n,).
+    """
+    table = run.exchange.read(candidates, part)
+    place = numbers(table["second_home"])
+    chosen = np.flatnonzero(wanted(place))
+    first, second = (numbers(table[name])[chosen] for name in ("first", "second"))
+    found = []
+    for rows in rows_by_part(place[chosen], scoring.parts):
+        key = np.unique(first[rows] * scoring.images + second[rows])
+        found.append((key // scoring.images, key % scoring.images))
+    return found
 
 
 def _full_schema(dim: int) -> pa.Schema:
     return pa.schema([*FEATURES, ("embedded", pa.bool_()), vector_field(dim)])
-
-
-def _write_pairs(run: Run, pairs: pa.Table, place: np.ndarray, parts: int) -> str:
-    return run.exchange.write("paired", PAIRED, divided(pairs, place, parts))
 
 
 def _numbered(found: tuple[Evidence, np.ndarray, np.ndarray], number: np.ndarray) -> pa.Table:
