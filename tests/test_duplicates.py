@@ -629,9 +629,12 @@ def test_outlines_bound_similarities_from_above() -> None:
     first, second = np.triu_indices(12)
     orientation = np.arange(len(first), dtype=np.uint8) % 8
     found = similarity(small, first, second, orientation, np.zeros(len(first), bool))
-    bound = Outlines.of(small).bound(first, second, orientation)
-    assert (found <= bound).all()
-    assert (bound < 0.9).any()
+    outlines = Outlines.of(small)
+    for some in (outlines, Outlines.unpacked(outlines.packed())):
+        bound = some.bound(first, second, orientation)
+        assert (found <= bound).all()
+        assert (bound < 0.9).any()
+    assert outlines.packed().dtype == np.float16
     assert found[3] < 0.6
 
 

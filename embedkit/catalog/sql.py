@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 
 from embedkit._internal import paths
+from embedkit.catalog.kept_facts import LABEL
 from embedkit.catalog.records import Scope
 
 PATH_TABLES = ("files", "failures", "small_files")
 """Tables whose rows belong to a path: they have the columns root_id and path."""
 FILE_PATH = "rtrim(r.path, '/') || '/' || f.path"
 """Stored absolute path of a file ``f`` below its root ``r``."""
+FACTS = f"""(SELECT file_id, '{LABEL}' AS name, label AS value FROM labels WHERE source = 'csv'
+             UNION ALL SELECT file_id, name, value FROM attributes)"""
+"""Query of the facts about files, which follow their bytes: file_id, name, value."""
 NOT_TRUNCATED = "image_id NOT IN (SELECT image_id FROM truncated)"
 """Condition on rows of ``files``. Truncated images are neither duplicates nor training data."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from embedkit._internal.paths import to_stored
+from embedkit._internal.paths import shown, to_stored
 from embedkit._internal.text import counted, it_or_them
 from embedkit.cleaning import trash
 from embedkit.cleaning.carry_over import RemovedFiles, carry_over, refresh_presence
@@ -33,7 +33,7 @@ from embedkit.cleaning.quarantine import (
 )
 from embedkit.cleaning.refusals import Refusals, without
 from embedkit.cleaning.removals import Removal, removals
-from embedkit.errors import EmbedkitError, PlanInterrupted
+from embedkit.errors import BadInput, EmbedkitError, PlanInterrupted
 from embedkit.results import (
     ApplyReport,
     CarriedOver,
@@ -68,17 +68,20 @@ def apply(
     by a link to that one. Applying the same plan again continues where it stopped.
 
     At the end, also after an error, labels, other columns and verdicts of removed files are carried
-    over to the kept files, and ``known`` is updated with the files that are now missing. The
+    over to the kept files, and ``known`` is updated with the files that were removed. The
     journal records ``store``, the place of the store that the files belong to, for an undo; the
-    caller holds its lease. Raises :class:`QuarantineBusy` while another such command runs, and
-    :class:`StorageError` when the disk is full or read-only. Files that were moved before stay
-    moved: then the error is :class:`PlanInterrupted`, with the report.
+    caller holds its lease. Raises :class:`BadInput` when the quarantine has files that the plan
+    moved for another store or the workspace, :class:`QuarantineBusy` while another such command
+    runs, and :class:`StorageError` when the disk is full or read-only. Files that were moved before
+    stay moved: then the error is :class:`PlanInterrupted`, with the report.
     """
     run: _ApplyRun | None = None
     try:
         with quarantine_lock(root):
+            folder = QuarantineFolder(root / plan_id(rows))
+            _check_collection(folder, store)
             run = _ApplyRun(
-                QuarantineFolder(root / plan_id(rows)),
+                folder,
                 rows,
                 progress,
                 known,
@@ -90,8 +93,7 @@ def apply(
             try:
                 run.run()
             finally:
-                removed = (row.path for row in rows if row.action == REMOVE)
-                refresh_presence(known, [path for path in removed if not os.path.lexists(path)])
+                refresh_presence(known, folder.removed_files())
     except EmbedkitError as error:
         report = None if run is None else run.report()
         if report is None or not (report.moved or report.linked or report.trashed):
@@ -118,7 +120,8 @@ class _ApplyRun:
         self._rows = rows
         self._progress = progress
         self._known = known
-        self._unrecorded_store = None if folder.store == store else store
+        self._store = store
+        self._is_recorded = folder.store == store
         self._to_trash = to_trash
         self._link = link
         self._refusals = refusals
@@ -298,9 +301,9 @@ class _ApplyRun:
         if not files:
             return
         self._folder.create(self._rows)
-        if self._unrecorded_store is not None:
-            self._folder.journal.write(OF_STORE, [{"place": self._unrecorded_store}])
-            self._unrecorded_store = None
+        if not self._is_recorded:
+            self._folder.journal.write(OF_STORE, [{"place": self._store}])
+            self._is_recorded = True
         entries = [
             {
                 "row": file.number,
@@ -359,6 +362,19 @@ class _ApplyRun:
             remaining = [row for row in removal.related if os.path.lexists(row.path)]
             files = RemovedFiles(kept_file.path, kept_file.sha256, removed, remaining)
             self._removed_files.append(files)
+
+
+def _check_collection(folder: QuarantineFolder, store: str | None) -> None:
+    """Raise :class:`BadInput` when files in quarantine belong to another store or the workspace.
+
+    An undo gives their facts back to one collection.
+    """
+    if folder.store != store and folder.stored_files():
+        was = "the workspace" if folder.store is None else f"the store {shown(folder.store)}"
+        raise BadInput(
+            f"this plan has moved files of {was} to quarantine {folder.id}; nothing was moved. "
+            f"To apply it to another collection, put them back with 'embedkit undo {folder.id}'"
+        )
 
 
 def _moved_text(report: ApplyReport) -> str:

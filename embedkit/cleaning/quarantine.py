@@ -38,7 +38,7 @@ REFUSED = "refused"  # the trash did not accept it
 RESTORE = "restore"  # its file is about to be moved back
 EMPTIED = "emptied"  # its file is about to be deleted from quarantine
 # Events of the whole plan.
-OF_STORE = "store"  # its files belong to the store at ``place``
+OF_STORE = "store"  # its files belong to the store at ``place``; null: to the workspace
 APPLIED = "applied"
 UNDONE = "undone"
 
@@ -92,9 +92,9 @@ class QuarantineFolder:
 
     @property
     def store(self) -> str | None:
-        """Place of the store that the files belong to; None for those of the workspace."""
-        entries = self.journal.entries()
-        return next((str(one["place"]) for one in entries if one["event"] == OF_STORE), None)
+        """Place of the store to which the plan was last applied; None for the workspace."""
+        places = [one["place"] for one in self.journal.entries() if one["event"] == OF_STORE]
+        return places[-1] if places else None
 
     @property
     def is_interrupted(self) -> bool:
@@ -125,6 +125,17 @@ class QuarantineFolder:
                 where = None if where is None else from_stored(where)
                 found[row] = replace(found[row], event=event, at=at, where=where)
         return found
+
+    def removed_files(self) -> list[str]:
+        """Return the paths of the files that the plan has removed, and that are not in place.
+
+        A file that a person has moved or deleted is not one of them.
+        """
+        return [
+            item.path
+            for item in self.history().values()
+            if item.event in (MOVE, TRASH, TRASHED, EMPTIED) and not os.path.lexists(item.path)
+        ]
 
     def create(self, rows: Sequence[PlanRow]) -> None:
         """Create the folder and the plan in it, and flush both to disk."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted, it_or_them
+from embedkit._internal.text import counted
 from embedkit.cleaning import trash
 from embedkit.cleaning.carry_over import TAKEN_BACK, refresh_presence, take_back
 from embedkit.cleaning.facts import KnownFacts
@@ -51,9 +51,9 @@ def undo(
     ``facts_of`` returns what is known of the files, given the place of their store, or None for
     those of the workspace. In any case, it is updated with the files that are in place again. Files
     that were forgotten since they were moved have to be added again; their facts are kept. At the
-    end, facts that were carried over from them are taken back; if that fails after files were
-    put back, the error is :class:`PlanInterrupted`. Raises the errors of
+    end, facts that were carried over from them are taken back. Raises the errors of
     :func:`embedkit.cleaning.apply.apply`, and :class:`NotInWorkspace` for an unknown quarantine.
+    After files were put back, the error is :class:`PlanInterrupted`, with the report.
     """
     known = quarantines(root)
     if not known:
@@ -61,26 +61,27 @@ def undo(
     last = next((item for item in known if item.files or item.trashed), known[0])
     folder = find_quarantine(root, last.id if quarantine is None else quarantine)
     known_facts = facts_of(folder.store)
-    with quarantine_lock(root):
-        run = _UndoRun(folder, progress)
-        try:
-            run.restore()
-        finally:
-            refresh_presence(known_facts, run.in_place())
-        run.report_others()
-        try:
+    run: _UndoRun | None = None
+    try:
+        with quarantine_lock(root):
+            run = _UndoRun(folder, progress)
+            try:
+                run.restore()
+            finally:
+                refresh_presence(known_facts, run.in_place())
+            run.report_others()
             taken_back = take_back(known_facts, folder.journal, run.missing)
             forgotten = _forgotten(known_facts, list(run.restored.values()))
-        except EmbedkitError as error:
-            if not run.restored:
-                raise
-            raise PlanInterrupted(
-                f"{error}. {counted(len(run.restored), 'file')} had been put back; 'embedkit undo "
-                f"{folder.id}' takes back what was carried over from "
-                f"{it_or_them(len(run.restored))}",
-                run.report(),
-            ) from error
-        run.finish()
+            run.finish()
+    except EmbedkitError as error:
+        if run is None or not run.restored:
+            raise
+        raise PlanInterrupted(
+            f"{error}. {counted(len(run.restored), 'file')} had been put back; 'embedkit undo "
+            f"{folder.id}' continues with the other files, and with labels, other columns and "
+            "verdicts that were carried over",
+            run.report(),
+        ) from error
     return replace(run.report(), reverted=taken_back, forgotten=forgotten)
 
 
@@ -136,7 +137,8 @@ class _UndoRun:
         return [
             history.path
             for number, history in self._history.items()
-            if not os.path.lexists(self._store.stored_path(number))
+            if os.path.lexists(history.path)
+            and not os.path.lexists(self._store.stored_path(number))
             and (history.event in (MOVE, RESTORE) or self._is_in_place(number))
         ]
 

@@ -145,7 +145,7 @@ def _new_facts(mine: _Facts, other: _Facts, found: Differences) -> pa.Table:
 
 def _push_facts(catalog: Catalog, store: StoreContent, found: Differences) -> int:
     with catalog.read() as reader:
-        facts = reader.transfer.kept_facts()
+        facts = reader.transfer.facts_to_push()
         elsewhere = Elsewhere(reader.folders.relocated_urls())
     stored = _facts(store.kept_facts.read(KEPT_FACTS.names))
     before = _facts(facts, elsewhere.before_relocation)

@@ -30,7 +30,10 @@ _VERDICT = "verdict"
 
 
 class StoreFacts:
-    """The facts about the files of a store."""
+    """The facts about the files of a store.
+
+    An apply holds the lease of the store already; an undo takes it for each change.
+    """
 
     exists = True
 
@@ -48,7 +51,7 @@ class StoreFacts:
         """
         if not Reservations.of(self._store, _rows(self._store, paths)):
             return
-        with self._store.writing("apply"):
+        with self._store.writing("undo"):
             Reservations.of(self._store, _rows(self._store, paths)).store(self._store)
 
     def known(self, paths: Sequence[str]) -> Collection[str]:
@@ -62,7 +65,7 @@ class StoreFacts:
         Raises :class:`EmptyWorkspace` when the store is not there.
         """
         self._store.require()
-        with self._store.writing("apply"):
+        with self._store.writing("undo"):
             yield _StoreEditor(self._store)
 
 

@@ -46,8 +46,8 @@ def remove_files(
     Labels from tables and other columns go to other files with the same bytes, or are kept for
     them. The caller holds the lease. Raises :class:`NotInWorkspace` when the store has nothing to
     remove, or nothing at one of several places, and :class:`BadInput` for ``missing`` files at a
-    place that this machine does not reach, or when all files there are missing: that is how a disk
-    looks that is not mounted.
+    place that this machine does not reach, or when all files at one of the places are missing: that
+    is how a disk looks that is not mounted.
     """
     for path in paths if missing else ():
         if not _exists(path):
@@ -64,12 +64,8 @@ def remove_files(
         )
     below = " OR ".join(map(at_or_below, paths))
     removed = _removed_files(store, below, missing, progress)
-    if missing and removed.known and len(removed.paths) == removed.known:
-        raise BadInput(
-            f"none of the {counted(removed.known, 'file')} of the store at "
-            f"{', '.join(map(shown, paths))} exists; if a disk is not mounted, mount it. "
-            "Without --missing, the files are forgotten wherever they are"
-        )
+    if missing:
+        _check_mounted(store, paths, removed.paths)
     progress(Progress("removing files"))
     kept = _follow(store, removed)
     if missing:
@@ -141,6 +137,28 @@ def _removed_files(
 def _contains(store: StoreContent, path: str) -> bool:
     """Return whether a store has a file at or below a path or URL."""
     return len(store.files.read(["path"], at_or_below(path), limit=1)) > 0
+
+
+def _check_mounted(store: StoreContent, paths: Sequence[str], missing: pa.ChunkedArray) -> None:
+    """Raise :class:`BadInput` when all files of a store at one of some places are missing.
+
+    ``missing`` are the stored paths of the missing files at all of them.
+    """
+    if not len(missing):
+        return
+    for path in paths:
+        count = 0
+        for batch in store.files.batches(["path"], at_or_below(path)):
+            if not pc.all(pc.is_in(batch["path"], value_set=missing)).as_py():
+                break
+            count += len(batch)
+        else:
+            if count:
+                raise BadInput(
+                    f"none of the {counted(count, 'file')} of the store at {shown(path)} exists; "
+                    "if a disk is not mounted, mount it. Without --missing, the files are "
+                    "forgotten wherever they are. Nothing was forgotten"
+                )
 
 
 def _exists(path: str) -> bool:

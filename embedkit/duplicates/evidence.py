@@ -107,19 +107,25 @@ class Evidence:
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
-    """What pairs of N images are compared by."""
+class Traits:
+    """What shows how far pairs of N images are apart."""
 
     hashes: np.ndarray
     """uint64 (N, 8, W): perceptual hashes, one per orientation."""
     contrast: np.ndarray
     """float32 (N,): standard deviation of the luma, 0 to 1."""
-    small: np.ndarray
-    """float32 (N, 16, 16): see :func:`embedkit.duplicates.similarity.downsampled`."""
     embeddings: ImageEmbeddings
 
     def __len__(self) -> int:
         return len(self.hashes)
+
+
+@dataclass(frozen=True, eq=False)
+class Features(Traits):
+    """What pairs of N images are compared by."""
+
+    small: np.ndarray
+    """float32 (N, 16, 16): see :func:`embedkit.duplicates.similarity.downsampled`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,15 +156,15 @@ def score_pairs(
     ``hashes`` is uint64 (N, 8, W), one hash per orientation. ``median_distance`` is that of the
     collection. Other orientations are tried only for pairs that differ in more than ``max_bits``.
     """
-    features = Features(hashes, fingerprints.contrast, downsampled(fingerprints.luma), embeddings)
+    features = Features(hashes, fingerprints.contrast, embeddings, downsampled(fingerprints.luma))
     apart = separate(features, rows, max_bits)
     return score_separated(features, rows, apart, median_distance)
 
 
-def separate(features: Features, rows: tuple[np.ndarray, np.ndarray], max_bits: int) -> Separation:
+def separate(traits: Traits, rows: tuple[np.ndarray, np.ndarray], max_bits: int) -> Separation:
     """Return how far pairs of rows are apart; see :func:`score_pairs`."""
     first, second = rows
-    hashes, embeddings = features.hashes, features.embeddings
+    hashes, embeddings = traits.hashes, traits.embeddings
     bits = np.empty((len(first), hashes.shape[1]), np.uint16)
     distance = np.full(len(first), NO_DISTANCE, np.float32)
     for start in range(0, len(first), _BLOCK):
@@ -170,7 +176,7 @@ def separate(features: Features, rows: tuple[np.ndarray, np.ndarray], max_bits: 
         distance[start + both] = distances(
             embeddings.vectors[one[both]], embeddings.vectors[other[both]]
         )
-    flat = features.contrast < MIN_CONTRAST
+    flat = traits.contrast < MIN_CONTRAST
     flat = flat[first] | flat[second]
     orientation = np.where(flat | (bits[:, 0] <= max_bits), 0, bits.argmin(axis=1)).astype(np.uint8)
     hamming = bits[np.arange(len(bits)), orientation]

@@ -24,6 +24,10 @@ _LUMAS = 512
 """Lumas that are added up at once, within a core's own cache."""
 _TOLERANCE = 1e-4
 """Upper bound of the rounding error of a similarity."""
+OUTLINE_LENGTH = (LUMA_SIDE // 4) ** 2 + 1
+"""Numbers of a packed outline."""
+_OUTLINE_TOLERANCE = 1.2e-3
+"""Upper bound of the error of a bound, from outlines in half precision."""
 _CROP_SHARES = (0.96, 0.9, 0.85, 0.8)
 """Shares of width and height that the compared crops keep, at each of 3 x 3 positions."""
 _POSITIONS = (0.0, 0.5, 1.0)
@@ -100,19 +104,40 @@ class Outlines:
 
     @classmethod
     def of(cls, small: np.ndarray) -> "Outlines":
-        """Return the outlines of images (N, 16, 16)."""
+        """Return the outlines of images (N, 16, 16), in any unit."""
         half = _SIDE // 2
         images = np.empty((len(small), half, half), np.float32)
         rest = np.empty(len(small), np.float32)
         for start in range(0, len(small), _BLOCK):
             part = slice(start, start + _BLOCK)
-            flat = small[part].reshape(-1, _SIDE**2)
-            flat = flat - flat.mean(axis=1, keepdims=True)
+            flat = small[part].reshape(-1, _SIDE**2).astype(np.float32)
+            flat -= flat.mean(axis=1, keepdims=True)
             lengths = np.sqrt(np.einsum("ni,ni->n", flat, flat))
             blocks = (flat @ _block_matrix()) / np.maximum(lengths, 1e-6)[:, None]
             images[part] = blocks.reshape(-1, half, half)
             rest[part] = np.sqrt(np.maximum(0, 1 - np.einsum("ni,ni->n", blocks, blocks)))
         return cls(images, rest)
+
+    def packed(self) -> np.ndarray:
+        """Return the outlines in half the memory: float16 (N, :data:`OUTLINE_LENGTH`).
+
+        Bounds from them are as safe: they allow for the rounding.
+        """
+        return np.concatenate(
+            [self.images.reshape(-1, OUTLINE_LENGTH - 1), self.rest[:, None]],
+            axis=1,
+            dtype=np.float16,
+        )
+
+    @classmethod
+    def unpacked(cls, packed: np.ndarray) -> "Outlines":
+        """Return the outlines from :meth:`packed`."""
+        half = _SIDE // 2
+        wide = packed.astype(np.float32)
+        return cls(wide[:, :-1].reshape(-1, half, half), wide[:, -1])
+
+    def __len__(self) -> int:
+        return len(self.rest)
 
     def bound(self, first: np.ndarray, second: np.ndarray, orientation: np.ndarray) -> np.ndarray:
         """Return an upper bound of the similarity of pairs of rows without crops: float32 (P,).
@@ -130,7 +155,7 @@ class Outlines:
                 oriented = orient_all(one[chosen], number)
                 found = np.einsum("nij,nij->n", oriented, other[chosen])
                 best[start + chosen] = np.maximum(best[start + chosen], found)
-        return np.asarray((best + rest + 1) / 2 + _TOLERANCE, np.float32)
+        return np.asarray((best + rest + 1) / 2 + _OUTLINE_TOLERANCE, np.float32)
 
 
 def descriptors(images: np.ndarray) -> np.ndarray:

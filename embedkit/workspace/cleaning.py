@@ -228,12 +228,11 @@ class CleaningMethods(WorkspaceBase):
         ------
         NotInWorkspace
             No quarantine has that id, or no plan was applied.
-        QuarantineBusy
-            Another process is changing the quarantine.
+        QuarantineBusy, StoreBusy
+            Another process is changing the quarantine, or writes to the store.
         StorageError
-            The disk is full, read-only or failing.
-        PlanInterrupted
-            Files were put back, and what was carried over from them could not be taken back.
+            The disk is full, read-only or failing, or the store cannot be used. If files had been
+            put back, they stay there, and the error is :class:`PlanInterrupted`, with the report.
         """
         from embedkit.cleaning.undo import undo
 

@@ -78,7 +78,8 @@ class Plan(PlannedRows):
         EmptyWorkspace
             Nothing has been added to the workspace, or there is no such store.
         BadInput
-            The plan names files that are not in this workspace or store, or the options are wrong.
+            The plan names files that are not in this workspace or store, it has moved files of
+            another one that are still in quarantine, or the options are wrong.
         QuarantineBusy, StoreBusy
             Another process is changing the quarantine, or writes to the store.
         StorageError

@@ -34,6 +34,7 @@ from embedkit.cli.app import embedkit
 from embedkit.cluster.duplicates.find import stored_groups
 from embedkit.cluster.duplicates.present import exact_groups
 from embedkit.cluster.lease import writing
+from embedkit.cluster.location import Location
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import FILES, IMAGES
 
@@ -267,6 +268,31 @@ def test_a_plan_of_a_store_is_applied_and_undone(
     assert content(store) == before
 
 
+def test_an_undo_changes_the_collection_to_which_the_plan_was_last_applied(
+    filled: Workspace, store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "labels.csv").write_text("path,label,camera\nphotos/red/1.png,red,a\n")
+    filled.labels.from_csv(tmp_path / "labels.csv")
+    filled.push(store.location)
+    filled.push(tmp_path / "other")
+    store.clean(prefer=["*fast*"]).save(tmp_path / "plan.csv")
+    collections = [store.location, str(tmp_path / "other"), None, store.location]
+
+    def described() -> tuple[Any, ...]:
+        stores = [content(Store(place))["files"] for place in (store.location, tmp_path / "other")]
+        with filled._catalog.read() as reader:
+            return stores, reader.labels.column("camera")
+
+    before = described()
+    for place, following in zip(collections, [*collections[1:], None], strict=True):
+        plan = filled.load_plan(tmp_path / "plan.csv", store=place)
+        assert plan.apply().carried_over and described() != before
+        with pytest.raises(BadInput, match=r"is plan has moved files of the .* 'embedkit undo"):
+            filled.load_plan(tmp_path / "plan.csv", store=following).apply()
+        assert plan.apply().already_moved
+        assert filled.undo().reverted and described() == before
+
+
 def test_verdicts_and_labels_of_removed_files_go_to_the_kept_ones(
     filled: Workspace, store: Store, collection: Path, tmp_path: Path
 ) -> None:
@@ -424,6 +450,24 @@ def test_a_plan_waits_for_another_writer_and_moves_nothing_without_the_lease(
     assert not plan.apply().skipped
 
 
+def test_others_wait_for_the_command_that_writes_to_the_store(
+    filled: Workspace, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "labels.csv").write_text("path,label,camera\nphotos/red/1.png,red,a\n")
+    filled.labels.from_csv(tmp_path / "labels.csv")
+    filled.push(store.location)
+    tasks = []
+
+    def recorded(place: Location, task: str, *arguments: Any) -> Any:
+        tasks.append(task)
+        return writing(place, task, *arguments)
+
+    plan, _ = plans_of_two_machines(store, tmp_path)
+    monkeypatch.setattr("embedkit.cluster.store.writing", recorded)
+    assert plan.apply().moved and tasks == ["apply"]
+    assert Workspace(tmp_path / "one").undo().restored and {*tasks[1:]} == {"undo"}
+
+
 def test_opposite_plans_of_two_machines_leave_one_copy(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -475,8 +519,27 @@ def test_a_plan_whose_facts_cannot_be_stored_reports_what_it_moved(
         done = CliRunner().invoke(embedkit, ["undo", "-w", "here", "--json", "--quiet"])
     undone = json.loads(done.stdout)
     assert done.exit_code == 1 and {*undone["restored"]} == {*report["moved"]}
-    assert f"had been put back; 'embedkit undo {report['quarantine']}' takes back" in done.stderr
+    assert f"had been put back; 'embedkit undo {report['quarantine']}' continues" in done.stderr
     assert run("undo -w here")["reverted"]
+    assert content(store) == before
+
+
+def test_an_undo_that_cannot_use_the_store_reports_what_it_put_back(
+    filled: Workspace, store: Store, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embedkit.cluster.store.writing", partial(writing, patience=0.0))
+    (tmp_path / "labels.csv").write_text("path,label,camera\nphotos/red/1.png,red,a\n")
+    filled.labels.from_csv(tmp_path / "labels.csv")
+    filled.push(store.location)
+    before = content(store)
+    store.clean(prefer=["*fast*"]).save(tmp_path / "plan.csv")
+    moved = run("apply plan.csv --store store -w here")
+    with StoreContent(store.location).writing("add"):
+        done = CliRunner().invoke(embedkit, ["undo", "-w", "here", "--json", "--quiet"])
+    assert done.exit_code == 1 and {*json.loads(done.stdout)["restored"]} == {*moved["moved"]}
+    assert "is being written to by add of process" in done.stderr
+    assert f"had been put back; 'embedkit undo {moved['quarantine']}' continues" in done.stderr
+    assert run(f"undo {moved['quarantine']} -w here")["reverted"]
     assert content(store) == before
 
 

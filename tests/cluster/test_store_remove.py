@@ -87,6 +87,19 @@ def test_only_missing_files_below_a_place_that_is_there_are_forgotten(
         Store(tmp_path / "none").remove(photos)
 
 
+def test_missing_files_are_not_forgotten_if_one_of_several_places_may_not_be_mounted(
+    store: Store, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "red/3.jpg").unlink()
+    (photos / "blue").rename(tmp_path / "elsewhere")
+    (photos / "blue").mkdir()  # as a disk that is not mounted looks
+    before = store_content(tmp_path / "store")
+    with pytest.raises(BadInput, match=r"none of the 7 files of the store at \S*/blue exists"):
+        store.remove([photos / "red", photos / "blue"], missing=True)
+    assert store_content(tmp_path / "store") == before
+    assert store.remove([photos / "red"], missing=True).files == 1
+
+
 @pytest.mark.parametrize("missing", [False, True])
 def test_nothing_is_forgotten_if_one_of_the_paths_is_not_in_the_store(
     store: Store, photos: Path, tmp_path: Path, missing: bool
@@ -297,6 +310,32 @@ def test_forgotten_photos_get_their_labels_back_when_they_are_added_elsewhere(
     assert content.kept_facts.count() == 0
 
 
+def write_exact_plan(keep: Path, remove: Path, plan: Path) -> None:
+    """Write a plan that removes a copy."""
+    rows = [
+        PlanRow(1, action, str(path), sha256_of(path), "exact", 1.0, None, "", "keep-one")
+        for action, path in (("keep", keep), ("remove", remove))
+    ]
+    write_plan(plan, rows)
+
+
+@pytest.mark.parametrize("was_undone", [False, True])
+def test_the_label_of_a_file_that_a_person_has_moved_is_not_reserved_by_a_plan(
+    store: Store, photos: Path, tmp_path: Path, was_undone: bool
+) -> None:
+    path, new = photos / "red/0.jpg", photos / "red/moved.jpg"
+    write_exact_plan(photos / "blue/copy.jpg", path, tmp_path / "plan.csv")
+    local, before = Workspace(tmp_path / "local"), facts_of(store, path)
+    plan = local.load_plan(tmp_path / "plan.csv", store=store.location)
+    if was_undone:
+        assert plan.apply().moved and local.undo().restored
+    move(store, path, new)
+    if was_undone:
+        assert not local.undo().restored
+    assert plan.apply().missing == (str(path),)
+    assert follow_as_add(store, photos) == [] and facts_of(store, new) == before
+
+
 class Moved:
     """A plan of a store that has moved ``red/0.jpg``, of which ``blue/copy.jpg`` is a copy."""
 
@@ -304,11 +343,7 @@ class Moved:
         self.store = store
         self.content = StoreContent(store.location)
         self.path, self.copy = photos / "red/0.jpg", photos / "blue/copy.jpg"
-        rows = [
-            PlanRow(1, action, str(path), sha256_of(path), "exact", 1.0, None, "", "keep-one")
-            for action, path in (("keep", self.copy), ("remove", self.path))
-        ]
-        write_plan(photos.parent / "plan.csv", rows)
+        write_exact_plan(self.copy, self.path, photos.parent / "plan.csv")
         where = f"path = {text_literal(str(self.path))}"
         (self.row,) = self.content.files.read(FILES.names, where).to_pylist()
         self.before = self.facts()
@@ -369,6 +404,23 @@ def test_a_copy_takes_no_facts_of_a_file_in_quarantine(moved: Moved, photos: Pat
         assert moved.reserved() == _RESERVED
     moved.local.undo()
     assert (moved.facts(), moved.reserved()) == (moved.before, set())
+
+
+def test_a_workspace_does_not_reserve_facts_again_that_an_undo_has_given_back(
+    moved: Moved, photos: Path, tmp_path: Path
+) -> None:
+    other = Workspace(tmp_path / "other")
+    assert other.pull(moved.store.location).kept_facts == 2
+    assert other.pull(moved.store.location).is_empty
+    assert other.push(moved.store.location).is_empty and moved.reserved() == _RESERVED
+    moved.local.undo()
+    assert other.push(moved.store.location).kept_facts == 0
+    assert (moved.facts()[0], moved.reserved()) == (moved.before[0], set())
+    new = moved.path.rename(photos / "red/new.jpg")  # a reserved label would not follow it
+    row = replace(FileRow.of_store(moved.row), path=str(new), label=None, attributes={})
+    moved.content.files.append(pa.Table.from_pylist([row.to_store()], FILES))
+    assert follow_as_add(moved.store, photos / "red") == []
+    assert facts_of(moved.store, new) == moved.before[0]
 
 
 def test_facts_stay_with_the_bytes_when_another_photo_takes_the_place_of_a_moved_one(

@@ -4,7 +4,7 @@ from typing import Any
 
 from embedkit.catalog.readers.embeddings import images_with_embedding
 from embedkit.catalog.session import Session
-from embedkit.catalog.sql import FILE_PATH
+from embedkit.catalog.sql import FACTS, FILE_PATH
 
 _COMPLETE = """(SELECT image_id FROM fingerprints ANTI JOIN outdated USING (image_id)
                 SEMI JOIN (SELECT image_id FROM files WHERE NOT missing AND NOT broken)
@@ -129,6 +129,21 @@ class TransferReader:
     def kept_facts(self) -> Any:
         """Return all kept facts: sha256, place, name, value and reserved."""
         return self._session.table("FROM kept_facts ORDER BY ALL")
+
+    def facts_to_push(self) -> Any:
+        """Return the kept facts without the reserved ones that the file at their place has.
+
+        A workspace has such a fact when it has pulled it, and the file, while the file was in
+        quarantine.
+        """
+        return self._session.table(
+            f"""FROM kept_facts k WHERE NOT (reserved AND EXISTS (
+                    FROM {FACTS} a JOIN files f USING (file_id) JOIN roots r USING (root_id)
+                    JOIN images i USING (image_id)
+                    WHERE i.sha256 = k.sha256 AND a.name = k.name AND {FILE_PATH} = k.place
+                      AND NOT f.missing AND NOT f.broken))
+                ORDER BY ALL"""
+        )
 
     def split(self) -> tuple[str, Any] | None:
         """Return the report (JSON) of the split, and sha256, part and unit of its images."""

@@ -24,10 +24,8 @@ from embedkit.catalog.kept_facts import (
     shown_path,
 )
 from embedkit.catalog.session import Session
-from embedkit.catalog.sql import FILE_PATH, live_files
+from embedkit.catalog.sql import FACTS, FILE_PATH, live_files
 
-_FACTS = f"""(SELECT file_id, '{LABEL}' AS name, label AS value FROM labels WHERE source = 'csv'
-              UNION ALL SELECT file_id, name, value FROM attributes)"""
 IS_NEW = """(f.file_id >= (SELECT next FROM counters WHERE name = 'settled')
              OR f.file_id IN (SELECT file_id FROM changed_files))"""
 """Condition: a file ``f`` is new, or has other bytes, since the last finished run."""
@@ -55,7 +53,7 @@ class FactWriter:
         self._session.run(
             f"""CREATE TEMP TABLE detached AS
                 SELECT sha256, {FILE_PATH} AS place, name, value, f.file_id
-                FROM {_FACTS} JOIN files f USING (file_id) JOIN roots r USING (root_id)
+                FROM {FACTS} JOIN files f USING (file_id) JOIN roots r USING (root_id)
                 JOIN images USING (image_id) WHERE file_id IN (SELECT file_id FROM ({files}))"""
         )
         self._session.run("DELETE FROM kept_facts k USING detached d WHERE " + _same_key("k", "d"))
@@ -107,7 +105,7 @@ class FactWriter:
                        {FILE_PATH} AS here, {IS_NEW} AS is_new, (SELECT min(label) FROM labels l
                         WHERE l.file_id = f.file_id AND source = 'folder') AS folder_label
                 FROM kept_facts k JOIN images USING (sha256) JOIN files f USING (image_id)
-                JOIN roots r USING (root_id) ANTI JOIN {_FACTS} USING (file_id, name)
+                JOIN roots r USING (root_id) ANTI JOIN {FACTS} USING (file_id, name)
                 WHERE NOT missing AND NOT broken
                 ORDER BY sha256, name, here, old""",
             _ROWS,
@@ -167,7 +165,7 @@ class FactWriter:
                 FROM changed_files c JOIN files f USING (file_id) JOIN roots r USING (root_id)
                 JOIN kept_facts k ON k.sha256 = c.sha256 AND k.place = {FILE_PATH}
                 LEFT JOIN images i ON i.sha256 = c.sha256
-                ANTI JOIN {_FACTS} USING (file_id, name)
+                ANTI JOIN {FACTS} USING (file_id, name)
                 WHERE NOT f.missing AND NOT f.broken AND NOT EXISTS (
                     SELECT 1 FROM files o WHERE o.file_id <> f.file_id
                     AND (o.image_id = f.image_id OR NOT o.missing AND o.image_id = i.image_id))
@@ -222,7 +220,7 @@ class FactWriter:
         self._session.run(
             f"""DELETE FROM kept_facts k USING freed d
                 WHERE k.sha256 = d.sha256 AND k.place = d.place AND NOT k.reserved AND EXISTS (
-                    SELECT 1 FROM {_FACTS} a
+                    SELECT 1 FROM {FACTS} a
                     JOIN files USING (file_id) JOIN images i USING (image_id)
                     WHERE i.sha256 = k.sha256 AND a.name = k.name AND a.value = k.value)"""
         )

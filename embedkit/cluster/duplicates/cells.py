@@ -10,10 +10,9 @@ from math import ceil, sqrt
 
 import numpy as np
 
-MIN_VISITED, MAX_VISITED = 4, 16
+MIN_VISITED, MAX_VISITED = 5, 16
 """Number of nearest cells in which the copies of an image are looked for, its own included."""
-_FEWEST_FROM = 1e7
-"""Number of images from which on :data:`MIN_VISITED` cells are visited."""
+_VISITED_AT_A_MILLION = 7.1
 CELLS_PER_ROOT = 2.0
 """Number of cells, per square root of the number of images: finding the cell of an image then takes
 about as long as comparing it with the images there."""
@@ -58,9 +57,10 @@ def cell_count(images: int) -> int:
 def visited_count(images: int) -> int:
     """Return in how many cells the copies of an image are looked for among embedded images.
 
-    The number of images that one is compared with then grows with the fourth root of all.
+    The number of images that one is compared with then grows with the fourth root of all, up to
+    some millions of images, and with the square root of more.
     """
-    wanted = MIN_VISITED * (_FEWEST_FROM / max(1, images)) ** 0.25
+    wanted = _VISITED_AT_A_MILLION * (1e6 / max(1, images)) ** 0.25
     return int(min(max(MIN_VISITED, round(wanted)), MAX_VISITED))
 
 

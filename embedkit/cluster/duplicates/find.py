@@ -17,7 +17,7 @@ from embedkit.cluster.duplicates.hashes import join_hashes, joins
 from embedkit.cluster.duplicates.locate import locate
 from embedkit.cluster.duplicates.merge import images_to_decode, merge, same_looks
 from embedkit.cluster.duplicates.order import Numbering, number_images
-from embedkit.cluster.duplicates.place import Probe, place_images, place_vectors
+from embedkit.cluster.duplicates.place import Placed, Probe, place_images, place_vectors
 from embedkit.cluster.duplicates.present import present_groups
 from embedkit.cluster.duplicates.result import (
     findings_dataset,
@@ -28,7 +28,13 @@ from embedkit.cluster.duplicates.result import (
     write_result,
 )
 from embedkit.cluster.duplicates.run import Run
-from embedkit.cluster.duplicates.score import Scoring, compare_part, compare_received
+from embedkit.cluster.duplicates.score import (
+    Sent,
+    compare_part,
+    compare_received,
+    send_candidates,
+)
+from embedkit.cluster.duplicates.scoring import Scoring
 from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.duplicates.write import write_groups, write_rows
 from embedkit.cluster.store import StoreContent
@@ -148,7 +154,7 @@ class _Search:
             numbering.count, _FINGERPRINT_BYTES + 4 * dim, tasks.workers.count
         )
         scoring = Scoring(options, limits, distribution.median, numbering.count, parts)
-        vectors, images, hashed, looks, own_cells, recall = self._place(numbering, scoring)
+        placed, hashed, looks, own_cells, recall = self._place(numbering, scoring)
         candidates = [
             name
             for name, _ in tasks.run(
@@ -162,24 +168,32 @@ class _Search:
                 ],
             )
         ]
+        received: tuple[list[str], list[str]] = ([], [])
+        if candidates:
+            received = _by_kind(
+                tasks.run(
+                    "sending candidates",
+                    send_candidates,
+                    [(run, part, placed, candidates, scoring) for part in range(parts)],
+                )
+            )
         compared = tasks.run(
             "comparing embeddings",
             compare_part,
             [
-                (run, part, own_cells[part], images, vectors, candidates, scoring)
+                (run, part, own_cells[part], placed, candidates, received, scoring)
                 for part in range(parts)
             ],
         )
-        run.exchange.remove([*candidates, *hashed])
+        run.exchange.remove([*candidates, *hashed, *received[0], *received[1]])
+        sent = _by_kind([names for _, names in compared])
         scored = [name for name, _ in compared]
-        sent = [[names[place] for _, names in compared if names] for place in range(2)]
-        if sent[0]:
-            scored += tasks.run(
-                "scoring pairs",
-                compare_received,
-                [(run, part, images, vectors, *sent, scoring) for part in range(parts)],
-            )
-        run.exchange.remove([*images, *vectors, *sent[0], *sent[1]])
+        scored += tasks.run(
+            "scoring pairs",
+            compare_received,
+            [(run, part, placed, sent, scoring) for part in range(parts)],
+        )
+        run.exchange.remove([*placed.files, *sent[0], *sent[1]])
         identical = self._identical(numbering, scored, looks, parts)
         (merged,) = tasks.run(
             "merging pairs",
@@ -241,10 +255,11 @@ class _Search:
 
     def _place(
         self, numbering: Numbering, scoring: Scoring
-    ) -> tuple[list[str], list[str], list[str], list[str], list[np.ndarray], float]:
-        """Place all images; return the files of vectors, images, hashes and looks, and the rest."""
+    ) -> tuple[Placed, list[str], list[str], list[np.ndarray], float]:
+        """Place all images; return their files, those of hashes and looks, cells and recall."""
         run, tasks, parts = self._run, self._tasks, scoring.parts
         vectors: list[str] = []
+        visiting: list[str] = []
         places: list[str] = []
         own_cells = [np.empty(0, np.int32)] * parts
         recall = 1.0
@@ -265,7 +280,7 @@ class _Search:
                 scoring.limits.distance,
             )
             everywhere = tasks.workers.share(cells), tasks.workers.share(probe)
-            placed = tasks.run(
+            written = tasks.run(
                 "placing embeddings",
                 place_vectors,
                 [
@@ -281,12 +296,13 @@ class _Search:
                     for number, block in enumerate(numbering.vector_blocks)
                 ],
             )
-            vectors = [name for name, _, _ in placed]
-            places = [name for _, name, _ in placed]
-            near = sum(count for _, _, (count, _) in placed)
-            found = sum(count for _, _, (_, count) in placed)
+            vectors = [name for name, *_ in written]
+            visiting = [name for _, name, *_ in written]
+            places = [name for _, _, name, _ in written]
+            near = sum(count for *_, (count, _) in written)
+            found = sum(count for *_, (_, count) in written)
             recall = found / near if near else 1.0
-        written = tasks.run(
+        rows = tasks.run(
             "placing fingerprints",
             place_images,
             [
@@ -294,8 +310,8 @@ class _Search:
                 for number, block in enumerate(numbering.image_blocks)
             ],
         )
-        images, hashed, looks = ([row[column] for row in written] for column in range(3))
-        return vectors, images, hashed, looks, own_cells, recall
+        images, outlined, hashed, looks = ([row[column] for row in rows] for column in range(4))
+        return Placed(images, vectors, outlined, visiting), hashed, looks, own_cells, recall
 
     def _identical(
         self, numbering: Numbering, scored: list[str], looks: list[str], parts: int
@@ -345,3 +361,8 @@ class _Search:
             store, result, limits, self._verdicts, pairs=pairs, findings=findings, groups=groups
         )
         return result
+
+
+def _by_kind(sent: Sequence[Sent]) -> tuple[list[str], list[str]]:
+    """Return the names of the files with images for other parts, and of those with the pairs."""
+    return [images for images, _ in sent], [pairs for _, pairs in sent]

@@ -16,7 +16,7 @@ from embedkit.cluster.duplicates.exchange import fixed, numbers, unfixed
 from embedkit.cluster.duplicates.findings import FINDINGS, Findings
 from embedkit.cluster.duplicates.merge import PAIRS
 from embedkit.cluster.duplicates.run import Run
-from embedkit.cluster.duplicates.score import Scoring
+from embedkit.cluster.duplicates.scoring import Scoring
 from embedkit.cluster.files import file_name
 from embedkit.cluster.verdicts import CurrentVerdicts, GroupVerdict
 from embedkit.duplicates.evidence import Evidence

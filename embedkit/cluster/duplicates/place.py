@@ -11,7 +11,7 @@ from embedkit.cluster.duplicates.order import vectors_of
 from embedkit.cluster.duplicates.run import Block, Run
 from embedkit.duplicates.evidence import MIN_CONTRAST
 from embedkit.duplicates.orientations import ORIENTATIONS, oriented_hashes
-from embedkit.duplicates.similarity import sums_of_four
+from embedkit.duplicates.similarity import OUTLINE_LENGTH, Outlines, sums_of_four
 from embedkit.results.fingerprint import LUMA_SIDE
 
 HASHES = [f"hash{orientation}" for orientation in range(ORIENTATIONS)]
@@ -25,33 +25,49 @@ HASHED = pa.schema(
 )
 SMALL = np.dtype((np.uint16, (LUMA_SIDE // 2) ** 2))
 """The luma at 16 x 16: the sums of four pixels each, from which the means follow exactly."""
-FEATURES = [
+TRAITS = [
     ("number", pa.int64()),
     ("contrast", pa.float32()),
     ("kind", pa.uint64()),  # width, height and format, as one number
     ("hashes", pa.binary(8 * ORIENTATIONS)),
-    ("small", pa.binary(SMALL.itemsize)),
 ]
-"""Columns that travel with an image, except the vector."""
-PLACED = pa.schema(FEATURES)
+"""Columns of every image in a part."""
+FEATURES = [*TRAITS, ("small", pa.binary(SMALL.itemsize))]
+"""Columns of an image that is compared in full, except the vector."""
+OUTLINED = [*TRAITS, ("outline", pa.binary(2 * OUTLINE_LENGTH))]
+"""Columns of an image of another part, except the vector: enough to rule most pairs out."""
 LOOKS = pa.schema([("number", pa.int64()), ("look", pa.uint64())])
 """Images by what only pixel-identical images have in common: size, format and luma."""
 
 
+@dataclass(frozen=True)
+class Placed:
+    """Files with the images of all parts: those at home there, and those that visit."""
+
+    images: list[str]
+    vectors: list[str]
+    visiting_images: list[str]
+    visiting_vectors: list[str]
+
+    @property
+    def files(self) -> list[str]:
+        """All files."""
+        return [*self.images, *self.vectors, *self.visiting_images, *self.visiting_vectors]
+
+
 def vectors_schema(dim: int, visited: int) -> pa.Schema:
-    """Return the columns of placed vectors."""
-    return pa.schema(
-        [
-            ("number", pa.int64()),
-            ("cells", pa.binary(4 * visited)),
-            vector_field(dim),
-        ]
-    )
+    """Return the columns of the vectors of images at home."""
+    return pa.schema([("number", pa.int64()), ("cells", pa.binary(4 * visited)), vector_field(dim)])
 
 
 def vector_field(dim: int) -> pa.Field:
-    """Return the column of vectors that travel."""
+    """Return the column of the vectors of images that are compared in full."""
     return pa.field("vector", pa.binary(4 * dim))
+
+
+def half_vector_field(dim: int) -> pa.Field:
+    """Return the column of the vectors of images of other parts, in half precision."""
+    return pa.field("vector", pa.binary(2 * dim))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +102,11 @@ def place_vectors(
     probe: Probe,
     image_blocks: int,
     parts: int,
-) -> tuple[str, str, tuple[int, int]]:
-    """Write the vectors of a block to the parts that they are in or visit.
+) -> tuple[str, str, str, tuple[int, int]]:
+    """Write the vectors of a block to their home part and to those that they visit.
 
-    Returns the name of that file, of one with the places of the images for each block of images,
-    and the counts of :class:`Probe`.
+    Returns the names of these two files, of one with the places of the images for each block of
+    images, and the counts of :class:`Probe`.
     """
     known = run.exchange.read([vector_numbers], number)
     of_row = numbers(known["number"])
@@ -102,21 +118,32 @@ def place_vectors(
     schema = pa.schema([("number", pa.int64()), ("places", pa.binary(2 * cells.visited))])
     table = pa.table({"number": of_row, "places": fixed(places)}, schema)
     placed = run.exchange.write("places", schema, divided(table, image_block, image_blocks))
-    row, part = _distinct(places)
     schema = vectors_schema(vectors.shape[1], cells.visited)
     table = pa.table({"number": of_row, "cells": fixed(nearest), "vector": fixed(vectors)}, schema)
-    visits = table.take(pa.array(row))
-    batch = _batches(part, places[row, 0], parts)
-    written = run.exchange.write("vectors", schema, divided(visits, batch, 2 * parts))
-    return written, placed, probe.count(of_row, vectors, nearest)
+    at_home = run.exchange.write("vectors", schema, divided(table, places[:, 0], parts))
+    row, part = _visits(places)
+    schema = pa.schema(
+        [
+            ("number", pa.int64()),
+            ("cells", pa.binary(4 * cells.visited)),
+            ("home", pa.int16()),
+            half_vector_field(vectors.shape[1]),
+        ]
+    )
+    half = fixed(vectors.astype(np.float16))
+    values = {"number": of_row, "cells": fixed(nearest), "home": places[:, 0], "vector": half}
+    visits = pa.table(values, schema).take(pa.array(row))
+    visiting = run.exchange.write("visiting-vectors", schema, divided(visits, part, parts))
+    return at_home, visiting, placed, probe.count(of_row, vectors, nearest)
 
 
 def place_images(
     run: Run, block: Block, number: int, image_numbers: str, places: list[str], parts: int
-) -> tuple[str, str, str]:
-    """Write the fingerprints of a block to the parts that the images are in or visit.
+) -> tuple[str, str, str, str]:
+    """Write the fingerprints of a block to the home part of the images, and to those they visit.
 
-    Returns the name of that file, of one with the hashes of all images, and of one with the looks.
+    Returns the names of these two files, of one with the hashes of all images, and of one with the
+    looks.
     """
     of_row = numbers(run.exchange.read([image_numbers], number)["number"])
     used = np.flatnonzero(of_row >= 0)
@@ -129,18 +156,15 @@ def place_images(
     contrast = numbers(rows["contrast"])
     kind = _kinds(rows)
     home, (row, part) = _places(run, of_row, number, places, parts)
-    table = pa.table(
-        {
-            "number": of_row,
-            "contrast": contrast,
-            "kind": kind,
-            "hashes": fixed(hashes),
-            "small": fixed(sums_of_four(luma)),
-        },
-        PLACED,
-    ).take(pa.array(row))
-    batch = _batches(part, home[row], parts)
-    placed = run.exchange.write("images", PLACED, divided(table, batch, 2 * parts))
+    small = sums_of_four(luma)
+    traits = {"number": of_row, "contrast": contrast, "kind": kind, "hashes": fixed(hashes)}
+    schema = pa.schema(FEATURES)
+    table = pa.table({**traits, "small": fixed(small)}, schema)
+    at_home = run.exchange.write("images", schema, divided(table, home, parts))
+    schema = pa.schema(OUTLINED)
+    table = pa.table({**traits, "outline": fixed(Outlines.of(small).packed())}, schema)
+    visits = divided(table.take(pa.array(row)), part, parts)
+    visiting = run.exchange.write("visiting-images", schema, visits)
     clear = contrast >= MIN_CONTRAST
     values = {name: hashes[:, number] for number, name in enumerate(HASHES)}
     hashed = pa.table({"number": of_row, "home": home, "clear": clear, **values}, HASHED)
@@ -148,7 +172,8 @@ def place_images(
     table = pa.table({"number": of_row, "look": looks}, LOOKS)
     by_look = divided(table, (looks % np.uint64(parts)).astype(np.int64), parts)
     return (
-        placed,
+        at_home,
+        visiting,
         run.exchange.write("hashes", HASHED, [hashed]),
         run.exchange.write("looks", LOOKS, by_look),
     )
@@ -157,7 +182,7 @@ def place_images(
 def _places(
     run: Run, of_row: np.ndarray, block: int, places: list[str], parts: int
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """Return the home of each image, and the rows and parts of all places.
+    """Return the home of each image, and the rows and parts of all visits.
 
     Images without an embedding are spread over all parts.
     """
@@ -169,22 +194,16 @@ def _places(
         of_embedded = unfixed(known["places"], np.int16)
         found = np.pad(found, ((0, 0), (0, of_embedded.shape[1] - 1)), constant_values=-1)
         found[rows] = of_embedded
-    return found[:, 0], _distinct(found)
+    return found[:, 0], _visits(found)
 
 
-def read_placed(run: Run, files: list[str], part: int, parts: int, at_home: bool) -> pa.Table:
-    """Return the rows of a part that are at home there, or those that visit it."""
-    return run.exchange.read(files, part if at_home else parts + part)
+def _visits(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows and parts of places (n, V), -1 for none, that are not the home of a row.
 
-
-def _batches(part: np.ndarray, home: np.ndarray, parts: int) -> np.ndarray:
-    """Return the batch of each row of a file, see :func:`read_placed`."""
-    return np.where(part == home, part, parts + part)
-
-
-def _distinct(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows and parts of places (n, V), -1 for none, each part of a row once."""
+    Each part of a row is there once.
+    """
     new = places >= 0
+    new[:, 0] = False
     for column in range(1, places.shape[1]):
         new[:, column] &= (places[:, :column] != places[:, column : column + 1]).all(axis=1)
     row, place = np.nonzero(new)

@@ -1,36 +1,45 @@
-"""Scoring candidate pairs from what travels with the images of a part."""
+"""Scoring candidate pairs in the part that one of their images is at home in.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+Of images of other parts, a part first has what rules most pairs out. For the pairs that are left,
+it sends its own image to the part of the other one, where they are compared in full.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from embedkit.cluster.duplicates.exchange import fixed, numbers, rows_by_part, unfixed
-from embedkit.cluster.duplicates.place import FEATURES, read_placed, vector_field
+from embedkit.cluster.duplicates.exchange import fixed, numbers, rows_by_part
+from embedkit.cluster.duplicates.near import batched, cell_pairs
+from embedkit.cluster.duplicates.part import (
+    FullImages,
+    OutlinedImages,
+    full_images,
+    outlined_images,
+    read_cells,
+    read_residents,
+    read_visitors,
+    received_embeddings,
+    sent_columns,
+)
+from embedkit.cluster.duplicates.place import (
+    FEATURES,
+    OUTLINED,
+    Placed,
+    half_vector_field,
+    vector_field,
+)
 from embedkit.cluster.duplicates.run import Run
-from embedkit.duplicates.evidence import (
-    Evidence,
-    Features,
-    ImageEmbeddings,
-    crop_allowed,
-    min_similarity,
-    score_separated,
-    separate,
+from embedkit.cluster.duplicates.scoring import (
+    HALF_TOLERANCE,
+    Rows,
+    Scoring,
+    ordered,
+    score,
+    screen,
 )
-from embedkit.duplicates.pair_search import (
-    COMBINED,
-    PERCEPTUAL,
-    PIXELS,
-    SEMANTIC,
-    CandidateLimits,
-    DuplicateOptions,
-    matches_kinds,
-)
-from embedkit.duplicates.pixels import MAX_LUMA_DIFFERENCE, MAX_PIXEL_BITS
-from embedkit.duplicates.semantic import EXACT_UP_TO, SEARCHED_NEIGHBOURS
-from embedkit.duplicates.similarity import MIN_SIMILARITY_FOR_CROPS, Outlines
-from embedkit.results.fingerprint import LUMA_SIDE
+from embedkit.duplicates.evidence import Evidence
 
 SCORED = pa.schema(
     [
@@ -46,354 +55,228 @@ SCORED = pa.schema(
     ]
 )
 """Pairs and their evidence, the smaller number first."""
-PAIRED = pa.schema([("first", pa.int64()), ("second", pa.int64())])
+PAIRED = pa.schema(
+    [
+        ("sent", pa.int64()),  # number of the image of another part
+        ("own", pa.int64()),  # number of the image at home
+        ("near", pa.bool_()),  # a candidate only within the limit of distances
+    ]
+)
 _PAIRS = 1 << 17
 """Pairs that are scored at a time."""
 _RECEIVED = 1 << 16
 """Images of other parts that are compared at a time."""
-_BLOCK = 2048
-"""Images of a cell that are compared at a time."""
-_FORMAT = np.uint64(0xFFFF)
-"""Bits of the format in the kind of an image."""
-_TOLERANCE = 1e-5
-"""Upper bound of the error of float32 inner products."""
 
-Rows = tuple[np.ndarray, np.ndarray]
+Sent = tuple[str, str]
+"""Names of a file with images for other parts, and of one with the pairs."""
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Scoring:
-    """The limits of a search, and how its pairs are scored."""
+def send_candidates(
+    run: Run, part: int, placed: Placed, candidates: list[str], scoring: Scoring
+) -> Sent:
+    """Send the first images of candidates to the parts of the second, to rule pairs out there."""
+    by_place = _distinct(run, part, candidates, scoring, lambda place: place != part)
+    sent = [np.unique(first) for first, _ in by_place]
+    here = read_residents(run, placed, part, np.concatenate(sent))
+    outlines = here.outlined(part).outlines.packed()
+    dim = here.features.embeddings.vectors.shape[1]
+    fields = [("home", pa.int16()), ("embedded", pa.bool_()), half_vector_field(dim)]
+    schema = pa.schema([*OUTLINED, *fields])
 
-    options: DuplicateOptions
-    limits: CandidateLimits
-    median: float
-    """Median distance of the collection's embeddings."""
-    images: int
-    """Number of images in the collection."""
-    parts: int
+    def table(rows: np.ndarray) -> pa.Table:
+        columns = sent_columns(here, rows)
+        columns["vector"] = fixed(columns["vector"].astype(np.float16))
+        home = np.full(len(rows), part, np.int16)
+        return pa.table({**columns, "outline": fixed(outlines[rows]), "home": home}, schema)
 
-
-@dataclass(frozen=True, eq=False)
-class PartImages:
-    """The images that are in a part or visit it, in order of their numbers."""
-
-    number: np.ndarray
-    """int64 (n,)."""
-    kind: np.ndarray
-    """uint64 (n,)."""
-    cells: np.ndarray
-    """int32 (n, V): the nearest cells; -1 without an embedding."""
-    small: np.ndarray
-    """uint16 (n, 256): see :data:`embedkit.cluster.duplicates.place.SMALL`."""
-    features: Features
-
-    def __len__(self) -> int:
-        return len(self.number)
-
-    def rows_of(self, wanted: np.ndarray) -> np.ndarray:
-        """Return the rows of images by number; all of them are in the part."""
-        return np.searchsorted(self.number, wanted)
-
-
-def read_part(
-    run: Run, part: int, parts: int, images: list[str], vectors: list[str], only_home: bool = False
-) -> PartImages:
-    """Read the images of a part; without those that visit it, if ``only_home``."""
-
-    def read(files: list[str]) -> pa.Table:
-        groups = (True,) if only_home else (True, False)
-        return pa.concat_tables(read_placed(run, files, part, parts, item) for item in groups)
-
-    table = read(images)
-    order = np.argsort(numbers(table["number"]))
-    number, contrast, kind = (
-        numbers(table[name])[order] for name in ("number", "contrast", "kind")
+    tables = (table(here.rows_of(some)) for some in sent)
+    pairs = (
+        pa.table({"sent": first, "own": second, "near": np.zeros(len(first), bool)}, PAIRED)
+        for first, second in by_place
     )
-    hashes = unfixed(table["hashes"], np.uint64)[order]
-    small = unfixed(table["small"], np.uint16)[order]
-    cells = np.full((len(number), 1), -1, np.int32)
-    row_of = np.full(len(number), -1)
-    content = np.empty((0, 1), np.float32)
-    if vectors and len(number):
-        table = read(vectors)
-        of_vector = numbers(table["number"])
-        rows = np.minimum(np.searchsorted(number, of_vector), len(number) - 1)
-        here = np.flatnonzero(number[rows] == of_vector)
-        content = unfixed(table["vector"], np.float32)[here]
-        nearest = unfixed(table["cells"], np.int32)
-        cells = np.full((len(number), nearest.shape[1]), -1, np.int32)
-        cells[rows[here]] = nearest[here]
-        row_of[rows[here]] = np.arange(len(here))
-    features = Features(
-        hashes[:, :, None], contrast, _means(small), ImageEmbeddings(row_of, content)
+    return (
+        run.exchange.write("outlined", schema, tables),
+        run.exchange.write("paired", PAIRED, pairs),
     )
-    return PartImages(number, kind, cells, small, features)
 
 
 def compare_part(
     run: Run,
     part: int,
     own_cells: np.ndarray,
-    images: list[str],
-    vectors: list[str],
+    placed: Placed,
     candidates: list[str],
+    received: tuple[list[str], list[str]],
     scoring: Scoring,
-) -> tuple[str, tuple[str, str] | None]:
-    """Score the pairs of a part: those in its cells, and the candidates with both images here.
+) -> tuple[str, Sent]:
+    """Compare the images at home in a part with each other and with those of other parts.
 
-    Returns the name of the file with the pairs, and those of the files for the other candidates, by
-    the part of their second image: the first images, and the pairs.
+    The pairs are those near each other in its cells, and the candidates with their second image
+    here, whose first images were ``received``: see :func:`send_candidates`. Returns the name of the
+    file with the scored pairs, and those of the files for :func:`compare_received`.
     """
-    here = read_part(run, part, scoring.parts, images, vectors)
-    scorer = _Scorer(here.features, here.kind, scoring)
-    found = []
-    if scoring.limits.distance >= 0 and len(here):
-        found += [
-            _numbered(scorer.score(rows), here.number)
-            for rows in _batched(_cell_pairs(here, own_cells, scoring))
-        ]
-    sent = None
+    comparison = _Comparison(part, read_residents(run, placed, part), scoring)
     if candidates:
-        table = run.exchange.read(candidates, part)
-        first, second, place = _unique(table, scoring.images)
-        both = place == part
-        rows = here.rows_of(first[both]), here.rows_of(second[both])
+        pairs_here = _distinct(run, part, candidates, scoring, lambda place: place == part)[part]
+        rows = comparison.full.rows_of(pairs_here[0]), comparison.full.rows_of(pairs_here[1])
+        comparison.compare(comparison.own, rows, near=False)
+        for images, sent, own, _ in _blocks(run, part, received, _outlined):
+            every = comparison.own.followed_by(images)
+            rows = comparison.full.rows_of(own), len(comparison.full) + sent
+            comparison.compare(every, rows, near=False)
+    if placed.vectors and scoring.limits.distance >= 0:
+        visitors, their_cells = read_visitors(run, placed, part)
+        every = comparison.own.followed_by(visitors)
+        cells = read_cells(run, placed, part, comparison.own.number)
+        cells = np.concatenate([cells, their_cells])
+        pairs = cell_pairs(every.traits.embeddings, cells, own_cells, scoring)
+        for rows in batched(pairs, _PAIRS):
+            comparison.compare(every, rows, near=True)
+    found = run.exchange.write("scored", SCORED, [pa.concat_tables([_none(), *comparison.found])])
+    return found, comparison.send(run)
+
+
+class _Comparison:
+    """The pairs of one part: those compared here in full, and those that go to another part."""
+
+    def __init__(self, part: int, full: FullImages, scoring: Scoring) -> None:
+        self.full = full
+        self.own = full.outlined(part)
+        self.found: list[pa.Table] = []
+        self._scoring = scoring
+        self._sent: list[pa.Table] = []
+        self._places: list[np.ndarray] = []
+
+    def compare(self, images: OutlinedImages, rows: Rows, *, near: bool) -> None:
+        """Compare pairs of the images of the part, the first ones of ``images``, and others.
+
+        The first image of each pair is at home here. ``near`` pairs are candidates only within the
+        limit of distances.
+        """
         for start in range(0, len(rows[0]), _PAIRS):
-            some = (rows[0][start : start + _PAIRS], rows[1][start : start + _PAIRS])
-            found.append(_numbered(scorer.score(some), here.number))
-        sent = _send(run, here, first[~both], second[~both], place[~both], scoring.parts)
-    return run.exchange.write("scored", SCORED, [pa.concat_tables([_none(), *found])]), sent
+            one, other = (some[start : start + _PAIRS] for some in rows)
+            away = other >= len(self.full)
+            self._score(images, (one[~away], other[~away]), near)
+            self._keep(images, (one[away], other[away]), near)
+
+    def send(self, run: Run) -> Sent:
+        """Write the images and pairs for other parts."""
+        pairs = pa.concat_tables([PAIRED.empty_table(), *self._sent])
+        place = np.concatenate([np.empty(0, np.int16), *self._places])
+        parts = self._scoring.parts
+        schema = _full_schema(self.full.features.embeddings.vectors.shape[1])
+        by_part = [pairs.take(pa.array(rows)) for rows in rows_by_part(place, parts)]
+        sent = (np.unique(numbers(some["sent"])) for some in by_part)
+        tables = (self._table(self.full.rows_of(some), schema) for some in sent)
+        return run.exchange.write("sent", schema, tables), run.exchange.write(
+            "paired", PAIRED, by_part
+        )
+
+    def _score(self, images: OutlinedImages, rows: Rows, near: bool) -> None:
+        rows = ordered(rows, images.number)
+        pairs = screen(images, rows, self._scoring, np.full(len(rows[0]), near))
+        self.found.append(_numbered(score(self.full.features, pairs, self._scoring), images.number))
+
+    def _keep(self, images: OutlinedImages, rows: Rows, near: bool) -> None:
+        """Keep the pairs that are not ruled out, for the part of the other image."""
+        rows = ordered(rows, images.number)
+        flags = np.full(len(rows[0]), near)
+        pairs = screen(images, rows, self._scoring, flags, HALF_TOLERANCE)
+        is_first = pairs.rows[0] < len(self.full)
+        own = np.where(is_first, *pairs.rows)
+        other = np.where(is_first, *pairs.rows[::-1])
+        values = {"sent": images.number[own], "own": images.number[other]}
+        self._sent.append(pa.table({**values, "near": np.full(len(own), near)}, PAIRED))
+        self._places.append(images.home[other])
+
+    def _table(self, rows: np.ndarray, schema: pa.Schema) -> pa.Table:
+        columns = sent_columns(self.full, rows)
+        columns["vector"] = fixed(columns["vector"])
+        return pa.table({**columns, "small": fixed(self.full.small[rows])}, schema)
 
 
 def compare_received(
     run: Run,
     part: int,
-    images: list[str],
-    vectors: list[str],
-    received: list[str],
-    pairs: list[str],
+    placed: Placed,
+    received: tuple[list[str], list[str]],
     scoring: Scoring,
 ) -> str:
-    """Score the candidates whose first image comes from another part."""
-    here = read_part(run, part, scoring.parts, images, vectors, only_home=True)
-    table = run.exchange.read(pairs, part)
-    first, second = numbers(table["first"]), here.rows_of(numbers(table["second"]))
-    order = np.argsort(first, kind="stable")
-    first, second = first[order], second[order]
-    table = run.exchange.read(received, part)
-    number = numbers(table["number"])
-    order = np.argsort(number)
+    """Compare images of other parts in full with images at home in a part."""
+    wanted = np.unique(numbers(run.exchange.read(received[1], part, ["own"])["own"]))
+    here = read_residents(run, placed, part, wanted)
     found = [_none()]
-    for start in range(0, len(order), _RECEIVED):
-        rows = order[start : start + _RECEIVED]
-        known = number[rows]
-        low, high = np.searchsorted(first, [known[0], known[-1] + 1])
-        others, places = np.unique(second[low:high], return_inverse=True)
-        features, kind = _joined(here, others, table.take(pa.array(rows)))
-        scorer = _Scorer(features, kind, scoring)
-        numbered = np.concatenate([here.number[others], known])
-        ones = np.searchsorted(known, first[low:high]) + len(others)
-        for at in range(0, len(ones), _PAIRS):
-            some = ones[at : at + _PAIRS], places[at : at + _PAIRS]
-            found.append(_numbered(scorer.score(some), numbered))
+    for images, sent, own, near in _blocks(run, part, received, _full):
+        every = here.followed_by(images)
+        outlined = every.outlined(part)
+        rows = ordered((here.rows_of(own), len(here) + sent), every.number)
+        for start in range(0, len(sent), _PAIRS):
+            some = slice(start, start + _PAIRS)
+            pairs = screen(outlined, (rows[0][some], rows[1][some]), scoring, near[some])
+            found.append(_numbered(score(every.features, pairs, scoring), every.number))
     return run.exchange.write("scored", SCORED, [pa.concat_tables(found)])
 
 
-class _Scorer:
-    def __init__(self, features: Features, kind: np.ndarray, scoring: Scoring) -> None:
-        self._features = features
-        self._kind = kind
-        self._scoring = scoring
-        self._outlines = Outlines.of(features.small)
-
-    def score(self, rows: Rows) -> tuple[Evidence, np.ndarray, np.ndarray]:
-        """Return the evidence for the pairs that match, or that may be pixel-identical.
-
-        The first image of each pair has the smaller number.
-        """
-        limits, kinds = self._scoring.limits.duplicates, self._scoring.options.kinds
-        median = self._scoring.median
-        apart = separate(self._features, rows, limits.hamming)
-        decode = self._may_be_identical(rows, apart.hamming)
-        exact = decode.copy()
-        if PERCEPTUAL in kinds:
-            exact |= apart.hamming <= limits.hamming
-        if SEMANTIC in kinds:
-            exact |= apart.distance <= limits.distance
-        needed = np.full(len(exact), 2, np.float32)
-        if COMBINED in kinds:
-            needed = min_similarity(apart.hamming / 64, apart.distance, median, limits.score)
-        needed[exact] = -1
-        # A crop may be more similar than the whole images.
-        crops = crop_allowed(apart.distance, median)
-        least = np.where(crops, np.minimum(needed, MIN_SIMILARITY_FOR_CROPS), needed)
-        bound = self._outlines.bound(*rows, apart.orientation)
-        chosen = np.flatnonzero((needed <= 1) & (bound >= least))
-        rows = rows[0][chosen], rows[1][chosen]
-        evidence = score_separated(self._features, rows, apart[chosen], median, needed[chosen])
-        matches = matches_kinds(evidence, kinds, limits)
-        kept = np.flatnonzero(matches | decode[chosen])
-        return evidence[kept], matches[kept], decode[chosen][kept]
-
-    def _may_be_identical(self, rows: Rows, hamming: np.ndarray) -> np.ndarray:
-        """Return which pairs may have the same pixels in files of different formats."""
-        same = np.zeros(len(hamming), bool)
-        if PIXELS not in self._scoring.options.kinds:
-            return same
-        one, other = self._kind[rows[0]], self._kind[rows[1]]
-        near = (one ^ other) >> np.uint64(16) == 0
-        near &= ((one ^ other) & _FORMAT != 0) & (hamming <= MAX_PIXEL_BITS)
-        some = np.flatnonzero(near)
-        small = self._features.small
-        difference = np.abs(small[rows[0][some]] - small[rows[1][some]]).max(axis=(1, 2), initial=0)
-        same[some] = difference <= MAX_LUMA_DIFFERENCE
-        return same
-
-
-def _cell_pairs(here: PartImages, own_cells: np.ndarray, scoring: Scoring) -> Iterator[Rows]:
-    """Yield the pairs of rows near each other, from each own cell, the smaller row first.
-
-    Images at home in a cell are compared with each other, and with those that visit it. A pair in
-    two cells is emitted by the cell with the smaller number.
-    """
-    vectors, row_of = here.features.embeddings.vectors, here.features.embeddings.rows
-    row, column = np.nonzero(np.isin(here.cells, own_cells))
-    cell = here.cells[row, column]
-    order = np.lexsort((column, cell))
-    row, column, cell = row[order], column[order], cell[order]
-    limit = scoring.limits.distance
-    few = SEARCHED_NEIGHBOURS if scoring.images > EXACT_UP_TO else None
-    for number in own_cells:
-        start, end = np.searchsorted(cell, [number, number + 1])
-        members = row[start:end]
-        homes = members[: np.searchsorted(column[start:end], 1)]
-        theirs = vectors[row_of[members]]
-        for first in range(0, len(homes), _BLOCK):
-            block = homes[first : first + _BLOCK]
-            products = vectors[row_of[block]] @ theirs.T
-            near = np.flatnonzero(products.ravel() >= 1 - limit - _TOLERANCE)
-            query, found = near // len(members), near % len(members)
-            crowded = few is not None and len(near) > few * len(block)
-            if few is not None and crowded:
-                query, found = _nearest(products, query, found, few)
-            one, other = block[query], members[found]
-            different = one != other
-            # Both at home here: the pair appears twice. One visits: it may appear there as well.
-            both = found < len(homes)
-            there = here.cells[other, 0]
-            twice = (here.cells[one] == there[:, None]).any(axis=1)
-            once = np.where(both, one < other, ~twice | (number < there))
-            # Of two images in a crowd, only one may be among the nearest of the other.
-            kept = np.flatnonzero(different & (once | crowded))
-            one, other = one[kept], other[kept]
-            yield np.minimum(one, other), np.maximum(one, other)
-
-
-def _nearest(products: np.ndarray, query: np.ndarray, found: np.ndarray, count: int) -> Rows:
-    """Return the pairs of each query with only the nearest of what was found, itself included."""
-    order = np.lexsort((-products[query, found], query))
-    query, found = query[order], found[order]
-    place = np.arange(len(query)) - np.searchsorted(query, query)
-    kept = place <= count
-    return query[kept], found[kept]
-
-
-def _batched(pairs: Iterator[Rows]) -> Iterator[Rows]:
-    """Collect small batches of pairs into larger ones."""
-    waiting: list[Rows] = []
-    count = 0
-    for rows in pairs:
-        waiting.append(rows)
-        count += len(rows[0])
-        if count >= _PAIRS:
-            yield (
-                np.concatenate([one for one, _ in waiting]),
-                np.concatenate([other for _, other in waiting]),
-            )
-            waiting, count = [], 0
-    if count:
-        yield (
-            np.concatenate([one for one, _ in waiting]),
-            np.concatenate([other for _, other in waiting]),
-        )
-
-
-def _unique(table: pa.Table, images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return each candidate once: first, second and the home of the second."""
-    first, second, place = (numbers(table[name]) for name in ("first", "second", "second_home"))
-    key, at = np.unique(first * images + second, return_index=True)
-    return key // images, key % images, place[at]
-
-
-def _sent_schema(dim: int) -> pa.Schema:
-    return pa.schema([*FEATURES, ("embedded", pa.bool_()), vector_field(dim)])
-
-
-def _send(
+def _blocks(
     run: Run,
-    here: PartImages,
-    first: np.ndarray,
-    second: np.ndarray,
-    place: np.ndarray,
-    parts: int,
-) -> tuple[str, str]:
-    """Write the pairs for each part, sorted, and what their first images are compared by."""
-    by_part = rows_by_part(place, parts)
-    pairs = pa.table({"first": first, "second": second}, PAIRED)
-    of_pairs = run.exchange.write(
-        "paired", PAIRED, (pairs.take(pa.array(rows)) for rows in by_part)
-    )
-    schema = _sent_schema(here.features.embeddings.vectors.shape[1])
-    tables = (_sent(here, here.rows_of(np.unique(first[rows])), schema) for rows in by_part)
-    return run.exchange.write("sent", schema, tables), of_pairs
+    part: int,
+    received: tuple[list[str], list[str]],
+    images_of: Callable[[pa.Table], T],
+) -> Iterator[tuple[T, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield blocks of images from other parts, and their pairs.
+
+    Of each pair: the row of its image in the block, the number of the image at home here, and
+    whether it is a candidate only within the limit of distances.
+    """
+    pairs = run.exchange.read(received[1], part)
+    sent, own, near = (numbers(pairs[name]) for name in PAIRED.names)
+    order = np.argsort(sent, kind="stable")
+    sent, own, near = sent[order], own[order], near[order]
+    table = run.exchange.read(received[0], part)
+    number = numbers(table["number"])
+    order = np.argsort(number)
+    for start in range(0, len(order), _RECEIVED):
+        rows = order[start : start + _RECEIVED]
+        known = number[rows]
+        low, high = np.searchsorted(sent, [known[0], known[-1] + 1])
+        places = np.searchsorted(known, sent[low:high])
+        yield images_of(table.take(pa.array(rows))), places, own[low:high], near[low:high]
 
 
-def _sent(here: PartImages, rows: np.ndarray, schema: pa.Schema) -> pa.Table:
-    features = here.features
-    row_of = features.embeddings.rows[rows]
-    vectors = np.zeros((len(rows), features.embeddings.vectors.shape[1]), np.float32)
-    vectors[row_of >= 0] = features.embeddings.vectors[row_of[row_of >= 0]]
-    return pa.table(
-        {
-            "number": here.number[rows],
-            "contrast": features.contrast[rows],
-            "kind": here.kind[rows],
-            "hashes": fixed(features.hashes[rows, :, 0]),
-            "small": fixed(here.small[rows]),
-            "embedded": row_of >= 0,
-            "vector": fixed(vectors),
-        },
-        schema,
-    )
+def _outlined(table: pa.Table) -> OutlinedImages:
+    return outlined_images(table, numbers(table["home"]), received_embeddings(table, np.float16))
 
 
-def _joined(here: PartImages, own: np.ndarray, rows: pa.Table) -> tuple[Features, np.ndarray]:
-    """Return features and kinds of some images of a part, followed by those of received ones."""
-    features = here.features
-    embedded = numbers(rows["embedded"])
-    vectors = unfixed(rows["vector"], np.float32)
-    known = features.embeddings.vectors
-    row_of = features.embeddings.rows[own]
-    dim = known.shape[1] if len(known) else vectors.shape[1]
-    content = np.zeros((len(own) + len(rows), dim), np.float32)
-    content[np.flatnonzero(row_of >= 0)] = known[row_of[row_of >= 0]]
-    content[len(own) + np.flatnonzero(embedded)] = vectors[embedded]
-    is_embedded = np.concatenate([row_of >= 0, embedded])
-    joined = Features(
-        np.concatenate([features.hashes[own], unfixed(rows["hashes"], np.uint64)[:, :, None]]),
-        np.concatenate([features.contrast[own], numbers(rows["contrast"])]),
-        np.concatenate([features.small[own], _means(unfixed(rows["small"], np.uint16))]),
-        ImageEmbeddings(np.where(is_embedded, np.arange(len(content)), -1), content),
-    )
-    return joined, np.concatenate([here.kind[own], numbers(rows["kind"])])
+def _full(table: pa.Table) -> FullImages:
+    return full_images(table, received_embeddings(table, np.float32))
 
 
-def _means(small: np.ndarray) -> np.ndarray:
-    """Return the luma at 16 x 16 from the sums of four pixels: float32 (n, 16, 16)."""
-    side = LUMA_SIDE // 2
-    means = np.multiply(small, np.float32(0.25), dtype=np.float32)
-    return np.asarray(means.reshape(-1, side, side))
+def _distinct(
+    run: Run,
+    part: int,
+    candidates: list[str],
+    scoring: Scoring,
+    wanted: Callable[[np.ndarray], np.ndarray],
+) -> list[Rows]:
+    """Return each candidate of a part once: the numbers of both images, by home of the second.
+
+    ``wanted`` is called with the homes, int16 (n,), and returns the candidates to use, bool (n,).
+    """
+    table = run.exchange.read(candidates, part)
+    place = numbers(table["second_home"])
+    chosen = np.flatnonzero(wanted(place))
+    first, second = (numbers(table[name])[chosen] for name in ("first", "second"))
+    found = []
+    for rows in rows_by_part(place[chosen], scoring.parts):
+        key = np.unique(first[rows] * scoring.images + second[rows])
+        found.append((key // scoring.images, key % scoring.images))
+    return found
+
+
+def _full_schema(dim: int) -> pa.Schema:
+    return pa.schema([*FEATURES, ("embedded", pa.bool_()), vector_field(dim)])
 
 
 def _numbered(found: tuple[Evidence, np.ndarray, np.ndarray], number: np.ndarray) -> pa.Table:
