@@ -3,7 +3,8 @@
 A command spends most of its time with imports: PyTorch, torchvision, timm and scikit-learn take
 seconds. One process of the tests imports them, and forks a child for each command. The child gets
 the arguments, the folder, the environment and the standard streams of the program that a test
-started, and runs and ends as ``python -m embedkit`` would.
+started, and runs as ``python -m embedkit`` would. At its end it calls what is registered to be
+called then, but does not destroy the modules, which would take longer than most commands.
 
 Tests whose subject is the process itself start a real one: those of its streams, of signals and of
 what is imported. What Python or a library reads from the environment when it starts (PYTHONPATH,
