@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 
-from embedkit._internal.cores import limit_cores
+from embedkit._internal.cores import limit_cores, usable_cores
 from embedkit._internal.text import one_line
 from embedkit.cluster.location import without_secrets
 from embedkit.cluster.workers import Result, Shared
@@ -52,9 +52,13 @@ class RayWorkers:
         done: Callable[[int], None] = lambda _: None,
         runs_network: bool = False,
     ) -> list[Result]:
-        """Run Ray tasks, a bounded number at a time."""
+        """Run Ray tasks, a bounded number at a time.
+
+        A call that is the only one uses the cores of all workers, as far as its machine has them.
+        """
         import ray
 
+        cores = self._shares.cores * (self.count if len(arguments) == 1 else 1)
         options: dict[str, Any] = {"num_cpus": self._shares.cores, "max_retries": _RETRIES}
         if runs_network:  # its process ends with the task, and gives its memory back
             options |= {"num_gpus": self._shares.gpus or None, "max_calls": 1}
@@ -69,7 +73,7 @@ class RayWorkers:
                 if following is None:
                     break
                 number, values = following
-                running[remote.remote(self._shares.cores, function, *values)] = number
+                running[remote.remote(cores, function, *values)] = number
             if not running:
                 return [results[number] for number in range(len(arguments))]
             (ready,), _ = ray.wait(list(running), num_returns=1)
@@ -160,7 +164,7 @@ def _run(cores: int, function: Callable[..., Result], *values: Any) -> Result:
     from threadpoolctl import threadpool_limits
 
     limit_cores(cores)
-    with threadpool_limits(cores):
+    with threadpool_limits(usable_cores()):
         return function(*values)
 
 

@@ -170,7 +170,8 @@ def separate(traits: Traits, rows: tuple[np.ndarray, np.ndarray], max_bits: int)
     for start in range(0, len(first), _BLOCK):
         part = slice(start, start + _BLOCK)
         differ = hashes[first[part]] ^ hashes[second[part]][:, :1]
-        bits[part] = np.bitwise_count(differ).sum(axis=2)
+        counts = np.bitwise_count(differ)
+        bits[part] = counts[:, :, 0] if counts.shape[2] == 1 else counts.sum(axis=2)
         one, other = embeddings.rows[first[part]], embeddings.rows[second[part]]
         both = np.flatnonzero((one >= 0) & (other >= 0))
         distance[start + both] = distances(

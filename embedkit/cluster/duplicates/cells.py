@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 
 import numpy as np
+from threadpoolctl import threadpool_limits
+
+from embedkit._internal.cores import usable_cores
 
 MIN_VISITED, MAX_VISITED = 5, 16
 """Number of nearest cells in which the copies of an image are looked for, its own included."""
@@ -84,7 +87,8 @@ def make_cells(sample: np.ndarray, images: int, parts: int) -> Cells:
         min_points_per_centroid=1,
         max_points_per_centroid=max(SAMPLE_PER_CELL, len(sample) // count + 1),
     )
-    clustering.train(sample)
+    with threadpool_limits(usable_cores()):  # FAISS was not loaded when the workers were limited
+        clustering.train(sample)
     centroids = np.asarray(clustering.centroids, np.float32)
     _, nearest = clustering.index.search(sample, 1)
     loads = np.bincount(nearest[:, 0], minlength=count) + 1.0
