@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from cleaning import device, filled, mount, pair, root, small  # noqa: F401  (fixtures)
 from PIL import Image, ImageFilter
+from preloaded import programs  # noqa: F401  (a fixture)
 
 from embedkit import Workspace
 from embedkit.backbones.backbone import Backbone

@@ -5,7 +5,6 @@ import io
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +50,7 @@ def commands(text: str) -> list[str]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the documentation assumes: labelled photos, new ones, tables."""
     rows = ["path,label,camera"]
     for number, label in enumerate(("beach", "forest", "temple")):
@@ -81,10 +80,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     script = torch.jit.trace(sscd, torch.zeros(1, 3, 320, 320))
     torch.jit.save(script, tmp_path / "sscd_disc_mixup.torchscript.pt")
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    (programs / "embedkit").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m embedkit "$@"\n')
-    (programs / "embedkit").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)

@@ -3,7 +3,6 @@
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,15 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def toured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+def toured(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A folder in which every command of the tour ran, and the output of each."""
     folder = tmp_path_factory.mktemp("tour")
     printed = {}
     for command in tour():
-        words = shlex.split(command)
-        assert words[0] == "embedkit", command
+        program, *words = shlex.split(command)
+        assert program == "embedkit", command
         done = subprocess.run(
-            [sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False
+            [programs / program, *words], cwd=folder, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         printed[command] = done.stdout
