@@ -8,7 +8,7 @@ from embedkit.cluster.duplicates.scoring import HALF_TOLERANCE, Rows, Scoring
 from embedkit.duplicates.evidence import ImageEmbeddings
 from embedkit.duplicates.semantic import EXACT_UP_TO, SEARCHED_NEIGHBOURS
 
-_BLOCK = 2048
+_BLOCK = 512
 """Images of a cell that are compared at a time."""
 
 
@@ -40,6 +40,7 @@ def cell_pairs(
     row, column, cell = row[order], column[order], cell[order]
     limit = scoring.limits.distance
     few = SEARCHED_NEIGHBOURS if scoring.images > EXACT_UP_TO else None
+    memory = np.empty(0, np.float32)  # of the products, used again and again
     for number in own_cells:
         start, end = np.searchsorted(cell, [number, number + 1])
         members = row[start:end]
@@ -47,7 +48,10 @@ def cell_pairs(
         theirs = vectors[row_of[members]]
         for first in range(0, len(homes), _BLOCK):
             block = homes[first : first + _BLOCK]
-            products = vectors[row_of[block]] @ theirs.T
+            if memory.size < len(block) * len(members):
+                memory = np.empty(len(block) * len(members), np.float32)
+            products = memory[: len(block) * len(members)].reshape(len(block), len(members))
+            np.matmul(vectors[row_of[block]], theirs.T, out=products)
             near = np.flatnonzero(products.ravel() >= 1 - limit - HALF_TOLERANCE)
             query, found = near // len(members), near % len(members)
             crowded = few is not None and len(near) > few * len(block)
