@@ -75,10 +75,10 @@ def apply(
     runs, and :class:`StorageError` when the disk is full or read-only. Files that were moved before
     stay moved: then the error is :class:`PlanInterrupted`, with the report.
     """
+    folder = QuarantineFolder(root / plan_id(rows))
     run: _ApplyRun | None = None
     try:
         with quarantine_lock(root):
-            folder = QuarantineFolder(root / plan_id(rows))
             _check_collection(folder, store)
             run = _ApplyRun(
                 folder,
@@ -98,7 +98,9 @@ def apply(
         report = None if run is None else run.report()
         if report is None or not (report.moved or report.linked or report.trashed):
             raise
-        raise PlanInterrupted(f"{error}. {_moved_text(report)}", report) from error
+        raise PlanInterrupted(
+            f"{error}. {_moved_text(report, folder.undo_command)}", report
+        ) from error
     return run.report()
 
 
@@ -373,13 +375,13 @@ def _check_collection(folder: QuarantineFolder, store: str | None) -> None:
         was = "the workspace" if folder.store is None else f"the store {shown(folder.store)}"
         raise BadInput(
             f"this plan has moved files of {was} to quarantine {folder.id}; nothing was moved. "
-            f"To apply it to another collection, put them back with 'embedkit undo {folder.id}'"
+            f"To apply it to another collection, put them back with {folder.undo_command}. If "
+            "another collection has the same files, 'embedkit remove --missing' forgets them there"
         )
 
 
-def _moved_text(report: ApplyReport) -> str:
-    """Return what was moved before an error, and what to do about it."""
-    undo = f"'embedkit undo {report.quarantine}'"
+def _moved_text(report: ApplyReport, undo: str) -> str:
+    """Return what was moved before an error, and what the command to undo it does."""
     if report.trashed:
         moved = counted(len(report.trashed), "file")
         return f"{moved} had been moved to the trash; {undo} lists where"

@@ -107,15 +107,15 @@ class _EmptyRun:
         self.skipped: list[NotMoved] = []
         self.bytes = 0
 
-    def empty(self, store: QuarantineFolder, *, is_named: bool) -> None:
+    def empty(self, folder: QuarantineFolder, *, is_named: bool) -> None:
         """Delete the files of one quarantine that may be deleted."""
-        rows = _plan_of(store)
-        files = self._deletable(store, self._confirmed(store, rows), rows, is_named)
+        rows = _plan_of(folder)
+        files = self._deletable(folder, self._confirmed(folder, rows), rows, is_named)
         if files and not self._dry_run:
-            store.journal.write(EMPTIED, [{"row": number} for number, _, _ in files])
+            folder.journal.write(EMPTIED, [{"row": number} for number, _, _ in files])
         for number, row, kept_file in files:
             try:
-                self._delete(store.stored_path(number), kept_file)
+                self._delete(folder.stored_path(number), kept_file)
             except OSError as error:
                 self.skipped.append(NotMoved(row.path, failure_reason(error)))
             else:
@@ -123,27 +123,27 @@ class _EmptyRun:
             done = len(self.deleted) + len(self.skipped)
             self._progress(Progress("emptying", done, self._total))
         if files and not self._dry_run:
-            sync_folder(store.files)
+            sync_folder(folder.files)
 
-    def _confirmed(self, store: QuarantineFolder, rows: Sequence[PlanRow]) -> Numbered:
+    def _confirmed(self, folder: QuarantineFolder, rows: Sequence[PlanRow]) -> Numbered:
         """Return the files in quarantine whose row agrees with the journal; skip the others."""
-        history = store.history()
+        history = folder.history()
         confirmed = []
-        for number in store.stored_files():
+        for number in folder.stored_files():
             row = rows[number - 1] if 0 < number <= len(rows) else None
             known = history.get(number)
             if known is None:
                 reason = "the journal does not contain its original path"
-                self.skipped.append(NotMoved(store.stored_path(number), reason))
+                self.skipped.append(NotMoved(folder.stored_path(number), reason))
             elif row is None or (row.path, row.sha256) != (known.path, known.sha256):
-                reason = f"{shown(str(store.plan))} is not the plan that was applied"
+                reason = f"{shown(str(folder.plan))} is not the plan that was applied"
                 self.skipped.append(NotMoved(known.path, reason))
             else:
                 confirmed.append((number, row))
         return confirmed
 
     def _deletable(
-        self, store: QuarantineFolder, confirmed: Numbered, rows: Sequence[PlanRow], is_named: bool
+        self, folder: QuarantineFolder, confirmed: Numbered, rows: Sequence[PlanRow], is_named: bool
     ) -> list[tuple[int, PlanRow, KeptFile | None]]:
         """Return the files that may be deleted, each with its kept file; skip the others."""
         numbered = sorted(enumerate(rows, 1), key=lambda item: item[1].group)
@@ -160,10 +160,10 @@ class _EmptyRun:
                 (path, row.sha256)
                 for row in removal.kept_files
                 for path in (row.path, *known.get(row.sha256, ()))
-                if not _is_below(path, store.folder.parent)
+                if not _is_below(path, folder.folder.parent)
             ]
             try:
-                kept_file = _kept_file(KeptFiles(kept, ()), files[0][1], store.id, is_named)
+                kept_file = _kept_file(KeptFiles(kept, ()), files[0][1], folder.id, is_named)
             except OSError as error:
                 self.skipped += [NotMoved(row.path, failure_reason(error)) for _, row in files]
             else:
@@ -196,10 +196,10 @@ def _kept_file(
     return None
 
 
-def _plan_of(store: QuarantineFolder) -> list[PlanRow]:
+def _plan_of(folder: QuarantineFolder) -> list[PlanRow]:
     """Return the plan stored in a quarantine; empty when it cannot be read."""
     try:
-        return read_plan(store.plan, stored=True)
+        return read_plan(folder.plan, stored=True)
     except BadInput:
         return []
 

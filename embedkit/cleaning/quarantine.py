@@ -24,7 +24,7 @@ from typing import Any
 
 from embedkit._internal.artifacts import DISK_FULL, storage_error, sync_folder
 from embedkit._internal.locks import exclusive_lock
-from embedkit._internal.paths import from_stored, shown
+from embedkit._internal.paths import as_argument, from_stored, shown
 from embedkit.cleaning.journal import Journal
 from embedkit.cleaning.plan import write_plan
 from embedkit.errors import NotInWorkspace, QuarantineBusy
@@ -89,6 +89,12 @@ class QuarantineFolder:
     @property
     def id(self) -> str:
         return self.folder.name
+
+    @property
+    def undo_command(self) -> str:
+        """The command that puts its files back, for messages."""
+        workspace = as_argument(str(self.folder.parent.parent))
+        return f"'embedkit undo {self.id} --workspace {workspace}'"
 
     @property
     def store(self) -> str | None:

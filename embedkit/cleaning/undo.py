@@ -77,9 +77,9 @@ def undo(
         if run is None or not run.restored:
             raise
         raise PlanInterrupted(
-            f"{error}. {counted(len(run.restored), 'file')} had been put back; 'embedkit undo "
-            f"{folder.id}' continues with the other files, and with labels, other columns and "
-            "verdicts that were carried over",
+            f"{error}. {counted(len(run.restored), 'file')} had been put back; "
+            f"{folder.undo_command} continues with the other files, and with labels, other columns "
+            "and verdicts that were carried over",
             run.report(),
         ) from error
     return replace(run.report(), reverted=taken_back, forgotten=forgotten)
@@ -96,10 +96,10 @@ def _forgotten(known: KnownFacts | None, restored: Sequence[str]) -> tuple[str, 
 class _UndoRun:
     """One run of an undo."""
 
-    def __init__(self, store: QuarantineFolder, progress: ProgressCallback) -> None:
-        self._store = store
+    def __init__(self, folder: QuarantineFolder, progress: ProgressCallback) -> None:
+        self._folder = folder
         self._progress = progress
-        self._history = store.history()
+        self._history = folder.history()
         self._in_place: dict[int, bool] = {}
         self.restored: dict[int, str] = {}
         """Paths of the files that were moved back, by row."""
@@ -111,12 +111,12 @@ class _UndoRun:
 
     def restore(self) -> None:
         """Move the files in quarantine back."""
-        stored = self._store.stored_files()
+        stored = self._folder.stored_files()
         if stored:
-            self._store.journal.write(RESTORE, [{"row": number} for number in stored])
+            self._folder.journal.write(RESTORE, [{"row": number} for number in stored])
         for done, (number, status) in enumerate(stored.items()):
             self._progress(Progress("moving back", done, len(stored)))
-            stored_path, history = self._store.stored_path(number), self._history.get(number)
+            stored_path, history = self._folder.stored_path(number), self._history.get(number)
             path = stored_path if history is None else history.path
             try:
                 if history is None:
@@ -129,7 +129,7 @@ class _UndoRun:
             else:
                 self.restored[number] = path
                 self.bytes += status.st_size
-        for partial in self._store.files.glob(PARTIAL_PATTERN):
+        for partial in self._folder.files.glob(PARTIAL_PATTERN):
             partial.unlink()
 
     def in_place(self) -> list[str]:
@@ -138,7 +138,7 @@ class _UndoRun:
             history.path
             for number, history in self._history.items()
             if os.path.lexists(history.path)
-            and not os.path.lexists(self._store.stored_path(number))
+            and not os.path.lexists(self._folder.stored_path(number))
             and (history.event in (MOVE, RESTORE) or self._is_in_place(number))
         ]
 
@@ -157,14 +157,14 @@ class _UndoRun:
 
     def finish(self) -> None:
         """Record the end of the undo, unless it had nothing to do."""
-        last = self._store.journal.last
+        last = self._folder.journal.last
         if last != UNDONE and (last in (RESTORE, TAKEN_BACK) or not self.missing):
-            self._store.journal.write(UNDONE)
+            self._folder.journal.write(UNDONE)
 
     def report(self) -> UndoReport:
         """Return the result, without facts that were taken back and files that were forgotten."""
         return UndoReport(
-            quarantine=self._store.id,
+            quarantine=self._folder.id,
             restored=tuple(self.restored.values()),
             already_back=tuple(self.already_back),
             skipped=tuple(self.skipped),

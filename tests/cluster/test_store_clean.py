@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Callable
@@ -519,7 +520,7 @@ def test_a_plan_whose_facts_cannot_be_stored_reports_what_it_moved(
         done = CliRunner().invoke(embedkit, ["undo", "-w", "here", "--json", "--quiet"])
     undone = json.loads(done.stdout)
     assert done.exit_code == 1 and {*undone["restored"]} == {*report["moved"]}
-    assert f"had been put back; 'embedkit undo {report['quarantine']}' continues" in done.stderr
+    assert f"had been put back; 'embedkit undo {report['quarantine']} --workspace " in done.stderr
     assert run("undo -w here")["reverted"]
     assert content(store) == before
 
@@ -538,8 +539,8 @@ def test_an_undo_that_cannot_use_the_store_reports_what_it_put_back(
         done = CliRunner().invoke(embedkit, ["undo", "-w", "here", "--json", "--quiet"])
     assert done.exit_code == 1 and {*json.loads(done.stdout)["restored"]} == {*moved["moved"]}
     assert "is being written to by add of process" in done.stderr
-    assert f"had been put back; 'embedkit undo {moved['quarantine']}' continues" in done.stderr
-    assert run(f"undo {moved['quarantine']} -w here")["reverted"]
+    command = re.search(r"had been put back; 'embedkit (undo .+)' continues", done.stderr)
+    assert command is not None and run(command[1])["reverted"]
     assert content(store) == before
 
 
