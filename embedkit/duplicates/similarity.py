@@ -136,9 +136,6 @@ class Outlines:
         wide = packed.astype(np.float32)
         return cls(wide[:, :-1].reshape(-1, half, half), wide[:, -1])
 
-    def __len__(self) -> int:
-        return len(self.rest)
-
     def bound(self, first: np.ndarray, second: np.ndarray, orientation: np.ndarray) -> np.ndarray:
         """Return an upper bound of the similarity of pairs of rows without crops: float32 (P,).
 

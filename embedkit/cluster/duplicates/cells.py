@@ -16,6 +16,7 @@ from embedkit._internal.cores import usable_cores
 MIN_VISITED, MAX_VISITED = 5, 16
 """Number of nearest cells in which the copies of an image are looked for, its own included."""
 _VISITED_AT_A_MILLION = 7.1
+"""Number of cells that the images of a collection of a million visit, before it is rounded."""
 CELLS_PER_ROOT = 2.0
 """Number of cells, per square root of the number of images: finding the cell of an image then takes
 about as long as comparing it with the images there."""

@@ -27,9 +27,6 @@ class OutlinedImages:
     traits: Traits
     outlines: Outlines
 
-    def __len__(self) -> int:
-        return len(self.number)
-
     def followed_by(self, others: "OutlinedImages") -> "OutlinedImages":
         """Return these images and others."""
         ours, theirs = self.traits, others.traits

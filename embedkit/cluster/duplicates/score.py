@@ -40,6 +40,7 @@ from embedkit.cluster.duplicates.scoring import (
     screen,
 )
 from embedkit.duplicates.evidence import Evidence
+from embedkit.duplicates.similarity import Outlines
 
 SCORED = pa.schema(
     [
@@ -57,8 +58,8 @@ SCORED = pa.schema(
 """Pairs and their evidence, the smaller number first."""
 PAIRED = pa.schema(
     [
-        ("sent", pa.int64()),  # number of the image of another part
-        ("own", pa.int64()),  # number of the image at home
+        ("sent", pa.int64()),  # number of the image that is sent
+        ("own", pa.int64()),  # number of the image at home in the part that receives it
         ("near", pa.bool_()),  # a candidate only within the limit of distances
     ]
 )
@@ -77,10 +78,10 @@ def send_candidates(
     run: Run, part: int, placed: Placed, candidates: list[str], scoring: Scoring
 ) -> Sent:
     """Send the first images of candidates to the parts of the second, to rule pairs out there."""
-    by_place = _distinct(run, part, candidates, scoring, lambda place: place != part)
+    by_place = _distinct(run, part, candidates, scoring, at_home=False)
     sent = [np.unique(first) for first, _ in by_place]
     here = read_residents(run, placed, part, np.concatenate(sent))
-    outlines = here.outlined(part).outlines.packed()
+    outlines = Outlines.of(here.small).packed()
     dim = here.features.embeddings.vectors.shape[1]
     fields = [("home", pa.int16()), ("embedded", pa.bool_()), half_vector_field(dim)]
     schema = pa.schema([*OUTLINED, *fields])
@@ -119,8 +120,8 @@ def compare_part(
     """
     comparison = _Comparison(part, read_residents(run, placed, part), scoring)
     if candidates:
-        pairs_here = _distinct(run, part, candidates, scoring, lambda place: place == part)[part]
-        rows = comparison.full.rows_of(pairs_here[0]), comparison.full.rows_of(pairs_here[1])
+        first, second = _distinct(run, part, candidates, scoring, at_home=True)[part]
+        rows = comparison.full.rows_of(first), comparison.full.rows_of(second)
         comparison.compare(comparison.own, rows, near=False)
         for images, sent, own, _ in _blocks(run, part, received, _outlined):
             every = comparison.own.followed_by(images)
@@ -254,19 +255,15 @@ def _full(table: pa.Table) -> FullImages:
 
 
 def _distinct(
-    run: Run,
-    part: int,
-    candidates: list[str],
-    scoring: Scoring,
-    wanted: Callable[[np.ndarray], np.ndarray],
+    run: Run, part: int, candidates: list[str], scoring: Scoring, *, at_home: bool
 ) -> list[Rows]:
     """Return each candidate of a part once: the numbers of both images, by home of the second.
 
-    ``wanted`` is called with the homes, int16 (n,), and returns the candidates to use, bool (n,).
+    These are the candidates whose second image is in the part too, if ``at_home``, or the others.
     """
     table = run.exchange.read(candidates, part)
     place = numbers(table["second_home"])
-    chosen = np.flatnonzero(wanted(place))
+    chosen = np.flatnonzero((place == part) == at_home)
     first, second = (numbers(table[name])[chosen] for name in ("first", "second"))
     found = []
     for rows in rows_by_part(place[chosen], scoring.parts):
