@@ -171,6 +171,16 @@ def stored(catalog: Catalog, batches: list[range]) -> list[tuple[object, ...]]:
     return rows
 
 
+def test_a_result_that_an_error_left_unread_does_not_keep_the_file_open(catalog: Catalog) -> None:
+    with catalog.write():
+        pass
+    with pytest.raises(ZeroDivisionError) as kept, catalog.read() as reader:
+        for _ in reader.session.batches("SELECT range FROM range(100000)", 1000):
+            1 / 0  # noqa: B018
+    with catalog.write():  # while the traceback refers to the result
+        assert kept.tb is not None
+
+
 def test_stamps_depend_on_the_history_and_not_on_its_batches(tmp_path: Path) -> None:
     whole = stored(Catalog(tmp_path / "whole"), [range(60)])
     parts = [range(7), range(7, 8), range(8, 60)]

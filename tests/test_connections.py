@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import duckdb
@@ -13,6 +13,7 @@ import pytest
 from embedkit._internal.locks import exclusive_lock, is_locked
 from embedkit.catalog import Catalog
 from embedkit.catalog.connections import Connections
+from embedkit.catalog.database import Database
 from embedkit.errors import CatalogBusy
 
 LONG = 600.0
@@ -30,21 +31,21 @@ class File:
             connection.execute("CREATE TABLE numbers AS SELECT 1 AS number")
 
     @contextmanager
-    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._opening(read_only=True) as connection:
-            yield connection
+    def reading(self) -> Iterator[Database]:
+        with self._opening(read_only=True) as database:
+            yield database
 
     @contextmanager
-    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._opening(read_only=False) as connection:
-            yield connection
+    def writing(self) -> Iterator[Database]:
+        with self._opening(read_only=False) as database:
+            yield database
 
     @contextmanager
-    def _opening(self, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        with duckdb.connect(str(self.path), read_only=read_only) as connection:
+    def _opening(self, read_only: bool) -> Iterator[Database]:
+        with closing(Database(self.path, read_only)) as database:
             self.opened += 1
             self.is_open = True
-            yield connection
+            yield database
         self.is_open = False
 
     def read(self) -> int:
@@ -103,26 +104,19 @@ def test_a_write_closes_a_file_that_is_kept_open_and_later_reads_see_it(file: Fi
 
 
 def test_a_write_waits_for_reads_and_goes_before_those_that_come_later(file: File) -> None:
-    order: list[str] = []
-
-    def write() -> None:
-        file.write(2)
-        order.append("write")
-
-    def read() -> None:
-        order.append(f"read {file.read()}")
-
-    writer, reader = threading.Thread(target=write), threading.Thread(target=read)
+    found: list[int] = []
+    writer = threading.Thread(target=file.write, args=[2])
+    reader = threading.Thread(target=lambda: found.append(file.read()))
     with file.connections.read(file.reading, LONG) as connection:
         writer.start()
         while not file.connections._writers:  # until it waits
             pass
         reader.start()
         assert connection.execute("SELECT number FROM numbers").fetchall() == [(1,)]
-        assert order == []
+        assert found == []
     writer.join(20)
     reader.join(20)
-    assert order == ["write", "read 2"]
+    assert found == [2]
 
 
 def test_waiting_too_long_for_another_thread_raises_catalog_busy(file: File) -> None:

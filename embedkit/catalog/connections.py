@@ -17,6 +17,7 @@ from typing import ClassVar
 import duckdb
 
 from embedkit._internal.locks import is_locked
+from embedkit.catalog.database import Database
 from embedkit.errors import CatalogBusy
 
 _INTERVAL = 0.05
@@ -24,16 +25,16 @@ _INTERVAL = 0.05
 _COURTESY = 2.0
 """Maximum seconds for which reads wait for another process that wants to write."""
 
-Opened = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
+Opened = Callable[[], AbstractContextManager[Database]]
 
 
 @dataclass
 class _Shared:
     """A file that is open for reading."""
 
-    connection: duckdb.DuckDBPyConnection
+    database: Database
     stack: ExitStack
-    """Closes the connection."""
+    """Closes the database."""
     version: object
     readers: int = 0
     used: float = 0.0
@@ -89,7 +90,7 @@ class Connections:
         """
         shared = self._join(patience) or self._open(opened)
         try:
-            with shared.connection.cursor() as connection:
+            with shared.database.connection() as connection:
                 yield connection
         finally:
             with self._changed:
@@ -110,7 +111,7 @@ class Connections:
                 self._writers -= 1
                 self._changed.notify_all()
         try:
-            with opened() as connection:
+            with opened() as database, database.connection() as connection:
                 yield connection
         finally:
             self._release()
@@ -172,8 +173,8 @@ class Connections:
             while self._keepers and time.monotonic() < until and is_locked(self.wanted):
                 time.sleep(_INTERVAL / 10)
             with ExitStack() as stack:
-                connection = stack.enter_context(opened())
-                shared = _Shared(connection, stack.pop_all(), self._version(), readers=1)
+                database = stack.enter_context(opened())
+                shared = _Shared(database, stack.pop_all(), self._version(), readers=1)
                 self._shared = shared
         finally:
             self._release()

@@ -10,7 +10,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from embedkit._internal.sealed import DamagedFile
 from embedkit._internal.text import one_line
 from embedkit.catalog import schema
 from embedkit.catalog.connections import Connections
+from embedkit.catalog.database import Database
 from embedkit.catalog.listing import FILE_NAME as LISTING
 from embedkit.catalog.listing import Listing, State, is_earlier_version, write_listing
 from embedkit.catalog.outdated import UpgradedCopy
@@ -46,15 +47,6 @@ PATIENCE = 60.0
 LISTING_LIMIT = 5_000_000
 """Maximum number of files in a listing: writing it takes about 500 bytes of memory per file."""
 
-# Nearly all of a catalog is vectors, which cannot be compressed: trying takes half the time of
-# storing them.
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "memory_limit": "1GB",
-    "force_compression": "uncompressed",
-    # DuckDB would download an extension to read another kind of file in place of the catalog.
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-}
 _HEADERS = 3 * 4096
 """Bytes of the headers of a DuckDB file, which precede its data."""
 _MAGIC, _MAGIC_PLACE = b"DUCK", slice(8, 12)
@@ -133,13 +125,15 @@ class Catalog:
             if outdated:
                 copy = self._upgraded_copy()
             else:
-                yield Reader(Session(connection))
+                with closing(Session(connection)) as session:
+                    yield Reader(session)
         if outdated:
             with (
                 _duckdb_errors(copy.path),
-                duckdb.connect(str(copy.path), read_only=True, config=_CONFIG) as connection,
+                copy.connection() as connection,
+                closing(Session(connection)) as session,
             ):
-                yield Reader(Session(connection))
+                yield Reader(session)
 
     @contextmanager
     def keep_open(self, seconds: float) -> Iterator[None]:
@@ -172,7 +166,8 @@ class Catalog:
             connection.execute("BEGIN").fetchall()
             try:
                 schema.upgrade(connection, done)
-                yield Writer(Session(connection))
+                with closing(Session(connection)) as session:
+                    yield Writer(session)
                 connection.execute("COMMIT").fetchall()
             except BaseException:
                 _roll_back(connection)
@@ -260,7 +255,7 @@ class Catalog:
                     "reading a copy of the catalog, which an earlier version of embedkit wrote; "
                     "'embedkit compact' upgrades it"
                 )
-            self._copy = state, UpgradedCopy(self.path, _CONFIG)
+            self._copy = state, UpgradedCopy(self.path)
         return self._copy[1]
 
     def _read_listing(self, state: State) -> Listing | None:
@@ -296,7 +291,8 @@ class Catalog:
                 if not self.exists:
                     with (
                         atomic_write(self.path) as temporary,
-                        duckdb.connect(str(temporary), config=_CONFIG) as connection,
+                        closing(Database(temporary)) as database,
+                        database.connection() as connection,
                     ):
                         connection.execute("CHECKPOINT").fetchall()
 
@@ -338,27 +334,25 @@ class Catalog:
             yield connection
 
     @contextmanager
-    def _opened(self, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _opened(self, read_only: bool) -> Iterator[Database]:
         """Open the catalog; DuckDB writes what does not fit into memory to a temporary folder."""
-        with temporary_beside(self.path) as temporary:
-            connection = self._open(read_only, temporary)
-            try:
-                yield connection
-            finally:
-                connection.close()
+        with (
+            temporary_beside(self.path) as temporary,
+            closing(self._open(read_only, temporary)) as database,
+        ):
+            yield database
 
-    def _open(self, read_only: bool, temporary: Path) -> duckdb.DuckDBPyConnection:
+    def _open(self, read_only: bool, temporary: Path) -> Database:
         with ExitStack() as while_waiting:
-            return self._connect(read_only, temporary, while_waiting)
+            return self._open_when_free(read_only, temporary, while_waiting)
 
-    def _connect(
+    def _open_when_free(
         self, read_only: bool, temporary: Path, while_waiting: ExitStack
-    ) -> duckdb.DuckDBPyConnection:
-        config = {**_CONFIG, "temp_directory": str(temporary)}
+    ) -> Database:
         started, pause, notified, is_announced = time.monotonic(), 0.005, False, read_only
         while True:
             try:
-                return duckdb.connect(str(self.path), read_only=read_only, config=config)
+                return Database(self.path, read_only, temporary)
             except duckdb.IOException as error:
                 message = str(error)
                 if "Could not set lock" not in message:

@@ -9,10 +9,22 @@ import numpy as np
 
 
 class Session:
-    """An open DuckDB connection. Every result is fetched to its end before the call returns."""
+    """An open DuckDB connection, whose results end with :meth:`close` at the latest.
+
+    Every result is fetched to its end before the call returns, except that of :meth:`batches`.
+    """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
+        self._readers: list[Any] = []
+
+    def close(self) -> None:
+        """End the readers of :meth:`batches`.
+
+        Until then they keep the file open, even after an error, whose traceback refers to them.
+        """
+        while self._readers:
+            self._readers.pop().close()
 
     def rows(self, query: str, values: Any = None) -> list[Any]:
         """Return the rows of a query as tuples."""
@@ -31,7 +43,9 @@ class Session:
 
         The connection is blocked until the reader is exhausted.
         """
-        return self.connection.sql(query).to_arrow_reader(rows)
+        reader = self.connection.sql(query).to_arrow_reader(rows)
+        self._readers.append(reader)
+        return reader
 
     def run(self, statement: str, values: Any = None) -> None:
         """Execute a statement."""
