@@ -631,10 +631,10 @@ def test_outlines_bound_similarities_from_above() -> None:
     found = similarity(small, first, second, orientation, np.zeros(len(first), bool))
     outlines = Outlines.of(small)
     for some in (outlines, Outlines.unpacked(outlines.packed())):
-        bound = some.bound(first, second, orientation)
+        bound = some.bound(outlines, (first, second), orientation)
         assert (found <= bound).all()
         assert (bound < 0.9).any()
-    assert outlines.packed().dtype == np.float16
+    assert outlines.packed().dtype == np.int16
     assert found[3] < 0.6
 
 

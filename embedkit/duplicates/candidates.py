@@ -76,14 +76,19 @@ def expand_pairs(
     Above :data:`MAX_PAIRS_OF_HASHES`, only the first rows of each side are paired with all rows of
     the other.
     """
+    sizes = np.bincount(representative, minlength=len(representative))
+    several = (sizes[first] > 1) | (sizes[second] > 1)
+    left, right = [first[~several]], [second[~several]]
+    first, second = first[several], second[several]
     order = np.argsort(representative, kind="stable")
-    starts = np.searchsorted(representative[order], np.arange(len(order) + 1))
-    sizes = np.diff(starts)
+    starts = np.cumsum(sizes) - sizes
     here, there = sizes[first], sizes[second]
     limit = np.maximum(1, MAX_PAIRS_OF_HASHES // np.maximum(here, there))
-    left, right = [], []
-    for one, other, counts in ((first, second, here), (second, first, there)):
-        used = np.minimum(counts, limit)
+    above = here > limit
+    for one, other, used in (
+        (first, second, np.minimum(here, limit)),  # all pairs, unless these are too many
+        (second[above], first[above], np.minimum(there, limit)[above]),
+    ):
         chosen = order[_ranges(starts[one], used)]
         pair = np.repeat(np.arange(len(one)), used)
         left.append(np.repeat(chosen, sizes[other[pair]]))

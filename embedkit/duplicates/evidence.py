@@ -157,31 +157,50 @@ def score_pairs(
     collection. Other orientations are tried only for pairs that differ in more than ``max_bits``.
     """
     features = Features(hashes, fingerprints.contrast, embeddings, downsampled(fingerprints.luma))
-    apart = separate(features, rows, max_bits)
+    apart = separate(features, features, rows, max_bits)
     return score_separated(features, rows, apart, median_distance)
 
 
-def separate(traits: Traits, rows: tuple[np.ndarray, np.ndarray], max_bits: int) -> Separation:
-    """Return how far pairs of rows are apart; see :func:`score_pairs`."""
+def separate(
+    firsts: Traits,
+    seconds: Traits,
+    rows: tuple[np.ndarray, np.ndarray],
+    max_bits: int,
+    *,
+    exact: bool = True,
+) -> Separation:
+    """Return how far pairs of images are apart; see :func:`score_pairs`.
+
+    Parameters
+    ----------
+    firsts, seconds : Traits
+        The images, first and second ones of the pairs.
+    rows : tuple of ndarray
+        Rows of the pairs' images in each: int64 (P,).
+    max_bits : int
+        See :func:`score_pairs`.
+    exact : bool
+        Whether distances are computed in double precision. Otherwise the embeddings are taken to
+        be of length 1.
+    """
     first, second = rows
-    hashes, embeddings = traits.hashes, traits.embeddings
-    bits = np.empty((len(first), hashes.shape[1]), np.uint16)
+    bits = np.empty((len(first), firsts.hashes.shape[1]), np.uint16)
     distance = np.full(len(first), NO_DISTANCE, np.float32)
     for start in range(0, len(first), _BLOCK):
         part = slice(start, start + _BLOCK)
-        differ = hashes[first[part]] ^ hashes[second[part]][:, :1]
+        differ = firsts.hashes[first[part]] ^ seconds.hashes[second[part], :1]
         counts = np.bitwise_count(differ)
         bits[part] = counts[:, :, 0] if counts.shape[2] == 1 else counts.sum(axis=2)
-        one, other = embeddings.rows[first[part]], embeddings.rows[second[part]]
+        one, other = firsts.embeddings.rows[first[part]], seconds.embeddings.rows[second[part]]
         both = np.flatnonzero((one >= 0) & (other >= 0))
-        distance[start + both] = distances(
-            embeddings.vectors[one[both]], embeddings.vectors[other[both]]
-        )
-    flat = traits.contrast < MIN_CONTRAST
-    flat = flat[first] | flat[second]
+        vectors = firsts.embeddings.vectors[one[both]], seconds.embeddings.vectors[other[both]]
+        found = distances(*vectors) if exact else 1 - np.einsum("ni,ni->n", *vectors)
+        distance[start + both] = found
+    flat = firsts.contrast[first] < MIN_CONTRAST
+    flat |= seconds.contrast[second] < MIN_CONTRAST
     orientation = np.where(flat | (bits[:, 0] <= max_bits), 0, bits.argmin(axis=1)).astype(np.uint8)
     hamming = bits[np.arange(len(bits)), orientation]
-    hamming[flat] = UNRELATED_SHARE * 64 * hashes.shape[2]
+    hamming[flat] = UNRELATED_SHARE * 64 * firsts.hashes.shape[2]
     return Separation(hamming, orientation, distance)
 
 

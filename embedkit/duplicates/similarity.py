@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 
+from embedkit._internal.fixed_point import from_fixed_point, to_fixed_point
 from embedkit.duplicates.orientations import ORIENTATIONS, orient_all
 from embedkit.results import LUMA_SIDE
 
@@ -27,7 +28,7 @@ _TOLERANCE = 1e-4
 OUTLINE_LENGTH = (LUMA_SIDE // 4) ** 2 + 1
 """Numbers of a packed outline."""
 _OUTLINE_TOLERANCE = 1.2e-3
-"""Upper bound of the error of a bound, from outlines in half precision."""
+"""Upper bound of the error of a bound, from packed outlines."""
 _CROP_SHARES = (0.96, 0.9, 0.85, 0.8)
 """Shares of width and height that the compared crops keep, at each of 3 x 3 positions."""
 _POSITIONS = (0.0, 0.5, 1.0)
@@ -119,33 +120,45 @@ class Outlines:
         return cls(images, rest)
 
     def packed(self) -> np.ndarray:
-        """Return the outlines in half the memory: float16 (N, :data:`OUTLINE_LENGTH`).
+        """Return the outlines in half the memory: int16 (N, :data:`OUTLINE_LENGTH`).
 
         Bounds from them are as safe: they allow for the rounding.
         """
-        return np.concatenate(
-            [self.images.reshape(-1, OUTLINE_LENGTH - 1), self.rest[:, None]],
-            axis=1,
-            dtype=np.float16,
-        )
+        flat = self.images.reshape(-1, OUTLINE_LENGTH - 1)
+        return to_fixed_point(np.concatenate([flat, self.rest[:, None]], axis=1))
 
     @classmethod
     def unpacked(cls, packed: np.ndarray) -> "Outlines":
         """Return the outlines from :meth:`packed`."""
         half = _SIDE // 2
-        wide = packed.astype(np.float32)
+        wide = from_fixed_point(packed)
         return cls(wide[:, :-1].reshape(-1, half, half), wide[:, -1])
 
-    def bound(self, first: np.ndarray, second: np.ndarray, orientation: np.ndarray) -> np.ndarray:
-        """Return an upper bound of the similarity of pairs of rows without crops: float32 (P,).
+    def bound(
+        self,
+        others: "Outlines",
+        rows: tuple[np.ndarray, np.ndarray],
+        orientation: np.ndarray,
+    ) -> np.ndarray:
+        """Return an upper bound of the similarity of pairs without crops: float32 (P,).
 
         The luma is half of the similarity, and the gradients correlate by at most 1.
+
+        Parameters
+        ----------
+        others : Outlines
+            Those of the second images of the pairs.
+        rows : tuple of ndarray
+            Rows of the pairs' images here, and in ``others``: int64 (P,).
+        orientation : ndarray
+            Orientation of the first images: uint8 (P,).
         """
-        rest = self.rest[first] * self.rest[second]
+        first, second = rows
+        rest = self.rest[first] * others.rest[second]
         best = np.empty(len(first), np.float32)
         for start in range(0, len(first), _BLOCK):
             part = slice(start, start + _BLOCK)
-            one, other = self.images[first[part]], self.images[second[part]]
+            one, other = self.images[first[part]], others.images[second[part]]
             best[part] = np.einsum("nij,nij->n", one, other)
             for number in range(1, ORIENTATIONS):
                 chosen = np.flatnonzero(orientation[part] == number)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from embedkit._internal.fixed_point import from_fixed_point, to_fixed_point
 from embedkit.cluster.duplicates.part import OutlinedImages
-from embedkit.cluster.duplicates.scoring import HALF_TOLERANCE, Scoring, screen
+from embedkit.cluster.duplicates.scoring import TOLERANCE, Scoring, screen
 from embedkit.duplicates.evidence import ImageEmbeddings, Traits
 from embedkit.duplicates.pair_search import candidate_limits, duplicate_options
 from embedkit.duplicates.semantic import DistanceDistribution
@@ -32,7 +33,7 @@ def images(vectors: np.ndarray, random: np.random.Generator) -> OutlinedImages:
 
 
 @pytest.mark.parametrize("dim", [64, 1280])
-def test_no_pair_within_the_limit_is_ruled_out_by_half_precision(dim: int) -> None:
+def test_no_pair_within_the_limit_is_ruled_out_by_rounding(dim: int) -> None:
     random = np.random.default_rng(dim)
     distribution = DistanceDistribution(np.linspace(0.5, 1, 100, dtype=np.float32), 2 * PAIRS)
     limits = candidate_limits(duplicate_options(["semantic"]), 2 * PAIRS, distribution)
@@ -46,13 +47,13 @@ def test_no_pair_within_the_limit_is_ruled_out_by_half_precision(dim: int) -> No
     vectors = np.concatenate([one, other]).astype(np.float32)
     exact = distances(vectors[:PAIRS], vectors[PAIRS:])
     assert (exact < limits.distance).all()
-    vectors[PAIRS:] = vectors[PAIRS:].astype(np.float16)
+    vectors[PAIRS:] = from_fixed_point(to_fixed_point(vectors[PAIRS:]))
     rough = distances(vectors[:PAIRS], vectors[PAIRS:])
     assert (rough > limits.distance).sum() > PAIRS / 4
-    assert np.abs(rough - exact).max() < HALF_TOLERANCE
+    assert np.abs(rough - exact).max() < TOLERANCE
 
     rows = np.arange(PAIRS), np.arange(PAIRS, 2 * PAIRS)
     scoring = Scoring(duplicate_options(["semantic"]), limits, distribution.median, 2 * PAIRS, 2)
     known, near = images(vectors, random), np.ones(PAIRS, bool)
-    assert len(screen(known, rows, scoring, near, HALF_TOLERANCE).decode) == PAIRS
-    assert len(screen(known, rows, scoring, near).decode) < 3 * PAIRS / 4
+    assert len(screen(known, known, rows, scoring, near, exact=False).decode) == PAIRS
+    assert len(screen(known, known, rows, scoring, near, exact=True).decode) < 3 * PAIRS / 4

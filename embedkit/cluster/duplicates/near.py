@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from embedkit.cluster.duplicates.scoring import HALF_TOLERANCE, Rows, Scoring
+from embedkit.cluster.duplicates.scoring import TOLERANCE, Rows, Scoring
 from embedkit.duplicates.evidence import ImageEmbeddings
 from embedkit.duplicates.semantic import EXACT_UP_TO, SEARCHED_NEIGHBOURS
 
@@ -13,30 +13,33 @@ _BLOCK = 512
 
 
 def cell_pairs(
-    embeddings: ImageEmbeddings, cells: np.ndarray, own_cells: np.ndarray, scoring: Scoring
+    own: ImageEmbeddings,
+    visiting: ImageEmbeddings,
+    cells: np.ndarray,
+    own_cells: np.ndarray,
+    scoring: Scoring,
 ) -> Iterator[Rows]:
     """Yield the pairs of rows near each other, from each own cell.
 
     Images at home in a cell are compared with each other, and with those that visit it. The first
     image of a pair is at home in an own cell. A pair in two cells is emitted by the cell with the
     smaller number. Pairs a little farther apart than the limit are there as well, since vectors may
-    be in half precision.
+    be rounded. Rows of visitors follow those of a part's own images.
 
     Parameters
     ----------
-    embeddings : ImageEmbeddings
-        Those of the images of a part, of visitors too.
+    own, visiting : ImageEmbeddings
+        Those of the images of a part, and those of the visitors from other parts.
     cells : ndarray
-        The nearest cells of these images: int32 (n, V); -1 for none.
+        The nearest cells of all these images: int32 (n, V); -1 for none.
     own_cells : ndarray
         The cells of the part: int32.
     scoring : Scoring
         The limits of the search.
     """
-    vectors, row_of = embeddings.vectors, embeddings.rows
     row, column = np.nonzero(np.isin(cells, own_cells))
     cell = cells[row, column]
-    order = np.lexsort((column, cell))
+    order = np.lexsort((row, column > 0, cell))  # those at home first, then others of the part
     row, column, cell = row[order], column[order], cell[order]
     limit = scoring.limits.distance
     few = SEARCHED_NEIGHBOURS if scoring.images > EXACT_UP_TO else None
@@ -45,14 +48,20 @@ def cell_pairs(
         start, end = np.searchsorted(cell, [number, number + 1])
         members = row[start:end]
         homes = members[: np.searchsorted(column[start:end], 1)]
-        theirs = vectors[row_of[members]]
+        ours = np.searchsorted(members[len(homes) :], len(own.rows)) + len(homes)
+        theirs = np.concatenate(
+            [
+                own.vectors[own.rows[members[:ours]]],
+                visiting.vectors[visiting.rows[members[ours:] - len(own.rows)]],
+            ]
+        )
         for first in range(0, len(homes), _BLOCK):
             block = homes[first : first + _BLOCK]
             if memory.size < len(block) * len(members):
                 memory = np.empty(len(block) * len(members), np.float32)
             products = memory[: len(block) * len(members)].reshape(len(block), len(members))
-            np.matmul(vectors[row_of[block]], theirs.T, out=products)
-            near = np.flatnonzero(products.ravel() >= 1 - limit - HALF_TOLERANCE)
+            np.matmul(theirs[first : first + _BLOCK][: len(block)], theirs.T, out=products)
+            near = np.flatnonzero(products.ravel() >= 1 - limit - TOLERANCE)
             query, found = near // len(members), near % len(members)
             crowded = few is not None and len(near) > few * len(block)
             if few is not None and crowded:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from embedkit._internal.fixed_point import from_fixed_point
 from embedkit.cluster.duplicates.exchange import fixed, numbers, unfixed
 from embedkit.cluster.duplicates.place import Placed
 from embedkit.cluster.duplicates.run import Run
@@ -27,23 +28,8 @@ class OutlinedImages:
     traits: Traits
     outlines: Outlines
 
-    def followed_by(self, others: "OutlinedImages") -> "OutlinedImages":
-        """Return these images and others."""
-        ours, theirs = self.traits, others.traits
-        return OutlinedImages(
-            np.concatenate([self.number, others.number]),
-            np.concatenate([self.home, others.home]),
-            np.concatenate([self.kind, others.kind]),
-            Traits(
-                np.concatenate([ours.hashes, theirs.hashes]),
-                np.concatenate([ours.contrast, theirs.contrast]),
-                _joined(ours.embeddings, theirs.embeddings),
-            ),
-            Outlines(
-                np.concatenate([self.outlines.images, others.outlines.images]),
-                np.concatenate([self.outlines.rest, others.outlines.rest]),
-            ),
-        )
+    def __len__(self) -> int:
+        return len(self.number)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +122,7 @@ def read_visitors(run: Run, placed: Placed, part: int) -> tuple[OutlinedImages, 
     # Only images with an embedding visit, and every one of them.
     table = table.take(pa.array(np.argsort(numbers(table["number"]))))
     row_of = np.argsort(numbers(vectors["number"]))
-    content = unfixed(vectors["vector"], np.float16).astype(np.float32)
-    embeddings = ImageEmbeddings(row_of, content)
+    embeddings = ImageEmbeddings(row_of, _rounded_vectors(vectors))
     images = outlined_images(table, numbers(vectors["home"])[row_of], embeddings)
     return images, unfixed(vectors["cells"], np.int32)[row_of]
 
@@ -152,33 +137,48 @@ def outlined_images(
         home,
         numbers(table["kind"]),
         Traits(hashes, numbers(table["contrast"]), embeddings),
-        Outlines.unpacked(unfixed(table["outline"], np.float16)),
+        Outlines.unpacked(unfixed(table["outline"], np.int16)),
     )
 
 
-def received_embeddings(table: pa.Table, dtype: type[np.floating[Any]]) -> ImageEmbeddings:
-    """Return the embeddings of images that another part has sent, with components of ``dtype``."""
+def received_embeddings(table: pa.Table, *, rounded: bool) -> ImageEmbeddings:
+    """Return the embeddings of images that another part has sent."""
     embedded = np.flatnonzero(numbers(table["embedded"]))
     row_of = np.full(len(table), -1)
     row_of[embedded] = np.arange(len(embedded))
-    vectors = unfixed(table["vector"], dtype)[embedded]
-    return ImageEmbeddings(row_of, vectors.astype(np.float32, copy=False))
+    if len(embedded) < len(table):
+        table = table.take(pa.array(embedded))
+    if rounded:
+        return ImageEmbeddings(row_of, _rounded_vectors(table))
+    return ImageEmbeddings(row_of, unfixed(table["vector"], np.float32))
 
 
-def sent_columns(images: FullImages, rows: np.ndarray) -> dict[str, Any]:
-    """Return the columns of images that are sent to another part, without their lumas."""
+def sent_columns(images: FullImages, rows: np.ndarray, vectors: np.ndarray) -> dict[str, Any]:
+    """Return the columns of images that are sent to another part, without their lumas.
+
+    ``vectors`` are those of the images, maybe rounded.
+    """
     features = images.features
     row_of = features.embeddings.rows[rows]
-    vectors = np.zeros((len(rows), features.embeddings.vectors.shape[1]), np.float32)
-    vectors[row_of >= 0] = features.embeddings.vectors[row_of[row_of >= 0]]
+    is_embedded = row_of >= 0
+    if is_embedded.all():
+        sent = vectors[row_of]
+    else:
+        sent = np.zeros((len(rows), vectors.shape[1]), vectors.dtype)
+        sent[is_embedded] = vectors[row_of[is_embedded]]
     return {
         "number": images.number[rows],
         "contrast": features.contrast[rows],
         "kind": images.kind[rows],
         "hashes": fixed(features.hashes[rows, :, 0]),
-        "embedded": row_of >= 0,
-        "vector": vectors,
+        "embedded": is_embedded,
+        "vector": fixed(sent),
     }
+
+
+def _rounded_vectors(table: pa.Table) -> np.ndarray:
+    """Return the vectors of images of other parts: float32 (n, dim)."""
+    return from_fixed_point(unfixed(table["vector"], np.int16))
 
 
 def _joined(ours: ImageEmbeddings, theirs: ImageEmbeddings) -> ImageEmbeddings:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from embedkit._internal.fixed_point import to_fixed_point
 from embedkit.cluster.duplicates.cells import Cells
 from embedkit.cluster.duplicates.exchange import divided, fixed, numbers, unfixed
 from embedkit.cluster.duplicates.order import vectors_of
@@ -65,8 +66,8 @@ def vector_field(dim: int) -> pa.Field:
     return pa.field("vector", pa.binary(4 * dim))
 
 
-def half_vector_field(dim: int) -> pa.Field:
-    """Return the column of the vectors of images of other parts, in half precision."""
+def rounded_vector_field(dim: int) -> pa.Field:
+    """Return the column of the vectors of images of other parts, rounded to 16 bits."""
     return pa.field("vector", pa.binary(2 * dim))
 
 
@@ -85,7 +86,8 @@ class Probe:
 
     def count(self, others: np.ndarray, vectors: np.ndarray, cells: np.ndarray) -> tuple[int, int]:
         """Return the number of near pairs with other images, and how many the cells find."""
-        query, row = np.nonzero(self.vectors @ vectors.T >= 1 - self.distance)
+        near = np.flatnonzero((self.vectors @ vectors.T).ravel() >= 1 - self.distance)
+        query, row = near // len(vectors), near % len(vectors)
         different = self.numbers[query] != others[row]
         query, row = query[different], row[different]
         found = (self.cells[query] == cells[row][:, :1]).any(axis=1)
@@ -127,11 +129,11 @@ def place_vectors(
             ("number", pa.int64()),
             ("cells", pa.binary(4 * cells.visited)),
             ("home", pa.int16()),
-            half_vector_field(vectors.shape[1]),
+            rounded_vector_field(vectors.shape[1]),
         ]
     )
-    half = fixed(vectors.astype(np.float16))
-    values = {"number": of_row, "cells": fixed(nearest), "home": places[:, 0], "vector": half}
+    rounded = fixed(to_fixed_point(vectors))
+    values = {"number": of_row, "cells": fixed(nearest), "home": places[:, 0], "vector": rounded}
     visits = pa.table(values, schema).take(pa.array(row))
     visiting = run.exchange.write("visiting-vectors", schema, divided(visits, part, parts))
     return at_home, visiting, placed, probe.count(of_row, vectors, nearest)

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
+from embedkit._internal.fixed_point import to_fixed_point
 from embedkit.cluster.duplicates.exchange import fixed, numbers, rows_by_part
 from embedkit.cluster.duplicates.near import batched, cell_pairs
 from embedkit.cluster.duplicates.part import (
@@ -27,12 +28,11 @@ from embedkit.cluster.duplicates.place import (
     FEATURES,
     OUTLINED,
     Placed,
-    half_vector_field,
+    rounded_vector_field,
     vector_field,
 )
 from embedkit.cluster.duplicates.run import Run
 from embedkit.cluster.duplicates.scoring import (
-    HALF_TOLERANCE,
     Rows,
     Scoring,
     ordered,
@@ -82,13 +82,12 @@ def send_candidates(
     sent = [np.unique(first) for first, _ in by_place]
     here = read_residents(run, placed, part, np.concatenate(sent))
     outlines = Outlines.of(here.small).packed()
-    dim = here.features.embeddings.vectors.shape[1]
-    fields = [("home", pa.int16()), ("embedded", pa.bool_()), half_vector_field(dim)]
-    schema = pa.schema([*OUTLINED, *fields])
+    vectors = to_fixed_point(here.features.embeddings.vectors)
+    fields = [("home", pa.int16()), ("embedded", pa.bool_())]
+    schema = pa.schema([*OUTLINED, *fields, rounded_vector_field(vectors.shape[1])])
 
     def table(rows: np.ndarray) -> pa.Table:
-        columns = sent_columns(here, rows)
-        columns["vector"] = fixed(columns["vector"].astype(np.float16))
+        columns = sent_columns(here, rows, vectors)
         home = np.full(len(rows), part, np.int16)
         return pa.table({**columns, "outline": fixed(outlines[rows]), "home": home}, schema)
 
@@ -122,19 +121,20 @@ def compare_part(
     if candidates:
         first, second = _distinct(run, part, candidates, scoring, at_home=True)[part]
         rows = comparison.full.rows_of(first), comparison.full.rows_of(second)
-        comparison.compare(comparison.own, rows, near=False)
+        comparison.compare(rows, near=False)
         for images, sent, own, _ in _blocks(run, part, received, _outlined):
-            every = comparison.own.followed_by(images)
-            rows = comparison.full.rows_of(own), len(comparison.full) + sent
-            comparison.compare(every, rows, near=False)
+            rows = comparison.full.rows_of(own), sent
+            comparison.compare_others(images, rows, near=False)
     if placed.vectors and scoring.limits.distance >= 0:
         visitors, their_cells = read_visitors(run, placed, part)
-        every = comparison.own.followed_by(visitors)
-        cells = read_cells(run, placed, part, comparison.own.number)
-        cells = np.concatenate([cells, their_cells])
-        pairs = cell_pairs(every.traits.embeddings, cells, own_cells, scoring)
-        for rows in batched(pairs, _PAIRS):
-            comparison.compare(every, rows, near=True)
+        home = comparison.own
+        cells = np.concatenate([read_cells(run, placed, part, home.number), their_cells])
+        embeddings = home.traits.embeddings, visitors.traits.embeddings
+        for one, other in batched(cell_pairs(*embeddings, cells, own_cells, scoring), _PAIRS):
+            away = other >= len(home)
+            comparison.compare((one[~away], other[~away]), near=True)
+            others = one[away], other[away] - len(home)
+            comparison.compare_others(visitors, others, near=True)
     found = run.exchange.write("scored", SCORED, [pa.concat_tables([_none(), *comparison.found])])
     return found, comparison.send(run)
 
@@ -150,17 +150,27 @@ class _Comparison:
         self._sent: list[pa.Table] = []
         self._places: list[np.ndarray] = []
 
-    def compare(self, images: OutlinedImages, rows: Rows, *, near: bool) -> None:
-        """Compare pairs of the images of the part, the first ones of ``images``, and others.
+    def compare(self, rows: Rows, *, near: bool) -> None:
+        """Compare pairs of the part's own images.
 
-        The first image of each pair is at home here. ``near`` pairs are candidates only within the
-        limit of distances.
+        ``near`` pairs are candidates only within the limit of distances.
         """
-        for start in range(0, len(rows[0]), _PAIRS):
-            one, other = (some[start : start + _PAIRS] for some in rows)
-            away = other >= len(self.full)
-            self._score(images, (one[~away], other[~away]), near)
-            self._keep(images, (one[away], other[away]), near)
+        own, number = self.own, self.full.number
+        for pairs in _batches(ordered(rows, number)):
+            for exact in (False, True):  # most pairs are ruled out without exact distances
+                flags = np.full(len(pairs[0]), near)
+                screened = screen(own, own, pairs, self._scoring, flags, exact=exact)
+                pairs = screened.rows
+            found = score(self.full.features, screened, self._scoring)
+            self.found.append(_numbered(found, number))
+
+    def compare_others(self, others: OutlinedImages, rows: Rows, *, near: bool) -> None:
+        """Compare pairs of an own image and another one, for the part that this is at home in."""
+        for own, other in _batches(rows):
+            is_first = self.own.number[own] < others.number[other]
+            for first in (True, False):
+                chosen = np.flatnonzero(is_first == first)
+                self._keep(others, (own[chosen], other[chosen]), first, near)
 
     def send(self, run: Run) -> Sent:
         """Write the images and pairs for other parts."""
@@ -175,26 +185,22 @@ class _Comparison:
             "paired", PAIRED, by_part
         )
 
-    def _score(self, images: OutlinedImages, rows: Rows, near: bool) -> None:
-        rows = ordered(rows, images.number)
-        pairs = screen(images, rows, self._scoring, np.full(len(rows[0]), near))
-        self.found.append(_numbered(score(self.full.features, pairs, self._scoring), images.number))
+    def _keep(self, others: OutlinedImages, rows: Rows, own_first: bool, near: bool) -> None:
+        """Keep the pairs that are not ruled out.
 
-    def _keep(self, images: OutlinedImages, rows: Rows, near: bool) -> None:
-        """Keep the pairs that are not ruled out, for the part of the other image."""
-        rows = ordered(rows, images.number)
+        ``own_first`` says whether the own image has the smaller number.
+        """
+        images = (self.own, others) if own_first else (others, self.own)
+        pairs = rows if own_first else rows[::-1]
         flags = np.full(len(rows[0]), near)
-        pairs = screen(images, rows, self._scoring, flags, HALF_TOLERANCE)
-        is_first = pairs.rows[0] < len(self.full)
-        own = np.where(is_first, *pairs.rows)
-        other = np.where(is_first, *pairs.rows[::-1])
-        values = {"sent": images.number[own], "own": images.number[other]}
-        self._sent.append(pa.table({**values, "near": np.full(len(own), near)}, PAIRED))
-        self._places.append(images.home[other])
+        kept = screen(*images, pairs, self._scoring, flags, exact=False).rows
+        own, other = kept if own_first else kept[::-1]
+        values = {"sent": self.own.number[own], "own": others.number[other]}
+        self._sent.append(pa.table({**values, "near": flags[: len(own)]}, PAIRED))
+        self._places.append(others.home[other])
 
     def _table(self, rows: np.ndarray, schema: pa.Schema) -> pa.Table:
-        columns = sent_columns(self.full, rows)
-        columns["vector"] = fixed(columns["vector"])
+        columns = sent_columns(self.full, rows, self.full.features.embeddings.vectors)
         return pa.table({**columns, "small": fixed(self.full.small[rows])}, schema)
 
 
@@ -215,8 +221,9 @@ def compare_received(
         rows = ordered((here.rows_of(own), len(here) + sent), every.number)
         for start in range(0, len(sent), _PAIRS):
             some = slice(start, start + _PAIRS)
-            pairs = screen(outlined, (rows[0][some], rows[1][some]), scoring, near[some])
-            found.append(_numbered(score(every.features, pairs, scoring), every.number))
+            pairs = rows[0][some], rows[1][some]
+            screened = screen(outlined, outlined, pairs, scoring, near[some], exact=True)
+            found.append(_numbered(score(every.features, screened, scoring), every.number))
     return run.exchange.write("scored", SCORED, [pa.concat_tables(found)])
 
 
@@ -246,12 +253,19 @@ def _blocks(
         yield images_of(table.take(pa.array(rows))), places, own[low:high], near[low:high]
 
 
+def _batches(rows: Rows) -> Iterator[Rows]:
+    """Yield pairs in batches of at most :data:`_PAIRS`."""
+    one, other = rows
+    for start in range(0, len(one), _PAIRS):
+        yield one[start : start + _PAIRS], other[start : start + _PAIRS]
+
+
 def _outlined(table: pa.Table) -> OutlinedImages:
-    return outlined_images(table, numbers(table["home"]), received_embeddings(table, np.float16))
+    return outlined_images(table, numbers(table["home"]), received_embeddings(table, rounded=True))
 
 
 def _full(table: pa.Table) -> FullImages:
-    return full_images(table, received_embeddings(table, np.float32))
+    return full_images(table, received_embeddings(table, rounded=False))
 
 
 def _distinct(

@@ -26,9 +26,13 @@ from embedkit.duplicates.pair_search import (
 from embedkit.duplicates.pixels import MAX_LUMA_DIFFERENCE, MAX_PIXEL_BITS
 from embedkit.duplicates.similarity import MIN_SIMILARITY_FOR_CROPS
 
-HALF_TOLERANCE = 1e-3
-"""Upper bound of the error of a distance to a vector in half precision."""
-_TOLERANCE = 1e-5
+TOLERANCE = 2e-3
+"""Upper bound of the error of a distance to a vector that is rounded, or not quite of length 1.
+
+Rounding to 1/32767 changes a product with a vector of ``dim`` components by at most
+``sqrt(dim) / 65534``.
+"""
+_PRODUCT_ERROR = 1e-5
 """Upper bound of the error of float32 inner products."""
 _FORMAT = np.uint64(0xFFFF)
 """Bits of the format in the kind of an image."""
@@ -70,7 +74,13 @@ def ordered(rows: Rows, number: np.ndarray) -> Rows:
 
 
 def screen(
-    images: OutlinedImages, rows: Rows, scoring: Scoring, near: np.ndarray, tolerance: float = 0.0
+    firsts: OutlinedImages,
+    seconds: OutlinedImages,
+    rows: Rows,
+    scoring: Scoring,
+    near: np.ndarray,
+    *,
+    exact: bool,
 ) -> Screened:
     """Rule out pairs that cannot be duplicates, without their lumas.
 
@@ -78,16 +88,17 @@ def screen(
 
     Parameters
     ----------
-    images : OutlinedImages
-        The images.
+    firsts, seconds : OutlinedImages
+        The images, first and second ones of the pairs.
     rows : Rows
-        The pairs.
+        Rows of the pairs' images in each.
     scoring : Scoring
         The limits of the search.
     near : ndarray
         Pairs that are candidates only within the limit of distances: bool (n,).
-    tolerance : float
-        Upper bound of the error of the distances, because of vectors in half precision.
+    exact : bool
+        Whether the images have their own vectors, and distances are computed in double precision.
+        Otherwise distances may be wrong by :data:`TOLERANCE`, which rules out fewer pairs.
 
     Returns
     -------
@@ -95,28 +106,29 @@ def screen(
         The other pairs.
     """
     limits, kinds = scoring.limits.duplicates, scoring.options.kinds
-    apart = separate(images.traits, rows, limits.hamming)
-    apart = replace(apart, distance=apart.distance - np.float32(tolerance))
+    apart = separate(firsts.traits, seconds.traits, rows, limits.hamming, exact=exact)
+    if not exact:
+        apart = replace(apart, distance=apart.distance - np.float32(TOLERANCE))
     decode = np.zeros(len(apart.hamming), bool)
     if PIXELS in kinds:
-        one, other = images.kind[rows[0]], images.kind[rows[1]]
+        one, other = firsts.kind[rows[0]], seconds.kind[rows[1]]
         decode = (one ^ other) >> np.uint64(16) == 0
         decode &= ((one ^ other) & _FORMAT != 0) & (apart.hamming <= MAX_PIXEL_BITS)
-    exact = decode.copy()
+    alone = decode.copy()  # whatever the other features are
     if PERCEPTUAL in kinds:
-        exact |= apart.hamming <= limits.hamming
+        alone |= apart.hamming <= limits.hamming
     if SEMANTIC in kinds:
-        exact |= apart.distance <= limits.distance
-    needed = np.full(len(exact), 2, np.float32)
+        alone |= apart.distance <= limits.distance
+    needed = np.full(len(alone), 2, np.float32)
     if COMBINED in kinds:
         needed = min_similarity(apart.hamming / 64, apart.distance, scoring.median, limits.score)
-    needed[exact] = -1
+    needed[alone] = -1
     # A crop may be more similar than the whole images.
     crops = crop_allowed(apart.distance, scoring.median)
     least = np.where(crops, np.minimum(needed, MIN_SIMILARITY_FOR_CROPS), needed)
-    bound = images.outlines.bound(*rows, apart.orientation)
+    bound = firsts.outlines.bound(seconds.outlines, rows, apart.orientation)
     possible = (needed <= 1) & (bound >= least)
-    possible &= ~near | (apart.distance <= scoring.limits.distance + _TOLERANCE)
+    possible &= ~near | (apart.distance <= scoring.limits.distance + _PRODUCT_ERROR)
     chosen = np.flatnonzero(possible)
     return Screened(
         (rows[0][chosen], rows[1][chosen]), apart[chosen], needed[chosen], decode[chosen]

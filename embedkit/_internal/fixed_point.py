@@ -1,0 +1,22 @@
+"""Numbers in [-1, 1] as 16-bit integers.
+
+They take half the memory of float32 and convert several times faster than float16, with an error
+that is smaller than that of float16 for numbers above 0.06.
+"""
+
+import numpy as np
+
+_SCALE = np.float32(32767)
+
+
+def to_fixed_point(values: np.ndarray) -> np.ndarray:
+    """Return float32 values in [-1, 1] as int16, rounded to the nearest 1/32767."""
+    scaled = values * _SCALE
+    return np.rint(scaled, out=scaled).astype(np.int16)
+
+
+def from_fixed_point(values: np.ndarray) -> np.ndarray:
+    """Return the float32 values of :func:`to_fixed_point`."""
+    found = values.astype(np.float32)
+    found *= 1 / _SCALE
+    return found
