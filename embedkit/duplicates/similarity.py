@@ -21,6 +21,8 @@ MIN_SIMILARITY_FOR_CROPS = 0.1
 
 _SIDE = LUMA_SIDE // 2
 _BLOCK = 2048
+_PAIRS = 256
+"""Pairs that are compared at once, so that their crops stay in a core's own cache."""
 _LUMAS = 512
 """Lumas that are added up at once, within a core's own cache."""
 _TOLERANCE = 1e-4
@@ -51,8 +53,8 @@ def similarity(
     the result may be too low, but only below this limit.
     """
     best = np.empty(len(first), np.float32)
-    for start in range(0, len(first), _BLOCK):
-        part = slice(start, start + _BLOCK)
+    for start in range(0, len(first), _PAIRS):
+        part = slice(start, start + _PAIRS)
         rows, places = np.unique(np.concatenate([first[part], second[part]]), return_inverse=True)
         images = small[rows]
         described = descriptors(images)
