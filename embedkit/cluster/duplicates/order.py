@@ -104,24 +104,19 @@ def number_images(run: Run, workers: int, sample: int) -> Numbering:
         )
         connection.execute("CREATE TABLE every AS SELECT * FROM images")
         connection.execute(
-            f"""CREATE TABLE numbered AS
-               SELECT row_number() OVER (
-                          ORDER BY width::BIGINT * height DESC, bytes DESC, first, sha256
-                      ) - 1 AS number,
-                      sha256, width, height, bytes, files, _rowaddr
+            f"""CREATE TABLE ordered AS
+               SELECT sha256, width, height, bytes, files, _rowaddr
                FROM (SELECT sha256, any_value(width) AS width, any_value(height) AS height,
                             any_value(bytes) AS bytes, min(_rowaddr) AS _rowaddr
                      FROM every WHERE {WHOLE} GROUP BY sha256)
-               JOIN known USING (sha256)"""
+               JOIN known USING (sha256)
+               ORDER BY width::BIGINT * height DESC, bytes DESC, first, sha256"""
         )
-        ((count,),) = connection.execute("SELECT count(*) FROM numbered").fetchall()
-        numbered = run.exchange.write(
-            "numbered",
-            NUMBERED,
-            _tables(
-                connection, "SELECT * EXCLUDE _rowaddr FROM numbered ORDER BY number", NUMBERED
-            ),
-        )
+        connection.execute("CREATE VIEW numbered AS SELECT rowid AS number, * FROM ordered")
+        ((count,),) = connection.execute("SELECT count(*) FROM ordered").fetchall()
+        # DuckDB stores rows in the order in which they are inserted, and returns them in it.
+        rows = _tables(connection, "SELECT * EXCLUDE _rowaddr FROM numbered", NUMBERED)
+        numbered = run.exchange.write("numbered", NUMBERED, rows)
         table = connection.sql(
             """SELECT e._rowaddr AS address, coalesce(number, -1) AS number
                FROM every e LEFT JOIN numbered n USING (_rowaddr) ORDER BY address"""
