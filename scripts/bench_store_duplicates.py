@@ -336,26 +336,36 @@ class Watch:
         self.processors: dict[tuple[int, float], float] = {}
         self.phases: dict[str, tuple[float, float]] = {}
         """Seconds and processor seconds of each phase."""
-        self._phase, self._since = "", (time.monotonic(), 0.0)
+        self._measure()
+        self._before = sum(self.processors.values())
+        self._phase, self._since = "", (time.monotonic(), self._before)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
+    @property
+    def busy(self) -> float:
+        """Processor seconds since the start."""
+        return sum(self.processors.copy().values()) - self._before
+
     def _watch(self) -> None:
+        while not self._ended.wait(0.5):
+            self._measure()
+
+    def _measure(self) -> None:
         import psutil
 
         me = psutil.Process()
-        while not self._ended.wait(0.5):
-            total = 0
-            for process in [me, *me.children(recursive=True)]:
-                try:
-                    total += process.memory_full_info().uss
-                    times = process.cpu_times()
-                    started = process.pid, process.create_time()
-                    self.processors[started] = times.user + times.system
-                except psutil.Error:
-                    continue
-            self.peak = max(self.peak, total)
+        total = 0
+        for process in [me, *me.children(recursive=True)]:
+            try:
+                total += process.memory_full_info().uss
+                times = process.cpu_times()
+                started = process.pid, process.create_time()
+                self.processors[started] = times.user + times.system
+            except psutil.Error:
+                continue
+        self.peak = max(self.peak, total)
 
     def __call__(self, progress: Progress) -> None:
         if progress.stage != self._phase:
@@ -408,8 +418,7 @@ def main() -> None:
     print(found)
     for phase, (spent, busy) in watch.phases.items():
         print(f"{spent:8.1f} s  {busy:8.1f} s of processor time  {phase}")
-    busy = sum(watch.processors.values())
-    print(f"{seconds:8.1f} s  in total; {busy:.0f} s of processor time in all processes")
+    print(f"{seconds:8.1f} s  in total; {watch.busy:.0f} s of processor time in all processes")
     print(f"{watch.peak / 2**30:8.1f} GiB  peak memory of all processes")
     pairs = numbers_of_pairs(store, data)
     report(data, pairs)
