@@ -8,6 +8,7 @@ import io
 import multiprocessing
 import signal
 import threading
+from contextlib import suppress
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from typing import Any
@@ -80,8 +81,17 @@ def _work(
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     from tqdm import tqdm
-    from umap.umap_ import find_ab_params, fuzzy_simplicial_set, simplicial_set_embedding
+    from umap.umap_ import (
+        compute_membership_strengths,
+        find_ab_params,
+        fuzzy_simplicial_set,
+        simplicial_set_embedding,
+        smooth_knn_dist,
+    )
 
+    for compiled in (smooth_knn_dist, compute_membership_strengths):
+        with suppress(RuntimeError):  # no cache folder is writable
+            compiled.enable_caching()  # compiling takes longer than the layout of 1,000 photos
     tqdm.set_lock(threading.RLock())  # the default is a semaphore, which a killed process leaks
     random = np.random.RandomState(_SEED)
     graph, _, _ = fuzzy_simplicial_set(
