@@ -23,7 +23,7 @@ from embedkit.cluster.duplicates.result import groups_dataset, write_result
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import FILES
 from embedkit.cluster.verdicts import CurrentVerdicts
-from embedkit.duplicates.pair_search import Limits
+from embedkit.duplicates.kinds import Limits
 from embedkit.results import StoreDuplicates
 
 CHUNK = 1 << 20

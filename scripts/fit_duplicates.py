@@ -19,12 +19,13 @@ from collection import collection_of
 from sklearn.linear_model import LogisticRegression
 
 from embedkit import Workspace
-from embedkit.duplicates.evidence import regression_features
+from embedkit.duplicates.evidence import regression_features, score_pairs
+from embedkit.duplicates.kinds import COMBINED
 from embedkit.duplicates.pair_search import (
-    COMBINED,
     DuplicateOptions,
     candidate_limits,
-    score_candidates,
+    candidate_pairs,
+    fingerprint_hashes,
 )
 
 NEARLY_EQUAL = 0.95
@@ -40,13 +41,17 @@ def evidence_in(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             DuplicateOptions((COMBINED,)), len(here.fingerprints), here.distribution
         )
         none = np.empty(0, np.int64)
-        found, _ = score_candidates(
+        hashes = fingerprint_hashes(here.fingerprints)
+        rows, _ = candidate_pairs(
+            here.fingerprints, hashes, here.index, here.embeddings, limits, (none, none)
+        )
+        found = score_pairs(
             here.fingerprints,
-            here.index,
+            hashes,
+            rows,
             here.embeddings,
-            here.distribution,
-            limits,
-            identical=(none, none),
+            here.distribution.median,
+            limits.duplicates.hamming,
         )
     names = [path.name.split(".") for path in here.paths]
     number = np.array([int(name[0]) for name in names])

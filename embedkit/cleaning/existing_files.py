@@ -7,7 +7,7 @@ from dataclasses import replace
 from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
 from embedkit.cleaning.plan import REMOVE, REVIEW, SYMLINK_REASON
-from embedkit.duplicates.pair_search import EXACT
+from embedkit.duplicates.kinds import EXACT
 from embedkit.errors import BadInput
 from embedkit.results import DuplicateGroup, Duplicates, GroupMember, PlanRow
 

@@ -25,7 +25,7 @@ from embedkit.cleaning.ranking import (
     preference_rank,
 )
 from embedkit.cleaning.reasons import PROTECTED, drawbacks, review_reason
-from embedkit.duplicates.pair_search import KINDS
+from embedkit.duplicates.kinds import KINDS
 from embedkit.errors import BadInput
 from embedkit.results import (
     ALLOWABLE,

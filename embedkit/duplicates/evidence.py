@@ -12,6 +12,7 @@ is .565 with it and .577 without (scripts/bench_near_copies.py). The score only 
 the examination of both opened files decides whether they are copies.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -104,6 +105,13 @@ class Evidence:
 
     def __getitem__(self, chosen: np.ndarray) -> "Evidence":
         return Evidence(*(getattr(self, item.name)[chosen] for item in fields(self)))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Evidence"]) -> "Evidence":
+        """Return the pairs of at least one part, one part after the other."""
+        return cls(
+            *(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(cls))
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,13 +21,9 @@ from embedkit.duplicates.groups import (
     build_links,
     pixel_identical_images,
 )
+from embedkit.duplicates.kinds import EXACT, PERCEPTUAL, PIXELS, SEMANTIC, Limits
 from embedkit.duplicates.pair_search import (
-    EXACT,
-    PERCEPTUAL,
-    PIXELS,
-    SEMANTIC,
     DuplicateOptions,
-    Limits,
     PairSearchResult,
     duplicate_options,
     find_pairs,

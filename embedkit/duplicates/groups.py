@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from embedkit.catalog import LiveFile
 from embedkit.duplicates.evidence import Evidence
-from embedkit.duplicates.pair_search import (
+from embedkit.duplicates.kinds import (
     COMBINED,
     EXACT,
     MIN_SCORE,

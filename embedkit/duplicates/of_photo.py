@@ -23,9 +23,8 @@ from embedkit.duplicates.find import (
     to_result,
 )
 from embedkit.duplicates.groups import GroupImage, build_groups, build_links
+from embedkit.duplicates.kinds import EXACT, PIXELS
 from embedkit.duplicates.pair_search import (
-    EXACT,
-    PIXELS,
     CandidateLimits,
     DuplicateOptions,
     PairSearchResult,

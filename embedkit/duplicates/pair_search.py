@@ -1,6 +1,6 @@
 """The search for pairs of duplicates: its options, its limits and its result."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isqrt
 
@@ -10,30 +10,34 @@ from embedkit.duplicates import candidates
 from embedkit.duplicates.evidence import (
     MIN_CONTRAST,
     Evidence,
+    Features,
     Fingerprints,
     ImageEmbeddings,
-    score_pairs,
 )
 from embedkit.duplicates.hamming import chance_pairs
+from embedkit.duplicates.kinds import (
+    COMBINED,
+    DEFAULT_KINDS,
+    KINDS,
+    MIN_SCORE,
+    PERCEPTUAL,
+    PIXELS,
+    SEMANTIC,
+    Limits,
+    matches_kinds,
+)
 from embedkit.duplicates.orientations import ORIENTATIONS, oriented_hashes
 from embedkit.duplicates.pixels import PixelDigests, pixel_identical_pairs
+from embedkit.duplicates.screening import Criteria, Rows, score_screened
 from embedkit.duplicates.semantic import (
     DistanceDistribution,
     pairs_by_embedding,
     sample_distances,
 )
+from embedkit.duplicates.similarity import Outlines, downsampled
 from embedkit.errors import BadInput
 from embedkit.index.index import Index
 from embedkit.results import Progress, ProgressCallback, no_progress
-
-EXACT, PIXELS, PERCEPTUAL, SEMANTIC, COMBINED = KINDS = (
-    "exact",
-    "pixels",
-    "perceptual",
-    "semantic",
-    "combined",
-)
-DEFAULT_KINDS = (EXACT, PIXELS, COMBINED)
 
 HASH_BITS = (64, 256)
 """Lengths of perceptual hashes; fingerprints store those of 64 bits."""
@@ -47,8 +51,6 @@ MAX_SEMANTIC_DISTANCE = 0.15
 """Maximum distance of ``semantic`` duplicates, in units of the median distance."""
 MAX_CANDIDATE_DISTANCE = 0.7
 """Maximum distance of candidates by embedding, in the same unit."""
-MIN_SCORE = 0.5
-"""Minimum score of ``combined`` duplicates."""
 MIN_SCORE_TO_VERIFY = 0.05
 """Minimum score of ``combined`` duplicates with verification, which also opens pairs with weak
 evidence."""
@@ -113,22 +115,6 @@ def duplicate_options(
     if verify and COMBINED not in chosen:
         raise BadInput("verification needs the kind combined; add it to the kinds")
     return DuplicateOptions(chosen, max_hamming, max_distance, hash_bits, any_orientation, verify)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The limits within which two images are duplicates."""
-
-    hamming: int
-    """Maximum Hamming distance of the perceptual hashes."""
-    distance: float
-    """Maximum cosine distance of the embeddings."""
-    score: float = MIN_SCORE
-    """Minimum score of ``combined`` duplicates."""
-    any_orientation: bool = False
-    """Whether ``perceptual`` duplicates may be rotated or mirrored."""
-    similarity: float = -1.0
-    """Minimum similarity of ``perceptual`` duplicates."""
 
 
 @dataclass(frozen=True)
@@ -228,15 +214,17 @@ def find_pairs(
     if PIXELS in options.kinds:
         progress(Progress("comparing pixels"))
         identical = pixel_identical_pairs(fingerprints, digests)
-    evidence, recall = score_candidates(
-        fingerprints,
-        index,
-        embeddings,
-        distribution,
-        limits,
-        identical=identical,
-        progress=progress,
+    hashes = fingerprint_hashes(fingerprints, limits.hash_bits)
+    rows, recall = candidate_pairs(
+        fingerprints, hashes, index, embeddings, limits, identical, progress
     )
+    progress(Progress("scoring pairs"))
+    small = downsampled(fingerprints.luma)
+    features = Features(hashes, fingerprints.contrast, embeddings, small)
+    criteria = Criteria(options.kinds, limits.duplicates, distribution.median)
+    always = np.isin(_coded(rows, len(fingerprints)), _coded(identical, len(fingerprints)))
+    scored = list(score_screened(features, Outlines.of(small), rows, criteria, always))
+    evidence = mark_pixel_identical(Evidence.joined(scored), identical, len(fingerprints))
     return PairSearchResult(
         duplicates_among(evidence, fingerprints.ids, options, limits),
         limits.duplicates,
@@ -246,23 +234,21 @@ def find_pairs(
     )
 
 
-def score_candidates(
+def candidate_pairs(
     fingerprints: Fingerprints,
+    hashes: np.ndarray,
     index: Index,
     embeddings: ImageEmbeddings,
-    distribution: DistanceDistribution,
     limits: CandidateLimits,
-    *,
-    identical: tuple[np.ndarray, np.ndarray],
+    identical: Rows,
     progress: ProgressCallback = no_progress,
-) -> tuple[Evidence, float]:
-    """Return the evidence for all candidate pairs of rows, and the recall of those by embedding.
+) -> tuple[Rows, float]:
+    """Return the pairs of rows that are compared, and the recall of those by embedding.
 
-    ``embeddings`` are those in the ``index``. The pixel-identical pairs of rows ``identical`` are
-    always candidates.
+    ``hashes`` are those of :func:`fingerprint_hashes`, and ``embeddings`` those in the ``index``.
+    The pixel-identical pairs of rows ``identical`` are always there.
     """
     embedded = np.flatnonzero(embeddings.rows >= 0)
-    hashes = fingerprint_hashes(fingerprints, limits.hash_bits)
     found = [identical]
     if limits.bits >= 0:
         clear = np.flatnonzero(fingerprints.contrast >= MIN_CONTRAST)
@@ -281,24 +267,14 @@ def score_candidates(
         )
         found.append((embedded[near[0]], embedded[near[1]]))
 
-    progress(Progress("scoring pairs"))
     first, second = (np.concatenate(side) for side in zip(*found, strict=True))
-    rows = candidates.unique_pairs(first, second, len(fingerprints))
-    evidence = score_pairs(
-        fingerprints, hashes, rows, embeddings, distribution.median, limits.duplicates.hamming
-    )
-    return mark_pixel_identical(evidence, identical, len(fingerprints)), recall
+    return candidates.unique_pairs(first, second, len(fingerprints)), recall
 
 
-def mark_pixel_identical(
-    evidence: Evidence, identical: tuple[np.ndarray, np.ndarray], count: int
-) -> Evidence:
+def mark_pixel_identical(evidence: Evidence, identical: Rows, count: int) -> Evidence:
     """Return the evidence with the highest score for the pixel-identical pairs of ``count``
     rows."""
-    same = np.isin(
-        evidence.first * count + evidence.second,
-        np.minimum(*identical) * count + np.maximum(*identical),
-    )
+    same = np.isin(_coded((evidence.first, evidence.second), count), _coded(identical, count))
     return replace(
         evidence,
         pixels=same,
@@ -307,6 +283,11 @@ def mark_pixel_identical(
         orientation=np.where(same, 0, evidence.orientation).astype(np.uint8),
         score=np.where(same, 1, evidence.score).astype(np.float32),
     )
+
+
+def _coded(rows: Rows, count: int) -> np.ndarray:
+    """Return pairs of ``count`` rows as one number each."""
+    return np.asarray(np.minimum(*rows) * count + np.maximum(*rows))
 
 
 def fingerprint_hashes(fingerprints: Fingerprints, bits: int = 64) -> np.ndarray:
@@ -321,22 +302,6 @@ def expected_chance_pairs(options: DuplicateOptions, limits: CandidateLimits, co
     """Return the expected number of pairs within the Hamming limit among unrelated images."""
     orientations = ORIENTATIONS if options.any_orientation else 1
     return orientations * chance_pairs(count, limits.duplicates.hamming, options.hash_bits)
-
-
-def matches_kinds(evidence: Evidence, kinds: Collection[str], limits: Limits) -> np.ndarray:
-    """Return which pairs are duplicates of one of the kinds: bool (P,)."""
-    tests = {
-        PIXELS: evidence.pixels,
-        PERCEPTUAL: (evidence.hamming <= limits.hamming)
-        & (limits.any_orientation | (evidence.orientation == 0))
-        & (evidence.similarity >= limits.similarity),
-        SEMANTIC: evidence.distance <= limits.distance,
-        COMBINED: evidence.pixels | (evidence.score >= limits.score),
-    }
-    chosen = np.zeros(len(evidence), bool)
-    for kind in set(kinds) & set(tests):
-        chosen |= tests[kind]
-    return chosen
 
 
 def image_embeddings(index: Index, ids: np.ndarray) -> ImageEmbeddings:

@@ -5,9 +5,13 @@ import pytest
 
 from embedkit._internal.fixed_point import from_fixed_point, to_fixed_point
 from embedkit.cluster.duplicates.part import OutlinedImages
-from embedkit.cluster.duplicates.scoring import TOLERANCE, Scoring, screen
+from embedkit.cluster.duplicates.scoring import Scoring, screen
 from embedkit.duplicates.evidence import ImageEmbeddings, Traits
-from embedkit.duplicates.pair_search import candidate_limits, duplicate_options
+from embedkit.duplicates.pair_search import (
+    candidate_limits,
+    duplicate_options,
+)
+from embedkit.duplicates.screening import TOLERANCE
 from embedkit.duplicates.semantic import DistanceDistribution
 from embedkit.duplicates.similarity import Outlines
 from embedkit.index.metric import distances
@@ -55,5 +59,5 @@ def test_no_pair_within_the_limit_is_ruled_out_by_rounding(dim: int) -> None:
     rows = np.arange(PAIRS), np.arange(PAIRS, 2 * PAIRS)
     scoring = Scoring(duplicate_options(["semantic"]), limits, distribution.median, 2 * PAIRS, 2)
     known, near = images(vectors, random), np.ones(PAIRS, bool)
-    assert len(screen(known, known, rows, scoring, near, exact=False).decode) == PAIRS
-    assert len(screen(known, known, rows, scoring, near, exact=True).decode) < 3 * PAIRS / 4
+    assert len(screen(known, known, rows, scoring, near, exact=False).needed) == PAIRS
+    assert len(screen(known, known, rows, scoring, near, exact=True).needed) < 3 * PAIRS / 4

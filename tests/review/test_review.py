@@ -21,7 +21,7 @@ from embedkit._internal.artifacts import sha256_of
 from embedkit.classify.split import labelled_images
 from embedkit.cli.app import embedkit
 from embedkit.duplicates.groups import Link, Links
-from embedkit.duplicates.pair_search import COMBINED, PIXELS
+from embedkit.duplicates.kinds import COMBINED, PIXELS
 from embedkit.images.fingerprint import luma_thumbnail
 from embedkit.results import CERTAIN
 from embedkit.review import review as review_module

@@ -39,12 +39,10 @@ from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.duplicates.write import write_groups, write_rows
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.verdicts import duplicates_of
+from embedkit.duplicates.kinds import PIXELS, SEMANTIC, Limits
 from embedkit.duplicates.pair_search import (
     HASH_BITS,
-    PIXELS,
-    SEMANTIC,
     DuplicateOptions,
-    Limits,
     candidate_limits,
     expected_chance_pairs,
 )

@@ -28,7 +28,7 @@ from embedkit.duplicates.groups import (
     build_links,
     pixel_identical_images,
 )
-from embedkit.duplicates.pair_search import EXACT, Limits
+from embedkit.duplicates.kinds import EXACT, Limits
 from embedkit.duplicates.stars import build_stars
 from embedkit.results import DuplicateGroup, GroupMember
 from embedkit.results.verdicts import DIFFERENT

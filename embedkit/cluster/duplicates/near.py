@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from embedkit.cluster.duplicates.scoring import TOLERANCE, Rows, Scoring
+from embedkit.cluster.duplicates.scoring import Scoring
 from embedkit.duplicates.evidence import ImageEmbeddings
+from embedkit.duplicates.screening import TOLERANCE, Rows
 from embedkit.duplicates.semantic import EXACT_UP_TO, SEARCHED_NEIGHBOURS
 
 _BLOCK = 512

@@ -24,7 +24,7 @@ from embedkit.cluster.shards import at_or_below
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import USABLE
 from embedkit.cluster.verdicts import CurrentVerdicts, duplicates_of
-from embedkit.duplicates.pair_search import EXACT
+from embedkit.duplicates.kinds import EXACT
 from embedkit.errors import BadInput, EmptyWorkspace
 from embedkit.results import (
     DAMAGED,

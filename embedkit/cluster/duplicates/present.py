@@ -32,7 +32,7 @@ from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import USABLE, Dataset
 from embedkit.cluster.verdicts import CurrentVerdicts, GroupVerdict, duplicates_of
 from embedkit.duplicates.evidence import Evidence
-from embedkit.duplicates.pair_search import EXACT, Limits
+from embedkit.duplicates.kinds import EXACT, Limits
 from embedkit.results import DuplicateGroup
 
 _ROWS = 1 << 13

@@ -19,7 +19,7 @@ from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import VERDICTS, Dataset
 from embedkit.cluster.verdicts import CurrentVerdicts
 from embedkit.duplicates.examiner import EXAMINATION_VERSION
-from embedkit.duplicates.pair_search import Limits
+from embedkit.duplicates.kinds import Limits
 from embedkit.results import StoreDuplicates
 
 _REPORT_KEY = b"embedkit.duplicates"

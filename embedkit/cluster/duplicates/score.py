@@ -33,13 +33,13 @@ from embedkit.cluster.duplicates.place import (
 )
 from embedkit.cluster.duplicates.run import Run
 from embedkit.cluster.duplicates.scoring import (
-    Rows,
     Scoring,
     ordered,
     score,
     screen,
 )
 from embedkit.duplicates.evidence import Evidence
+from embedkit.duplicates.screening import Rows
 from embedkit.duplicates.similarity import Outlines
 
 SCORED = pa.schema(

@@ -1,44 +1,26 @@
 """The score of candidate pairs: what rules a pair out, and the evidence for the others."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from embedkit.cluster.duplicates.part import OutlinedImages
-from embedkit.duplicates.evidence import (
-    Evidence,
-    Features,
-    Separation,
-    crop_allowed,
-    min_similarity,
-    score_separated,
-    separate,
-)
-from embedkit.duplicates.pair_search import (
-    COMBINED,
-    PERCEPTUAL,
-    PIXELS,
-    SEMANTIC,
-    CandidateLimits,
-    DuplicateOptions,
-    matches_kinds,
-)
+from embedkit.duplicates.evidence import Evidence, Features, score_separated, separate
+from embedkit.duplicates.kinds import PIXELS, matches_kinds
+from embedkit.duplicates.pair_search import HASH_BITS, CandidateLimits, DuplicateOptions
 from embedkit.duplicates.pixels import MAX_LUMA_DIFFERENCE, MAX_PIXEL_BITS
-from embedkit.duplicates.similarity import MIN_SIMILARITY_FOR_CROPS
+from embedkit.duplicates.screening import (
+    Criteria,
+    Rows,
+    Screened,
+    rule_out,
+    separate_roughly,
+)
 
-TOLERANCE = 2e-3
-"""Upper bound of the error of a distance to a vector that is rounded, or not quite of length 1.
-
-Rounding to 1/32767 changes a product with a vector of ``dim`` components by at most
-``sqrt(dim) / 65534``.
-"""
 _PRODUCT_ERROR = 1e-5
 """Upper bound of the error of float32 inner products."""
 _FORMAT = np.uint64(0xFFFF)
 """Bits of the format in the kind of an image."""
-
-Rows = tuple[np.ndarray, np.ndarray]
-"""First and second rows of pairs: int64 (n,) each."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +35,10 @@ class Scoring:
     """Number of images in the collection."""
     parts: int
 
-
-@dataclass(frozen=True, eq=False)
-class Screened:
-    """Pairs that are not ruled out."""
-
-    rows: Rows
-    apart: Separation
-    needed: np.ndarray
-    """float32 (n,): the similarity that a pair needs."""
-    decode: np.ndarray
-    """bool (n,): may have the same pixels in files of different formats, if the lumas agree."""
+    @property
+    def criteria(self) -> Criteria:
+        """What makes a pair a duplicate."""
+        return Criteria(self.options.kinds, self.limits.duplicates, self.median)
 
 
 def ordered(rows: Rows, number: np.ndarray) -> Rows:
@@ -103,36 +78,22 @@ def screen(
     Returns
     -------
     Screened
-        The other pairs.
+        The other pairs. Those that may have the same pixels in files of different formats, if their
+        lumas agree, are always among them.
     """
-    limits, kinds = scoring.limits.duplicates, scoring.options.kinds
-    apart = separate(firsts.traits, seconds.traits, rows, limits.hamming, exact=exact)
-    if not exact:
-        apart = replace(apart, distance=apart.distance - np.float32(TOLERANCE))
-    decode = np.zeros(len(apart.hamming), bool)
-    if PIXELS in kinds:
+    images = firsts.traits, seconds.traits
+    separated = separate if exact else separate_roughly
+    apart = separated(*images, rows, scoring.limits.duplicates.hamming)
+    within = apart.distance <= scoring.limits.distance + _PRODUCT_ERROR
+    chosen = np.flatnonzero(~near | within)
+    rows, apart = (rows[0][chosen], rows[1][chosen]), apart[chosen]
+    decode = np.zeros(len(chosen), bool)
+    if PIXELS in scoring.options.kinds:
         one, other = firsts.kind[rows[0]], seconds.kind[rows[1]]
         decode = (one ^ other) >> np.uint64(16) == 0
         decode &= ((one ^ other) & _FORMAT != 0) & (apart.hamming <= MAX_PIXEL_BITS)
-    alone = decode.copy()  # whatever the other features are
-    if PERCEPTUAL in kinds:
-        alone |= apart.hamming <= limits.hamming
-    if SEMANTIC in kinds:
-        alone |= apart.distance <= limits.distance
-    needed = np.full(len(alone), 2, np.float32)
-    if COMBINED in kinds:
-        needed = min_similarity(apart.hamming / 64, apart.distance, scoring.median, limits.score)
-    needed[alone] = -1
-    # A crop may be more similar than the whole images.
-    crops = crop_allowed(apart.distance, scoring.median)
-    least = np.where(crops, np.minimum(needed, MIN_SIMILARITY_FOR_CROPS), needed)
-    bound = firsts.outlines.bound(seconds.outlines, rows, apart.orientation)
-    possible = (needed <= 1) & (bound >= least)
-    possible &= ~near | (apart.distance <= scoring.limits.distance + _PRODUCT_ERROR)
-    chosen = np.flatnonzero(possible)
-    return Screened(
-        (rows[0][chosen], rows[1][chosen]), apart[chosen], needed[chosen], decode[chosen]
-    )
+    outlines = firsts.outlines, seconds.outlines
+    return rule_out(outlines, rows, apart, scoring.criteria, HASH_BITS[0], decode)
 
 
 def score(
@@ -145,7 +106,7 @@ def score(
     kinds, limits = scoring.options.kinds, scoring.limits.duplicates
     evidence = score_separated(features, pairs.rows, pairs.apart, scoring.median, pairs.needed)
     matches = matches_kinds(evidence, kinds, limits)
-    decode = pairs.decode.copy()
+    decode = pairs.always.copy()
     some = np.flatnonzero(decode)
     first, second = (features.small[rows[some]] for rows in pairs.rows)
     decode[some] = np.abs(first - second).max(axis=(1, 2), initial=0) <= MAX_LUMA_DIFFERENCE
