@@ -152,6 +152,17 @@ def test_a_file_that_replaces_an_open_one_is_read(file: File, tmp_path: Path) ->
         assert file.read() == 7
 
 
+def test_a_file_with_two_names_is_leased_once(file: File, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    other = Connections.of(tmp_path / "link" / file.path.name)
+    with (
+        file.connections.write(file.writing, LONG),
+        pytest.raises(CatalogBusy, match="in use by another thread"),
+        other.write(file.writing, 0.05),
+    ):
+        pass
+
+
 def test_servers_of_one_file_keep_it_open_until_the_last_ends(file: File) -> None:
     first, second = file.connections.keep_open(LONG), file.connections.keep_open(LONG)
     first.__enter__()

@@ -62,8 +62,8 @@ class Connections:
 
     @classmethod
     def of(cls, path: Path) -> "Connections":
-        """Return the connections to a path."""
-        path = path.absolute()
+        """Return the connections to a path, which are those of all paths to the same file."""
+        path = path.resolve()
         with cls._guard:
             return cls._known.setdefault(path, cls(path))
 
