@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from conftest import draw_photo
+from PIL import Image
 from stores import InlineWorkers, inline, run_inline, search_inline  # noqa: F401
 
 from embedkit import EmptyWorkspace, Store, Workspace
@@ -150,6 +151,25 @@ def test_missing_files_stay_for_review(planted: Path, tiny: str, tmp_path: Path)
     report = apply(tmp_path / "quarantine", planned)
     assert len(report.moved) == len(removed)
     assert not any(Path(row.path).exists() for row in removed)
+
+
+@pytest.mark.usefixtures("inline")
+@pytest.mark.parametrize("kinds", [(), ("pixels",)])
+def test_equal_pixels_in_other_formats_are_found_in_flat_pictures_too(
+    tmp_path: Path, tiny: str, kinds: tuple[str, ...]
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    draw_photo(1, (300, 200)).save(photos / "drawn.jpg", quality=90)
+    Image.new("RGB", (300, 200), (200,) * 3).save(photos / "flat.jpg")
+    Image.new("RGB", (300, 200), (90,) * 3).save(photos / "other.jpg")
+    for name in ("drawn", "flat"):
+        Image.open(photos / f"{name}.jpg").save(photos / f"{name}.png")
+    Store(tmp_path / "store").add(photos, backbones=tiny, workers=2)
+    store = StoreContent(str(tmp_path / "store"))
+    search_inline(store, kinds, workers=2)
+    found = [{Path(member.path).name for member in group.members} for group in stored_groups(store)]
+    assert sorted(found, key=min) == [{"drawn.jpg", "drawn.png"}, {"flat.jpg", "flat.png"}]
 
 
 def test_a_killed_search_leaves_the_last_result(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ from embedkit.duplicates.pair_search import (
     candidate_limits,
     expected_chance_pairs,
 )
+from embedkit.duplicates.pixels import MAX_PIXEL_BITS
 from embedkit.duplicates.semantic import distances_of_sample, sampled_places
 from embedkit.errors import BadInput, EmptyWorkspace
 from embedkit.results import DuplicateGroup, EmbeddingSpec, StoreDuplicates
@@ -155,6 +156,8 @@ class _Search:
         )
         scoring = Scoring(options, limits, distribution.median, numbering.count, parts)
         placed, hashed, looks, own_cells, recall = self._place(numbering, scoring)
+        # Files of different formats with the same pixels are found by their hashes.
+        bits = max(limits.bits, MAX_PIXEL_BITS) if PIXELS in options.kinds else limits.bits
         candidates = [
             name
             for name, _ in tasks.run(
@@ -163,7 +166,7 @@ class _Search:
                 [
                     (run, join, hashed, parts)
                     for join in joins(
-                        numbering.count, limits.bits, limits.oriented_bits, tasks.workers.count
+                        numbering.count, bits, limits.oriented_bits, tasks.workers.count
                     )
                 ],
             )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from embedkit.cluster.duplicates.part import OutlinedImages
+from embedkit.cluster.duplicates.place import FORMAT
 from embedkit.duplicates.evidence import (
     Evidence,
     Features,
@@ -34,9 +35,6 @@ Rounding to 1/32767 changes a product with a vector of ``dim`` components by at 
 """
 _PRODUCT_ERROR = 1e-5
 """Upper bound of the error of float32 inner products."""
-_FORMAT = np.uint64(0xFFFF)
-"""Bits of the format in the kind of an image."""
-
 Rows = tuple[np.ndarray, np.ndarray]
 """First and second rows of pairs: int64 (n,) each."""
 
@@ -113,7 +111,7 @@ def screen(
     if PIXELS in kinds:
         one, other = firsts.kind[rows[0]], seconds.kind[rows[1]]
         decode = (one ^ other) >> np.uint64(16) == 0
-        decode &= ((one ^ other) & _FORMAT != 0) & (apart.hamming <= MAX_PIXEL_BITS)
+        decode &= ((one ^ other) & FORMAT != 0) & (apart.hamming <= MAX_PIXEL_BITS)
     alone = decode.copy()  # whatever the other features are
     if PERCEPTUAL in kinds:
         alone |= apart.hamming <= limits.hamming
