@@ -254,6 +254,26 @@ def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
         list(plan_store(store, (), PlanOptions(), no_progress))
 
 
+def test_a_store_of_truncated_images_has_no_duplicates(tmp_path: Path) -> None:
+    bench = script("bench_store_duplicates")
+    bench.write_store(tmp_path / "store", bench.Synthetic(200, 16))
+    store = StoreContent(str(tmp_path / "store"))
+    store.images.open().update({"share": "0.5"})
+    found = search_inline(store)
+    assert (found.images, found.embedded, found.groups) == (0, 0, 0)
+    assert list(stored_groups(store)) == []
+
+
+def test_a_store_without_embeddings_has_no_semantic_duplicates(tmp_path: Path) -> None:
+    bench = script("bench_store_duplicates")
+    spec = bench.write_store(tmp_path / "store", bench.Synthetic(200, 16))
+    store = StoreContent(str(tmp_path / "store"))
+    store.embeddings(spec).open().delete("true")
+    with pytest.raises(EmptyWorkspace, match="no photos are embedded yet"):
+        search_inline(store, ["semantic"])
+    assert search_inline(store).embedded == 0
+
+
 @pytest.mark.parametrize(
     ("images", "visited"), [(2, 16), (60_000, 14), (1_000_000, 7), (10_000_000, 5), (10**9, 5)]
 )

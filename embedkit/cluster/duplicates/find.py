@@ -125,7 +125,7 @@ class _Search:
                 f"{store.argument} --on ray'"
             )
         vectors = None if spec is None else store.embeddings(spec).open()
-        if SEMANTIC in options.kinds and vectors is None:
+        if SEMANTIC in options.kinds and (vectors is None or not vectors.count_rows()):
             raise EmptyWorkspace(
                 "the kind semantic compares embeddings, and no photos are embedded yet; run "
                 f"'embedkit add PHOTOS --store {store.argument} --on ray'"
