@@ -143,6 +143,18 @@ def test_a_failure_to_open_leaves_the_file_to_others(file: File) -> None:
     assert file.read() == 2
 
 
+def test_a_failure_to_close_leaves_the_file_to_others(file: File) -> None:
+    @contextmanager
+    def failing() -> Iterator[Database]:
+        with file.reading() as database:
+            yield database
+        raise OSError("broken")
+
+    with pytest.raises(OSError, match="broken"), file.connections.read(failing, LONG):
+        pass
+    assert file.read() == 1 and file.opened == 2
+
+
 def test_a_file_that_replaces_an_open_one_is_read(file: File, tmp_path: Path) -> None:
     other = File(tmp_path / "other.duckdb")
     other.write(7)

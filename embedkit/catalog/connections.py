@@ -200,10 +200,10 @@ class Connections:
             self._close()
 
     def _close(self) -> None:
-        if self._shared is not None:
-            self._shared.stack.close()
-            self._shared = None
+        shared, self._shared = self._shared, None
+        if shared is not None:
             self._changed.notify_all()
+            shared.stack.close()  # after an error nobody reads it either
 
     def _release(self) -> None:
         with self._changed:
