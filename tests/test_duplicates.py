@@ -25,7 +25,7 @@ from embedkit.duplicates.candidates import max_bits_within, pairs_by_hash
 from embedkit.duplicates.evidence import copy_probability, min_similarity
 from embedkit.duplicates.groups import Link, build_groups
 from embedkit.duplicates.orientations import ORIENTATIONS, orient_all, oriented_hashes
-from embedkit.duplicates.similarity import Outlines, downsampled, similarity
+from embedkit.duplicates.similarity import Outlines, descriptors, downsampled, similarity
 from embedkit.duplicates.stars import build_stars
 from embedkit.errors import BadInput, EmptyWorkspace
 from embedkit.images.fingerprint import luma_thumbnail
@@ -612,6 +612,16 @@ def test_similarity_tolerates_orientations_and_crops() -> None:
     assert found[0] == pytest.approx(1, abs=1e-5)
     assert found[1] > 0.99 > 0.6 > plain[1]
     assert found[2] > 0.95 > plain[2]
+
+
+def test_flat_crops_resemble_nothing_whatever_they_are_rounded_to() -> None:
+    random = np.random.default_rng(0)
+    flat = np.full((16, 16), 201.7, np.float32)
+    rounded = flat * (1 + random.integers(-2, 3, (20, 16, 16)) * np.float32(2**-23))
+    pictures = random.integers(0, 1020, (20, 16, 16)).astype(np.float32) / 4
+    found = np.einsum("np,np->n", descriptors(rounded), descriptors(pictures))
+    assert len(np.unique(rounded)) > 1
+    assert np.abs(found).max() < 0.01
 
 
 def test_the_needed_similarity_gives_the_score() -> None:
