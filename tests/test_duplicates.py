@@ -22,7 +22,7 @@ from embedkit.cleaning.planning import PlanOptions, plan_rows
 from embedkit.cli.app import embedkit
 from embedkit.duplicates import candidates, find, groups, pair_search, semantic
 from embedkit.duplicates.candidates import max_bits_within, pairs_by_hash
-from embedkit.duplicates.evidence import copy_probability, min_similarity
+from embedkit.duplicates.evidence import ImageEmbeddings, copy_probability, min_similarity
 from embedkit.duplicates.groups import Link, build_groups
 from embedkit.duplicates.orientations import ORIENTATIONS, orient_all, oriented_hashes
 from embedkit.duplicates.similarity import Outlines, descriptors, downsampled, similarity
@@ -185,6 +185,21 @@ def test_above_the_exact_size_the_nearest_neighbours_are_searched(
     monkeypatch.setattr(semantic, "EXACT_UP_TO", 5)
     monkeypatch.setattr(find, "WEIGHTS", {"another": 1.0})  # so that the cached search is not used
     assert filled.duplicates(["semantic"]).groups == exact.groups
+
+
+def test_equal_vectors_in_half_precision_are_pairs_within_any_limit() -> None:
+    angles = np.linspace(0, 6, 50)
+    halves = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float16)
+    vectors = np.repeat(halves.astype(np.float32), 2, axis=0)
+    rows = np.arange(len(vectors))
+    (first, second), _ = semantic.pairs_by_embedding(
+        None,  # type: ignore[arg-type]  # only large collections use the index
+        rows,
+        ImageEmbeddings(rows, vectors),
+        0.0,
+        lambda _: None,
+    )
+    assert {(row, row + 1) for row in range(0, 100, 2)} <= {*zip(first, second, strict=True)}
 
 
 def test_flat_pictures_are_duplicates_only_if_their_pixels_are_equal(
