@@ -143,6 +143,18 @@ def test_a_failure_to_open_leaves_the_file_to_others(file: File) -> None:
     assert file.read() == 2
 
 
+def test_a_failure_to_close_leaves_the_file_to_others(file: File) -> None:
+    @contextmanager
+    def failing() -> Iterator[Database]:
+        with file.reading() as database:
+            yield database
+        raise OSError("broken")
+
+    with pytest.raises(OSError, match="broken"), file.connections.read(failing, LONG):
+        pass
+    assert file.read() == 1 and file.opened == 2
+
+
 def test_a_file_that_replaces_an_open_one_is_read(file: File, tmp_path: Path) -> None:
     other = File(tmp_path / "other.duckdb")
     other.write(7)
@@ -150,6 +162,17 @@ def test_a_file_that_replaces_an_open_one_is_read(file: File, tmp_path: Path) ->
         assert file.read() == 1
         other.path.replace(file.path)
         assert file.read() == 7
+
+
+def test_a_file_with_two_names_is_leased_once(file: File, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    other = Connections.of(tmp_path / "link" / file.path.name)
+    with (
+        file.connections.write(file.writing, LONG),
+        pytest.raises(CatalogBusy, match="in use by another thread"),
+        other.write(file.writing, 0.05),
+    ):
+        pass
 
 
 def test_servers_of_one_file_keep_it_open_until_the_last_ends(file: File) -> None:

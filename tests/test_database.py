@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from embedkit.catalog import database
-from embedkit.catalog.database import Database
+from embedkit.catalog.database import Database, attached
 
 SPILLING = "CREATE TEMP TABLE large AS SELECT range AS i, random() AS j FROM range(3000000)"
 """Writes 36 MB."""
@@ -116,6 +116,28 @@ def test_each_file_has_its_own_folder_for_what_does_not_fit_into_memory(
         pytest.raises(duckdb.OutOfMemoryException),
     ):
         run(file, SPILLING)
+
+
+def test_a_second_file_is_detached_even_after_an_error(tmp_path: Path) -> None:
+    for _ in range(2):
+        with (
+            closing(Database(tmp_path / "a.duckdb")) as file,
+            file.connection() as connection,
+            pytest.raises(duckdb.CatalogException),
+            attached(connection, tmp_path / "second's.duckdb", "second"),
+        ):
+            connection.execute("FROM second.missing")
+    with closing(Database(tmp_path / "b.duckdb")) as file:
+        names = run(file, "SELECT database_name FROM duckdb_databases() WHERE NOT internal")
+    assert {name for (name,) in names} == {"catalog", "memory"}
+
+
+def test_a_relative_path_with_a_colon_is_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("sqlite:a.duckdb"), 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["sqlite:a.duckdb"]
 
 
 def test_a_forked_process_opens_files_and_ends(tmp_path: Path) -> None:

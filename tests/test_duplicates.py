@@ -22,10 +22,10 @@ from embedkit.cleaning.planning import PlanOptions, plan_rows
 from embedkit.cli.app import embedkit
 from embedkit.duplicates import candidates, find, groups, pair_search, semantic
 from embedkit.duplicates.candidates import max_bits_within, pairs_by_hash
-from embedkit.duplicates.evidence import copy_probability, min_similarity
+from embedkit.duplicates.evidence import ImageEmbeddings, copy_probability, min_similarity
 from embedkit.duplicates.groups import Link, build_groups
 from embedkit.duplicates.orientations import ORIENTATIONS, orient_all, oriented_hashes
-from embedkit.duplicates.similarity import Outlines, downsampled, similarity
+from embedkit.duplicates.similarity import Outlines, descriptors, downsampled, similarity
 from embedkit.duplicates.stars import build_stars
 from embedkit.errors import BadInput, EmptyWorkspace
 from embedkit.images.fingerprint import luma_thumbnail
@@ -185,6 +185,21 @@ def test_above_the_exact_size_the_nearest_neighbours_are_searched(
     monkeypatch.setattr(semantic, "EXACT_UP_TO", 5)
     monkeypatch.setattr(find, "WEIGHTS", {"another": 1.0})  # so that the cached search is not used
     assert filled.duplicates(["semantic"]).groups == exact.groups
+
+
+def test_equal_vectors_in_half_precision_are_pairs_within_any_limit() -> None:
+    angles = np.linspace(0, 6, 50)
+    halves = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float16)
+    vectors = np.repeat(halves.astype(np.float32), 2, axis=0)
+    rows = np.arange(len(vectors))
+    (first, second), _ = semantic.pairs_by_embedding(
+        None,  # type: ignore[arg-type]  # only large collections use the index
+        rows,
+        ImageEmbeddings(rows, vectors),
+        0.0,
+        lambda _: None,
+    )
+    assert {(row, row + 1) for row in range(0, 100, 2)} <= {*zip(first, second, strict=True)}
 
 
 def test_flat_pictures_are_duplicates_only_if_their_pixels_are_equal(
@@ -612,6 +627,16 @@ def test_similarity_tolerates_orientations_and_crops() -> None:
     assert found[0] == pytest.approx(1, abs=1e-5)
     assert found[1] > 0.99 > 0.6 > plain[1]
     assert found[2] > 0.95 > plain[2]
+
+
+def test_flat_crops_resemble_nothing_whatever_they_are_rounded_to() -> None:
+    random = np.random.default_rng(0)
+    flat = np.full((16, 16), 201.7, np.float32)
+    rounded = flat * (1 + random.integers(-2, 3, (20, 16, 16)) * np.float32(2**-23))
+    pictures = random.integers(0, 1020, (20, 16, 16)).astype(np.float32) / 4
+    found = np.einsum("np,np->n", descriptors(rounded), descriptors(pictures))
+    assert len(np.unique(rounded)) > 1
+    assert np.abs(found).max() < 0.01
 
 
 def test_the_needed_similarity_gives_the_score() -> None:

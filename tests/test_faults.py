@@ -19,7 +19,7 @@ from embedkit._internal.artifacts import sweep
 from embedkit.catalog import lease
 from embedkit.classify.heads.finetune import checkpoint
 from embedkit.cleaning.plan import write_plan
-from embedkit.errors import StorageError
+from embedkit.errors import BadCatalog, StorageError
 from embedkit.index import approximate
 
 DEAD = "12345678.999999999.tmp"
@@ -143,6 +143,18 @@ def test_a_full_disk_during_compact_keeps_the_old_catalog_and_suggests_a_remedy(
     assert workspace.info().images == 12
 
 
+def test_a_compact_that_failed_is_repeated_in_the_same_process(
+    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.add([photos])
+    with monkeypatch.context() as broken:
+        broken.setattr(lease, "NAME", "missing")
+        with pytest.raises(BadCatalog, match="missing"):
+            workspace.compact()
+    workspace.compact()
+    assert workspace.info().images == 12
+
+
 @pytest.mark.parametrize("cause", [errno.EIO, errno.ENOSPC])
 def test_a_catalog_on_a_failing_disk_is_not_reported_as_damaged(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch, cause: int
@@ -152,7 +164,7 @@ def test_a_catalog_on_a_failing_disk_is_not_reported_as_damaged(
     def fail(*_: object, **__: object) -> None:
         raise duckdb.IOException(f'IO Error: Could not read from "x": {os.strerror(cause)}')
 
-    monkeypatch.setattr(lease.duckdb, "connect", fail)
+    monkeypatch.setattr(lease, "Database", fail)
     with pytest.raises(StorageError, match="then run the same command again"):
         workspace.info()
 

@@ -62,8 +62,8 @@ class Connections:
 
     @classmethod
     def of(cls, path: Path) -> "Connections":
-        """Return the connections to a path."""
-        path = path.absolute()
+        """Return the connections to a path, which are those of all paths to the same file."""
+        path = path.resolve()
         with cls._guard:
             return cls._known.setdefault(path, cls(path))
 
@@ -200,10 +200,10 @@ class Connections:
             self._close()
 
     def _close(self) -> None:
-        if self._shared is not None:
-            self._shared.stack.close()
-            self._shared = None
+        shared, self._shared = self._shared, None
+        if shared is not None:
             self._changed.notify_all()
+            shared.stack.close()  # after an error nobody reads it either
 
     def _release(self) -> None:
         with self._changed:

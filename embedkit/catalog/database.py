@@ -51,6 +51,7 @@ class Database:
         self._temporary = temporary
         self._instance = _take()
         mode = "READ_ONLY" if read_only else "READ_WRITE"
+        path = path.absolute()  # in a relative one, DuckDB takes what precedes a colon for a format
         try:
             for statement in (
                 f"SET temp_directory = {_literal(temporary or '')}",
@@ -77,6 +78,19 @@ class Database:
         except duckdb.Error:  # what is not in the file yet is in its log
             is_usable = False
         _give_back(self._instance, is_usable)
+
+
+@contextmanager
+def attached(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> Iterator[None]:
+    """Attach a second file to the instance of a connection, until the block ends.
+
+    Otherwise the next file of the instance would have it too.
+    """
+    connection.execute(f"ATTACH {_literal(path.absolute())} AS {name}").fetchall()
+    try:
+        yield
+    finally:
+        connection.execute(f"DETACH DATABASE IF EXISTS {name}").fetchall()
 
 
 def _take() -> duckdb.DuckDBPyConnection:

@@ -29,7 +29,7 @@ from embedkit._internal.sealed import DamagedFile
 from embedkit._internal.text import one_line
 from embedkit.catalog import schema
 from embedkit.catalog.connections import Connections
-from embedkit.catalog.database import Database
+from embedkit.catalog.database import NAME, Database, attached
 from embedkit.catalog.listing import FILE_NAME as LISTING
 from embedkit.catalog.listing import Listing, State, is_earlier_version, write_listing
 from embedkit.catalog.outdated import UpgradedCopy
@@ -186,14 +186,12 @@ class Catalog:
             self._connection(read_only=False) as connection,
             storage_errors(f"cannot write {self.path}"),
             atomic_write(self.path) as temporary,
+            attached(connection, temporary, "compacted"),
         ):
-            target = str(temporary).replace("'", "''")
             for statement in (
                 "CHECKPOINT",  # or the log of the old file would be applied to the new one
-                f"ATTACH '{target}' AS compacted",
-                'COPY FROM DATABASE "catalog" TO compacted',
+                f"COPY FROM DATABASE {NAME} TO compacted",
                 "CHECKPOINT compacted",
-                "DETACH compacted",
             ):
                 connection.execute(statement).fetchall()
         return before, self.path.stat().st_size

@@ -94,7 +94,9 @@ def pairs_by_embedding(
     """
     rows, vectors = embeddings.rows, embeddings.vectors
     if len(rows) <= EXACT_UP_TO:
-        return _all_pairs(vectors[rows], limit, progress), 1.0
+        units = vectors[rows]  # vectors in half precision are not quite of length 1
+        units /= np.sqrt(np.einsum("ni,ni->n", units, units))[:, None]
+        return _all_pairs(units, limit, progress), 1.0
     firsts, seconds = [], []
     order = np.argsort(ids)
     for start in range(0, len(rows), _BLOCK):

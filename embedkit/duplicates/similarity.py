@@ -31,6 +31,11 @@ OUTLINE_LENGTH = (LUMA_SIDE // 4) ** 2 + 1
 """Numbers of a packed outline."""
 _OUTLINE_TOLERANCE = 1.2e-3
 """Upper bound of the error of a bound, from packed outlines."""
+_MIN_LENGTH = 0.05
+"""Length below which centred values, in grey levels, are those of a flat image.
+
+A flat part of a picture that is stretched to a crop has values that differ by rounding errors.
+"""
 _CROP_SHARES = (0.96, 0.9, 0.85, 0.8)
 """Shares of width and height that the compared crops keep, at each of 3 x 3 positions."""
 _POSITIONS = (0.0, 0.5, 1.0)
@@ -193,7 +198,7 @@ def _normalised(values: np.ndarray) -> np.ndarray:
     """Return values (..., n) centred and scaled to 1 / sqrt(2)."""
     centred = values - values.mean(axis=-1, keepdims=True)
     lengths = np.linalg.norm(centred, axis=-1, keepdims=True)
-    return np.asarray(centred / np.maximum(lengths, 1e-6) * np.float32(np.sqrt(0.5)))
+    return np.asarray(centred / np.maximum(lengths, _MIN_LENGTH) * np.float32(np.sqrt(0.5)))
 
 
 @cache

@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from conftest import draw_photo
+from PIL import Image
 from stores import InlineWorkers, inline, run_inline, search_inline  # noqa: F401
 
 from embedkit import EmptyWorkspace, Store, Workspace
@@ -154,6 +155,25 @@ def test_missing_files_stay_for_review(planted: Path, tiny: str, tmp_path: Path)
     assert not any(Path(row.path).exists() for row in removed)
 
 
+@pytest.mark.usefixtures("inline")
+@pytest.mark.parametrize("kinds", [(), ("pixels",)])
+def test_equal_pixels_in_other_formats_are_found_in_flat_pictures_too(
+    tmp_path: Path, tiny: str, kinds: tuple[str, ...]
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    draw_photo(1, (300, 200)).save(photos / "drawn.jpg", quality=90)
+    Image.new("RGB", (300, 200), (200,) * 3).save(photos / "flat.jpg")
+    Image.new("RGB", (300, 200), (90,) * 3).save(photos / "other.jpg")
+    for name in ("drawn", "flat"):
+        Image.open(photos / f"{name}.jpg").save(photos / f"{name}.png")
+    Store(tmp_path / "store").add(photos, backbones=tiny, workers=2)
+    store = StoreContent(str(tmp_path / "store"))
+    search_inline(store, kinds, workers=2)
+    found = [{Path(member.path).name for member in group.members} for group in stored_groups(store)]
+    assert sorted(found, key=min) == [{"drawn.jpg", "drawn.png"}, {"flat.jpg", "flat.png"}]
+
+
 def test_a_killed_search_leaves_the_last_result(tmp_path: Path) -> None:
     bench = script("bench_store_duplicates")
     place = tmp_path / "store"
@@ -234,6 +254,26 @@ def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
         find_duplicates(store, None, duplicate_options(()), Tasks(InlineWorkers(), no_progress))
     with pytest.raises(EmptyWorkspace, match="no duplicates were searched for"):
         list(plan_store(store, (), PlanOptions(), no_progress))
+
+
+def test_a_store_of_truncated_images_has_no_duplicates(tmp_path: Path) -> None:
+    bench = script("bench_store_duplicates")
+    bench.write_store(tmp_path / "store", bench.Synthetic(200, 16))
+    store = StoreContent(str(tmp_path / "store"))
+    store.images.open().update({"share": "0.5"})
+    found = search_inline(store)
+    assert (found.images, found.embedded, found.groups) == (0, 0, 0)
+    assert list(stored_groups(store)) == []
+
+
+def test_a_store_without_embeddings_has_no_semantic_duplicates(tmp_path: Path) -> None:
+    bench = script("bench_store_duplicates")
+    spec = bench.write_store(tmp_path / "store", bench.Synthetic(200, 16))
+    store = StoreContent(str(tmp_path / "store"))
+    store.embeddings(spec).open().delete("true")
+    with pytest.raises(EmptyWorkspace, match="no photos are embedded yet"):
+        search_inline(store, ["semantic"])
+    assert search_inline(store).embedded == 0
 
 
 @pytest.mark.parametrize(

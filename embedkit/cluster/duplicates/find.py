@@ -46,6 +46,7 @@ from embedkit.duplicates.pair_search import (
     candidate_limits,
     expected_chance_pairs,
 )
+from embedkit.duplicates.pixels import MAX_PIXEL_BITS
 from embedkit.duplicates.semantic import distances_of_sample, sampled_places
 from embedkit.errors import BadInput, EmptyWorkspace
 from embedkit.results import DuplicateGroup, EmbeddingSpec, StoreDuplicates
@@ -122,7 +123,7 @@ class _Search:
                 f"{store.argument} --on ray'"
             )
         vectors = None if spec is None else store.embeddings(spec).open()
-        if SEMANTIC in options.kinds and vectors is None:
+        if SEMANTIC in options.kinds and (vectors is None or not vectors.count_rows()):
             raise EmptyWorkspace(
                 "the kind semantic compares embeddings, and no photos are embedded yet; run "
                 f"'embedkit add PHOTOS --store {store.argument} --on ray'"
@@ -153,6 +154,8 @@ class _Search:
         )
         scoring = Scoring(options, limits, distribution.median, numbering.count, parts)
         placed, hashed, looks, own_cells, recall = self._place(numbering, scoring)
+        # Files of different formats with the same pixels are found by their hashes.
+        bits = max(limits.bits, MAX_PIXEL_BITS) if PIXELS in options.kinds else limits.bits
         candidates = [
             name
             for name, _ in tasks.run(
@@ -161,7 +164,7 @@ class _Search:
                 [
                     (run, join, hashed, parts)
                     for join in joins(
-                        numbering.count, limits.bits, limits.oriented_bits, tasks.workers.count
+                        numbering.count, bits, limits.oriented_bits, tasks.workers.count
                     )
                 ],
             )

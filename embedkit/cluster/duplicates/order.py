@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ def number_images(run: Run, workers: int, sample: int) -> Numbering:
         image_blocks, bounds = _blocks(addresses, size)
         pieces = (pa.table({"number": image_numbers[a:b]}, NUMBER) for a, b in bounds)
         written = run.exchange.write("image-numbers", NUMBER, pieces)
-        block_of = np.full(count, -1, np.int32)
+        block_of = np.full(count + 1, -1, np.int32)  # the last one is that of the number -1
         for block, (start, end) in enumerate(bounds):
             of_block = image_numbers[start:end]
             block_of[of_block[of_block >= 0]] = block
@@ -153,7 +154,7 @@ def number_images(run: Run, workers: int, sample: int) -> Numbering:
         np.setdiff1d(np.arange(len(of_vector)), np.unique(of_vector, return_index=True)[1])
     ] = -1
     vector_blocks, bounds = _blocks(addresses, size)
-    image_block = np.where(of_vector >= 0, block_of[of_vector], -1).astype(np.int32)
+    image_block = block_of[of_vector]
     pieces = (
         pa.table({"number": of_vector[a:b], "block": image_block[a:b]}, VECTOR_NUMBER)
         for a, b in bounds
@@ -198,9 +199,8 @@ def _blocks(addresses: np.ndarray, size: int) -> tuple[list[Block], list[tuple[i
     fragments = addresses >> np.uint64(32)
     new = np.ones(len(addresses), bool)
     new[1:] = fragments[1:] != fragments[:-1]
-    starts = np.flatnonzero(new).tolist()
     blocks, bounds = [], []
-    for start, end in zip(starts, [*starts[1:], len(addresses)], strict=True):
+    for start, end in pairwise([*np.flatnonzero(new).tolist(), len(addresses)]):
         for first in range(start, end, size):
             last = min(first + size, end)
             blocks.append(Block(int(fragments[start]), first - start, last - first))

@@ -37,8 +37,10 @@ FEATURES = [*TRAITS, ("small", pa.binary(SMALL.itemsize))]
 """Columns of an image that is compared in full, except the vector."""
 OUTLINED = [*TRAITS, ("outline", pa.binary(2 * OUTLINE_LENGTH))]
 """Columns of an image of another part, except the vector: enough to rule most pairs out."""
+FORMAT = np.uint64(0xFFFF)
+"""Bits of the format in the kind of an image."""
 LOOKS = pa.schema([("number", pa.int64()), ("look", pa.uint64())])
-"""Images by what only pixel-identical images have in common: size, format and luma."""
+"""Images by the size and the luma, which are mostly equal only if the pixels are."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def place_images(
     clear = contrast >= MIN_CONTRAST
     values = {name: hashes[:, number] for number, name in enumerate(HASHES)}
     hashed = pa.table({"number": of_row, "home": home, "clear": clear, **values}, HASHED)
-    looks = kind ^ _mixed(luma.view(np.uint64))
+    looks = kind & ~FORMAT ^ _mixed(luma.view(np.uint64))
     table = pa.table({"number": of_row, "look": looks}, LOOKS)
     by_look = divided(table, (looks % np.uint64(parts)).astype(np.int64), parts)
     return (

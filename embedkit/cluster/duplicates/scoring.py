@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedkit.cluster.duplicates.part import OutlinedImages
+from embedkit.cluster.duplicates.place import FORMAT
 from embedkit.duplicates.evidence import Evidence, Features, score_separated, separate
 from embedkit.duplicates.kinds import PIXELS, matches_kinds
 from embedkit.duplicates.pair_search import HASH_BITS, CandidateLimits, DuplicateOptions
@@ -19,8 +20,6 @@ from embedkit.duplicates.screening import (
 
 _PRODUCT_ERROR = 1e-5
 """Upper bound of the error of float32 inner products."""
-_FORMAT = np.uint64(0xFFFF)
-"""Bits of the format in the kind of an image."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def screen(
     if PIXELS in scoring.options.kinds:
         one, other = firsts.kind[rows[0]], seconds.kind[rows[1]]
         decode = (one ^ other) >> np.uint64(16) == 0
-        decode &= ((one ^ other) & _FORMAT != 0) & (apart.hamming <= MAX_PIXEL_BITS)
+        decode &= ((one ^ other) & FORMAT != 0) & (apart.hamming <= MAX_PIXEL_BITS)
     outlines = firsts.outlines, seconds.outlines
     return rule_out(outlines, rows, apart, scoring.criteria, HASH_BITS[0], decode)
 
