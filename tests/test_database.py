@@ -18,7 +18,8 @@ SPILLING = "CREATE TEMP TABLE large AS SELECT range AS i, random() AS j FROM ran
 
 
 @pytest.fixture(autouse=True)
-def _no_instances() -> Iterator[None]:
+def _no_instances(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(database, "_SHORT", 600.0)  # whatever else the machine does
     database._end_idle()
     yield
     database._end_idle()
@@ -138,6 +139,16 @@ def test_a_relative_path_with_a_colon_is_a_path(
     monkeypatch.chdir(tmp_path)
     write(Path("sqlite:a.duckdb"), 1)
     assert [path.name for path in tmp_path.iterdir()] == ["sqlite:a.duckdb"]
+
+
+def test_an_instance_that_had_a_file_for_long_does_not_keep_its_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a.duckdb", 1)
+    assert database._idle
+    monkeypatch.setattr(database, "_SHORT", 0.0)
+    write(tmp_path / "b.duckdb", 2)
+    assert not database._idle
 
 
 def test_a_forked_process_opens_files_and_ends(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ instance whose file has been closed waits for the next one.
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,12 @@ NAME = "catalog"
 """Name of the open file in SQL."""
 _IDLE = 1
 """Maximum number of instances that wait for a file."""
+_SHORT = 1.0
+"""Maximum seconds for which an instance has had a file, for it to wait for another one.
+
+After large statements an instance keeps up to a gigabyte of memory. Starting a new one costs little
+in comparison with them.
+"""
 
 _idle: list[duckdb.DuckDBPyConnection] = []
 
@@ -49,6 +56,7 @@ class Database:
 
     def __init__(self, path: Path, read_only: bool = False, temporary: Path | None = None) -> None:
         self._temporary = temporary
+        self._opened = time.monotonic()
         self._instance = _take()
         mode = "READ_ONLY" if read_only else "READ_WRITE"
         path = path.absolute()  # in a relative one, DuckDB takes what precedes a colon for a format
@@ -74,7 +82,8 @@ class Database:
         try:
             self._instance.execute(f"DETACH DATABASE IF EXISTS {NAME}").fetchall()
             has_spilled = self._temporary is not None and self._temporary.exists()
-            is_usable = not has_spilled  # DuckDB uses one folder only in the life of an instance
+            # DuckDB uses one folder only in the life of an instance.
+            is_usable = not has_spilled and time.monotonic() < self._opened + _SHORT
         except duckdb.Error:  # what is not in the file yet is in its log
             is_usable = False
         _give_back(self._instance, is_usable)
