@@ -123,7 +123,7 @@ def score_screened(
     """
     hash_bits = 64 * features.hashes.shape[2]
     both = outlines, outlines
-    for start in range(0, max(1, len(rows[0])), _PAIRS):  # once for no pairs, too
+    for start in range(0, max(1, len(rows[0])), _PAIRS):  # once if there are none
         part = slice(start, start + _PAIRS)
         pairs = rows[0][part], rows[1][part]
         rough = separate_roughly(features, features, pairs, criteria.limits.hamming)

@@ -71,8 +71,8 @@ def screen(
     near : ndarray
         Pairs that are candidates only within the limit of distances: bool (n,).
     exact : bool
-        Whether the images have their own vectors, and distances are computed in double precision.
-        Otherwise distances may be wrong by :data:`TOLERANCE`, which rules out fewer pairs.
+        Whether no vector is rounded, and distances are computed in double precision. Otherwise
+        fewer pairs are ruled out: see :func:`.screening.separate_roughly`.
 
     Returns
     -------
