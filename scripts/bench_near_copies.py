@@ -26,9 +26,7 @@ from sklearn.metrics import average_precision_score
 
 from embedkit import Workspace
 from embedkit.duplicates.evidence import copy_probability, score_pairs
-from embedkit.duplicates.pair_search import (
-    fingerprint_hashes,
-)
+from embedkit.duplicates.pair_search import fingerprint_hashes
 
 CANDIDATES = 20
 NEIGHBOURS = slice(1, 13)

@@ -37,10 +37,7 @@ from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import FILES, IMAGES, embeddings_schema
 from embedkit.duplicates.evidence import Fingerprints
 from embedkit.duplicates.orientations import orient_all, oriented_hashes
-from embedkit.duplicates.pair_search import (
-    duplicate_options,
-    find_pairs,
-)
+from embedkit.duplicates.pair_search import duplicate_options, find_pairs
 from embedkit.duplicates.semantic import EXACT_UP_TO
 from embedkit.index.approximate import MAX_LIST_SHARE, build, default_factory, tune
 from embedkit.index.rows import Rows

@@ -91,7 +91,7 @@ def _work(
 
     for compiled in (smooth_knn_dist, compute_membership_strengths):
         with suppress(RuntimeError):  # no cache folder is writable
-            compiled.enable_caching()  # compiling takes longer than the layout of 1,000 photos
+            compiled.enable_caching()  # each process would compile them again
     tqdm.set_lock(threading.RLock())  # the default is a semaphore, which a killed process leaks
     random = np.random.RandomState(_SEED)
     graph, _, _ = fuzzy_simplicial_set(

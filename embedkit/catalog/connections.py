@@ -203,7 +203,7 @@ class Connections:
         shared, self._shared = self._shared, None
         if shared is not None:
             self._changed.notify_all()
-            shared.stack.close()  # after an error nobody reads it either
+            shared.stack.close()  # even if this fails, nobody reads it any more
 
     def _release(self) -> None:
         with self._changed:

@@ -1,7 +1,7 @@
 """Open DuckDB files, each attached to a DuckDB instance of its own.
 
-Starting an instance takes some twenty times the processor time of attaching a file to it. So an
-instance whose file has been closed waits for the next one.
+Starting an instance takes far longer than attaching a file to it. So an instance whose file has
+been closed waits for the next one.
 """
 
 import os
@@ -26,10 +26,10 @@ NAME = "catalog"
 _IDLE = 1
 """Maximum number of instances that wait for a file."""
 _SHORT = 1.0
-"""Maximum seconds for which an instance has had a file, for it to wait for another one.
+"""An instance that had a file for longer than so many seconds ends, and does not wait for another.
 
-After large statements an instance keeps up to a gigabyte of memory. Starting a new one costs little
-in comparison with them.
+After large statements an instance keeps much of its memory. Starting a new one costs little in
+comparison with them.
 """
 
 _idle: list[duckdb.DuckDBPyConnection] = []
@@ -78,7 +78,7 @@ class Database:
             yield connection
 
     def close(self) -> None:
-        """Close the file, without which nobody else may write to it."""
+        """Close the file, so that others may write to it."""
         try:
             self._instance.execute(f"DETACH DATABASE IF EXISTS {NAME}").fetchall()
             has_spilled = self._temporary is not None and self._temporary.exists()

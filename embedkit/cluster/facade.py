@@ -351,9 +351,7 @@ class Store:
         from embedkit.cluster.duplicates.find import find_duplicates
         from embedkit.cluster.duplicates.tasks import Tasks
         from embedkit.cluster.ray_session import ray_session
-        from embedkit.duplicates.pair_search import (
-            duplicate_options,
-        )
+        from embedkit.duplicates.pair_search import duplicate_options
 
         options = duplicate_options(kinds, max_hamming, max_distance, 64, any_orientation)
         self._content.require()

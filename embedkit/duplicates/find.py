@@ -28,7 +28,7 @@ from embedkit.duplicates.pair_search import (
     duplicate_options,
     find_pairs,
 )
-from embedkit.duplicates.pixels import RULE_VERSION, PixelDigests, pixel_digests
+from embedkit.duplicates.pixels import PixelDigests, pixel_digests
 from embedkit.duplicates.stars import build_stars
 from embedkit.errors import EmptyWorkspace
 from embedkit.images.version import DECODER
@@ -40,6 +40,8 @@ _STORED_LIMITS = {"any_orientation": "turned", "similarity": "alike"}
 """Names of limits in the catalog, where they differ from those of the fields."""
 _STORED_WEIGHTS = {"similarity": "likeness"}
 """Names of weights in the key of a cached search, where they differ."""
+_RULE_VERSION = 5
+"""Raise this whenever a search finds other pairs, or other evidence for them."""
 
 
 def require_embeddings(options: DuplicateOptions, index: Index) -> None:
@@ -258,7 +260,7 @@ def _search_key(table: Any, index: Index, options: DuplicateOptions) -> str:
         "asked": asdict(options),
         "images": sha256(table.column("image_id").to_numpy().tobytes()).hexdigest(),
         "embeddings": [index.spec, *asdict(index.revision).values()],
-        "by": [weights, DECODER, RULE_VERSION],
+        "by": [weights, DECODER, _RULE_VERSION],
     }
     return sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 

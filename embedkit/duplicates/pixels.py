@@ -16,9 +16,6 @@ MAX_PIXEL_BITS = 4
 MAX_LUMA_DIFFERENCE = 4
 """Maximum difference of their lumas, 0 to 255, since JPEGs are decoded at a reduced scale."""
 
-RULE_VERSION = 4
-"""Raise this whenever the rule finds other pixel-identical images."""
-
 _THREADS = 4
 
 PixelDigests = Callable[[np.ndarray], Sequence[bytes | None]]

@@ -105,9 +105,7 @@ class ClassificationMethods(WorkspaceBase):
         """
         from embedkit.classify.split import SplitOptions, draw_split, prepare_split
         from embedkit.duplicates.find import duplicate_pairs
-        from embedkit.duplicates.pair_search import (
-            duplicate_options,
-        )
+        from embedkit.duplicates.pair_search import duplicate_options
 
         self._state.sweep()
         given_sets = {}

@@ -75,9 +75,7 @@ class CleaningMethods(WorkspaceBase):
         from embedkit.duplicates.examiner import Examiner
         from embedkit.duplicates.find import find_duplicates
         from embedkit.duplicates.of_photo import find_duplicates_of
-        from embedkit.duplicates.pair_search import (
-            duplicate_options,
-        )
+        from embedkit.duplicates.pair_search import duplicate_options
 
         features_folder = self._state.features_folder
         options = duplicate_options(

@@ -10,9 +10,7 @@ import pytest
 from embedkit.cluster.duplicates.find import find_duplicates
 from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.store import StoreContent
-from embedkit.duplicates.pair_search import (
-    duplicate_options,
-)
+from embedkit.duplicates.pair_search import duplicate_options
 from embedkit.results import ProgressCallback, StoreDuplicates, no_progress
 
 

@@ -30,9 +30,7 @@ from embedkit.cluster.duplicates.result import pairs_dataset, stored_result
 from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import bytes_literal
-from embedkit.duplicates.pair_search import (
-    duplicate_options,
-)
+from embedkit.duplicates.pair_search import duplicate_options
 from embedkit.results import DuplicateGroup, no_progress
 
 pytestmark = pytest.mark.slow

@@ -40,7 +40,7 @@ OUTLINED = [*TRAITS, ("outline", pa.binary(2 * OUTLINE_LENGTH))]
 FORMAT = np.uint64(0xFFFF)
 """Bits of the format in the kind of an image."""
 LOOKS = pa.schema([("number", pa.int64()), ("look", pa.uint64())])
-"""Images by the size and the luma, which are mostly equal only if the pixels are."""
+"""Images by a number made of their size and luma, which pixel-identical ones mostly share."""
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,7 @@ from embedkit.cluster.duplicates.place import (
     vector_field,
 )
 from embedkit.cluster.duplicates.run import Run
-from embedkit.cluster.duplicates.scoring import (
-    Scoring,
-    ordered,
-    score,
-    screen,
-)
+from embedkit.cluster.duplicates.scoring import Scoring, ordered, score, screen
 from embedkit.duplicates.evidence import Evidence
 from embedkit.duplicates.screening import Rows
 from embedkit.duplicates.similarity import Outlines

@@ -10,13 +10,7 @@ from embedkit.duplicates.evidence import Evidence, Features, score_separated, se
 from embedkit.duplicates.kinds import PIXELS, matches_kinds
 from embedkit.duplicates.pair_search import HASH_BITS, CandidateLimits, DuplicateOptions
 from embedkit.duplicates.pixels import MAX_LUMA_DIFFERENCE, MAX_PIXEL_BITS
-from embedkit.duplicates.screening import (
-    Criteria,
-    Rows,
-    Screened,
-    rule_out,
-    separate_roughly,
-)
+from embedkit.duplicates.screening import Criteria, Rows, Screened, rule_out, separate_roughly
 
 _PRODUCT_ERROR = 1e-5
 """Upper bound of the error of float32 inner products."""
