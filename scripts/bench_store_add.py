@@ -30,14 +30,17 @@ def make_photos(source: Path, target: Path, count: int) -> None:
     files = sorted(path for path in source.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     chosen = random.Random(0)
     target.mkdir()
-    for number in range(count):
-        with Image.open(files[number % len(files)]) as image:
-            width, height = image.size
+    for first, file in enumerate(files):
+        with Image.open(file) as opened:
+            image = opened.convert("RGB")
+        for number in range(first, count, len(files)):
             side = chosen.uniform(0.7, 1.0)
-            left, top = (chosen.uniform(0, 1 - side) * length for length in (width, height))
-            box = (left, top, left + side * width, top + side * height)
-            copy = image.convert("RGB").resize(SIZE, Image.Resampling.BICUBIC, box)
-        copy.save(target / f"{number:06}.jpg", quality=88)
+            left, top = (chosen.uniform(0, 1 - side) * length for length in image.size)
+            width, height = (side * length for length in image.size)
+            box = (left, top, left + width, top + height)
+            image.resize(SIZE, Image.Resampling.BICUBIC, box).save(
+                target / f"{number:06}.jpg", quality=88
+            )
 
 
 class Timm:

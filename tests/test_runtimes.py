@@ -365,3 +365,34 @@ assert not forks and "openvino_telemetry" not in sys.modules
 def test_a_conversion_reports_nothing_to_the_vendor(tiny: str, tmp_path: Path) -> None:
     """OpenVINO would fork a process that sends what was converted to a server."""
     subprocess.run([sys.executable, "-c", CONVERT, tiny, str(tmp_path)], check=True)
+
+
+SHARE = """
+import os
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np, openvino
+from openvino import opset13
+from embedkit._internal.cores import limit_cores
+from embedkit.backbones.openvino_runtime import OpenVinoRuntime
+limit_cores(1)
+pixels = values = opset13.parameter([-1, 256], np.float32)
+for _ in range(30):
+    values = opset13.matmul(values, np.full((256, 256), 1 / 256, np.float32), False, False)
+runtime = OpenVinoRuntime(openvino.Model([values], [pixels]), "float32")
+with ThreadPoolExecutor(1) as pool:
+    passes = [runtime.submit(np.ones((5000, 256), np.float32)) for _ in range(4)]
+    ended = pool.submit(lambda: [fetch() for fetch in passes])
+    looks, pinned = 0, set()
+    while not ended.done():
+        threads = [int(name) for name in os.listdir("/proc/self/task")]
+        pinned |= {one for one in threads if os.sched_getaffinity(one) != os.sched_getaffinity(0)}
+        looks += 1
+assert looks > 1 and not pinned, (looks, pinned)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_threads_of_a_worker_with_a_share_of_the_cores_are_not_pinned() -> None:
+    """Each worker would pin its threads to the first cores of the machine, beside the others."""
+    done = subprocess.run([sys.executable, "-c", SHARE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -57,7 +57,8 @@ class OpenVinoRuntime:
             {
                 "PERFORMANCE_HINT": "THROUGHPUT",
                 "INFERENCE_PRECISION_HINT": wanted,
-                **({"INFERENCE_NUM_THREADS": share} if share else {}),
+                # Pinned threads of all workers of a machine would run on its first cores.
+                **({"INFERENCE_NUM_THREADS": share, "ENABLE_CPU_PINNING": False} if share else {}),
             },
         )
         if self._compiled.get_property("INFERENCE_PRECISION_HINT") != wanted:
