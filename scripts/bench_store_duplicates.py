@@ -38,8 +38,6 @@ from embedkit.cluster.tables import FILES, IMAGES, embeddings_schema
 from embedkit.duplicates.evidence import Fingerprints
 from embedkit.duplicates.orientations import orient_all, oriented_hashes
 from embedkit.duplicates.pair_search import duplicate_options, find_pairs
-from embedkit.duplicates.semantic import EXACT_UP_TO
-from embedkit.index.approximate import MAX_LIST_SHARE, build, default_factory, tune
 from embedkit.index.rows import Rows
 from embedkit.results import EmbeddingSpec, Progress, ResolvedName
 
@@ -292,25 +290,13 @@ def local_pairs(data: Synthetic) -> tuple[np.ndarray, np.ndarray]:
 
 
 class MemoryIndex:
-    """The embeddings of a collection in memory, searched as an index of a workspace is."""
+    """The embeddings of a collection in memory, as an index has them."""
 
     def __init__(self, vectors: np.ndarray) -> None:
         self._rows = Rows(np.arange(len(vectors)), vectors)
-        self.recall_at_10 = 1.0
-        if len(vectors) > EXACT_UP_TO:
-            self._codes = build(default_factory(len(vectors)), vectors)
-            tune(self._codes, vectors, MAX_LIST_SHARE)
-            self.recall_at_10 = self._codes.recall_at_10
 
     def stored(self) -> Rows:
         return self._rows
-
-    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        found = np.maximum(self._codes.candidates(queries, 2 * k), 0)
-        vectors = self._rows.vectors[found]
-        away = 1 - np.einsum("qd,qkd->qk", queries, vectors)
-        order = np.argsort(away, axis=1)[:, :k]
-        return np.take_along_axis(found, order, 1), np.take_along_axis(away, order, 1)
 
 
 def numbers_of_pairs(store: StoreContent, data: Synthetic) -> tuple[np.ndarray, np.ndarray]:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedkit import Workspace
+from embedkit.duplicates.distribution import DistanceDistribution, sample_distances
 from embedkit.duplicates.evidence import Fingerprints, ImageEmbeddings
 from embedkit.duplicates.find import load_fingerprints
 from embedkit.duplicates.pair_search import image_embeddings
-from embedkit.duplicates.semantic import DistanceDistribution, sample_distances
 from embedkit.index.index import Index
 
 

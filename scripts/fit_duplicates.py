@@ -42,9 +42,7 @@ def evidence_in(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         )
         none = np.empty(0, np.int64)
         hashes = fingerprint_hashes(here.fingerprints)
-        rows, _ = candidate_pairs(
-            here.fingerprints, hashes, here.index, here.embeddings, limits, (none, none)
-        )
+        rows, _ = candidate_pairs(here.fingerprints, hashes, here.embeddings, limits, (none, none))
         found = score_pairs(
             here.fingerprints,
             hashes,

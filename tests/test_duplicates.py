@@ -193,11 +193,7 @@ def test_equal_vectors_in_half_precision_are_pairs_within_any_limit() -> None:
     vectors = np.repeat(halves.astype(np.float32), 2, axis=0)
     rows = np.arange(len(vectors))
     (first, second), _ = semantic.pairs_by_embedding(
-        None,  # type: ignore[arg-type]  # only large collections use the index
-        rows,
-        ImageEmbeddings(rows, vectors),
-        0.0,
-        lambda _: None,
+        ImageEmbeddings(rows, vectors), 0.0, lambda _: None
     )
     assert {(row, row + 1) for row in range(0, 100, 2)} <= {*zip(first, second, strict=True)}
 

@@ -36,11 +36,7 @@ from embedkit.duplicates.pair_search import (
     mark_pixel_identical,
 )
 from embedkit.duplicates.pixels import MAX_PIXEL_BITS, pixel_identical_pairs
-from embedkit.duplicates.semantic import (
-    SEARCHED_NEIGHBOURS,
-    DistanceDistribution,
-    sample_distances,
-)
+from embedkit.duplicates.semantic import SEARCHED_NEIGHBOURS
 from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
 from embedkit.images.faults import file_errors

@@ -7,6 +7,7 @@ from math import isqrt
 import numpy as np
 
 from embedkit.duplicates import candidates
+from embedkit.duplicates.distribution import DistanceDistribution, sample_distances
 from embedkit.duplicates.evidence import (
     MIN_CONTRAST,
     Evidence,
@@ -29,11 +30,7 @@ from embedkit.duplicates.kinds import (
 from embedkit.duplicates.orientations import ORIENTATIONS, oriented_hashes
 from embedkit.duplicates.pixels import PixelDigests, pixel_identical_pairs
 from embedkit.duplicates.screening import Criteria, Rows, score_screened
-from embedkit.duplicates.semantic import (
-    DistanceDistribution,
-    pairs_by_embedding,
-    sample_distances,
-)
+from embedkit.duplicates.semantic import pairs_by_embedding
 from embedkit.duplicates.similarity import Outlines, downsampled
 from embedkit.errors import BadInput
 from embedkit.index.index import Index
@@ -215,9 +212,7 @@ def find_pairs(
         progress(Progress("comparing pixels"))
         identical = pixel_identical_pairs(fingerprints, digests)
     hashes = fingerprint_hashes(fingerprints, limits.hash_bits)
-    rows, recall = candidate_pairs(
-        fingerprints, hashes, index, embeddings, limits, identical, progress
-    )
+    rows, recall = candidate_pairs(fingerprints, hashes, embeddings, limits, identical, progress)
     progress(Progress("scoring pairs"))
     small = downsampled(fingerprints.luma)
     features = Features(hashes, fingerprints.contrast, embeddings, small)
@@ -237,7 +232,6 @@ def find_pairs(
 def candidate_pairs(
     fingerprints: Fingerprints,
     hashes: np.ndarray,
-    index: Index,
     embeddings: ImageEmbeddings,
     limits: CandidateLimits,
     identical: Rows,
@@ -245,7 +239,7 @@ def candidate_pairs(
 ) -> tuple[Rows, float]:
     """Return the pairs of rows that are compared, and the recall of those by embedding.
 
-    ``hashes`` are those of :func:`fingerprint_hashes`, and ``embeddings`` those in the ``index``.
+    ``hashes`` are those of :func:`fingerprint_hashes`.
     The pixel-identical pairs of rows ``identical`` are always there.
     """
     embedded = np.flatnonzero(embeddings.rows >= 0)
@@ -259,8 +253,6 @@ def candidate_pairs(
     recall = 1.0
     if limits.distance >= 0 and len(embedded) > 1:
         near, recall = pairs_by_embedding(
-            index,
-            fingerprints.ids[embedded],
             ImageEmbeddings(embeddings.rows[embedded], embeddings.vectors),
             limits.distance,
             progress,

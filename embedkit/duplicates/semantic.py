@@ -1,118 +1,96 @@
-"""Pairs of images with near embeddings, and the distribution of distances in a collection."""
+"""Pairs of images with near embeddings."""
 
-from dataclasses import dataclass
-from math import comb, erfc, sqrt
+from collections.abc import Iterator
 
 import numpy as np
 
+from embedkit.duplicates.cells import PROBED, Probe, make_cells, sampled_rows
 from embedkit.duplicates.evidence import ImageEmbeddings
-from embedkit.index.index import Index
+from embedkit.duplicates.near import cell_pairs
+from embedkit.duplicates.screening import Rows
 from embedkit.results import Progress, ProgressCallback
 
 EXACT_UP_TO = 200_000
-"""Maximum number of embeddings for which all pairs are compared."""
+"""Maximum number of embeddings for which one machine compares all pairs, and of a collection whose
+crowds keep all pairs."""
 SEARCHED_NEIGHBOURS = 32
-"""Number of nearest neighbours that are searched for each image in larger collections."""
+"""Number of nearest neighbours that each image of a crowd keeps in larger collections."""
 
 _BLOCK = 2048
-_SAMPLE = 300  # images whose distances to others are sampled
-_OTHERS = 50_000  # maximum number of others
-_SEED = 0
 _TOLERANCE = 1e-5
 """Upper bound of the error of float32 inner products."""
-
-
-@dataclass(frozen=True)
-class DistanceDistribution:
-    """Cosine distances between embeddings of a collection, from a sample of its pairs."""
-
-    distances: np.ndarray
-    """float32 (S,): the sampled distances, sorted."""
-    count: int
-    """Number of images in the collection."""
-
-    @property
-    def median(self) -> float:
-        """The median distance of two images; 0 for fewer than two images."""
-        return float(self.distances[len(self.distances) // 2]) if len(self.distances) else 0.0
-
-    def radius(self, neighbours: float) -> float:
-        """Return the distance within which an image has ``neighbours`` others on average."""
-        index = int(len(self.distances) * neighbours / max(1, self.count - 1))
-        last = len(self.distances) - 1
-        return float(self.distances[min(index, last)]) if len(self.distances) else 0.0
-
-    def chance_pairs(self, limit: float) -> float:
-        """Return the expected number of pairs within ``limit`` among unrelated images.
-
-        Models distances of unrelated images as normal, with the median of the sample and the
-        spread of its nearer half, on which copies have little influence.
-        """
-        if not len(self.distances):
-            return 0.0
-        # One standard deviation below the mean of a normal distribution.
-        nearer = float(self.distances[int(0.1587 * len(self.distances))])
-        deviations = (self.median - limit) / max(self.median - nearer, 1e-9)
-        return comb(self.count, 2) * erfc(deviations / sqrt(2)) / 2
-
-
-def sample_distances(embeddings: ImageEmbeddings) -> DistanceDistribution:
-    """Sample the distances between the embedded images of a collection."""
-    rows = embeddings.rows[embeddings.rows >= 0]
-    sample = rows[sampled_places(len(rows))]
-    return distances_of_sample(embeddings.vectors[sample], len(rows))
-
-
-def sampled_places(count: int) -> np.ndarray:
-    """Return the places, among ``count`` embedded images, of those that are sampled: int64 (S,)."""
-    return np.random.default_rng(_SEED).permutation(count)[:_OTHERS]
-
-
-def distances_of_sample(vectors: np.ndarray, count: int) -> DistanceDistribution:
-    """Return the distances from the first of some sampled vectors (S, dim) to all of them.
-
-    ``count`` is the number of images in the collection.
-    """
-    products = vectors[:_SAMPLE] @ vectors.T
-    others = np.arange(len(products))[:, None] != np.arange(len(vectors))
-    distances = np.clip(1 - products[others], 0, 2)
-    return DistanceDistribution(np.sort(distances), count)
+_VISITS = 1 << 22
+"""Number of visits of images to cells that are sorted at a time."""
 
 
 def pairs_by_embedding(
-    index: Index,
-    ids: np.ndarray,
-    embeddings: ImageEmbeddings,
-    limit: float,
-    progress: ProgressCallback,
-) -> tuple[tuple[np.ndarray, np.ndarray], float]:
-    """Return pairs of positions in ``ids`` with a distance of at most ``limit``, and the recall.
+    embeddings: ImageEmbeddings, limit: float, progress: ProgressCallback
+) -> tuple[Rows, float]:
+    """Return the pairs of images with a distance of at most ``limit``, and the recall.
 
     All images have ``embeddings``. Up to :data:`EXACT_UP_TO` images, all pairs are compared (recall
-    1); above, only the nearest neighbours that the ``index`` returns.
-    The distance of some pairs may be slightly above the limit.
+    1); above, those in coarse cells, as in a store. The recall is then the share of such pairs of
+    some sampled images. The distance of some pairs may be slightly above the limit.
     """
-    rows, vectors = embeddings.rows, embeddings.vectors
-    if len(rows) <= EXACT_UP_TO:
-        units = vectors[rows]  # vectors in half precision are not quite of length 1
-        units /= np.sqrt(np.einsum("ni,ni->n", units, units))[:, None]
+    if len(embeddings.rows) <= EXACT_UP_TO:
+        units = _units(embeddings, np.arange(len(embeddings.rows)))
         return _all_pairs(units, limit, progress), 1.0
-    firsts, seconds = [], []
-    order = np.argsort(ids)
-    for start in range(0, len(rows), _BLOCK):
-        progress(Progress("looking for neighbours", start, len(rows)))
-        queries = np.arange(start, min(start + _BLOCK, len(rows)))
-        found, distances = index.search(vectors[rows[queries]], SEARCHED_NEIGHBOURS)
-        other = order[np.minimum(np.searchsorted(ids, found, sorter=order), len(order) - 1)]
-        query, column = np.nonzero((distances <= limit) & (ids[other] == found))
-        firsts.append(queries[query])
-        seconds.append(other[query, column])
-    return (np.concatenate(firsts), np.concatenate(seconds)), index.recall_at_10
+    cells, recall = _nearest_cells(embeddings, limit, progress)
+    found = [(np.empty(0, np.int64), np.empty(0, np.int64))]
+    found += _pairs_in_cells(embeddings, cells, limit, progress)
+    first, second = (np.concatenate(side) for side in zip(*found, strict=True))
+    return (first, second), recall
 
 
-def _all_pairs(
-    vectors: np.ndarray, limit: float, progress: ProgressCallback
-) -> tuple[np.ndarray, np.ndarray]:
+def _nearest_cells(
+    embeddings: ImageEmbeddings, limit: float, progress: ProgressCallback
+) -> tuple[np.ndarray, float]:
+    """Return the nearest cells of all images, int32 (N, V), and the recall of their pairs."""
+    rows, vectors = embeddings.rows, embeddings.vectors
+    count = len(rows)
+    progress(Progress("dividing embeddings"))
+    sampled = sampled_rows(count)
+    sample = np.asarray(vectors[rows[sampled]], np.float32)
+    cells = make_cells(sample, count, parts=1)
+    probed = sample[:PROBED]
+    probe = Probe(sampled[:PROBED], probed, cells.nearest(probed), limit)
+    nearest = np.empty((count, cells.visited), np.int32)
+    near = found = 0
+    for start in range(0, count, _BLOCK):
+        progress(Progress("placing embeddings", start, count))
+        block = np.arange(start, min(start + _BLOCK, count))
+        some = np.asarray(vectors[rows[block]], np.float32)
+        nearest[block] = cells.nearest(some)
+        of_block = probe.count(block, some, nearest[block])
+        near, found = near + of_block[0], found + of_block[1]
+    return nearest, found / near if near else 1.0
+
+
+def _pairs_in_cells(
+    embeddings: ImageEmbeddings, cells: np.ndarray, limit: float, progress: ProgressCallback
+) -> Iterator[Rows]:
+    count = int(cells.max()) + 1
+    at_a_time = max(1, _VISITS * count // cells.size)
+    for start in range(0, count, at_a_time):
+        progress(Progress("comparing embeddings", start, count))
+        yield from cell_pairs(
+            lambda rows: _units(embeddings, rows),
+            cells,
+            np.arange(start, min(start + at_a_time, count), dtype=np.int32),
+            1 - limit - _TOLERANCE,
+            SEARCHED_NEIGHBOURS,
+        )
+
+
+def _units(embeddings: ImageEmbeddings, images: np.ndarray) -> np.ndarray:
+    """Return the embeddings of images as vectors of length 1, which half precision does not keep:
+    float32 (n, dim)."""
+    units = np.array(embeddings.vectors[embeddings.rows[images]], np.float32)
+    units /= np.sqrt(np.einsum("ni,ni->n", units, units))[:, None]
+    return units
+
+
+def _all_pairs(vectors: np.ndarray, limit: float, progress: ProgressCallback) -> Rows:
     count = len(vectors)
     firsts, seconds = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for start in range(0, count, _BLOCK):

@@ -18,7 +18,6 @@ from embedkit.cleaning.apply import apply
 from embedkit.cleaning.plan import read_plan, write_plan
 from embedkit.cleaning.planning import PlanOptions
 from embedkit.cluster.duplicates import find, hashes
-from embedkit.cluster.duplicates.cells import make_cells
 from embedkit.cluster.duplicates.find import (
     FOLDER,
     PREFIX,
@@ -30,6 +29,7 @@ from embedkit.cluster.duplicates.result import pairs_dataset, stored_result
 from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import bytes_literal
+from embedkit.duplicates.cells import make_cells
 from embedkit.duplicates.pair_search import duplicate_options
 from embedkit.images.decode import Decoder
 from embedkit.images.fingerprint import fingerprint

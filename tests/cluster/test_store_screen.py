@@ -6,10 +6,10 @@ import pytest
 from embedkit._internal.fixed_point import from_fixed_point, to_fixed_point
 from embedkit.cluster.duplicates.part import OutlinedImages
 from embedkit.cluster.duplicates.scoring import Scoring, screen
+from embedkit.duplicates.distribution import DistanceDistribution
 from embedkit.duplicates.evidence import ImageEmbeddings, Traits
 from embedkit.duplicates.pair_search import candidate_limits, duplicate_options
 from embedkit.duplicates.screening import TOLERANCE
-from embedkit.duplicates.semantic import DistanceDistribution
 from embedkit.duplicates.similarity import Outlines
 from embedkit.index.metric import distances
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from embedkit.cluster.duplicates import cells as coarse
 from embedkit.cluster.duplicates.groups import (
     GroupedPart,
     decode_part,
@@ -17,7 +16,7 @@ from embedkit.cluster.duplicates.hashes import join_hashes, joins
 from embedkit.cluster.duplicates.locate import locate
 from embedkit.cluster.duplicates.merge import images_to_decode, merge, same_looks
 from embedkit.cluster.duplicates.order import Numbering, number_images
-from embedkit.cluster.duplicates.place import Placed, Probe, place_images, place_vectors
+from embedkit.cluster.duplicates.place import Placed, place_images, place_vectors
 from embedkit.cluster.duplicates.present import present_groups
 from embedkit.cluster.duplicates.result import (
     findings_dataset,
@@ -39,6 +38,8 @@ from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.duplicates.write import write_groups, write_rows
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.verdicts import duplicates_of
+from embedkit.duplicates import cells as coarse
+from embedkit.duplicates.distribution import distances_of_sample, sampled_places
 from embedkit.duplicates.kinds import PIXELS, SEMANTIC, Limits
 from embedkit.duplicates.pair_search import (
     HASH_BITS,
@@ -47,14 +48,11 @@ from embedkit.duplicates.pair_search import (
     expected_chance_pairs,
 )
 from embedkit.duplicates.pixels import MAX_PIXEL_BITS
-from embedkit.duplicates.semantic import distances_of_sample, sampled_places
 from embedkit.errors import BadInput, EmptyWorkspace
 from embedkit.results import DuplicateGroup, EmbeddingSpec, StoreDuplicates
 
 FOLDER = "runs"
 PREFIX = "duplicates-"
-_PROBED = 256
-"""Number of sampled images that are compared with all others, to measure the recall."""
 _FINGERPRINT_BYTES = 650
 """Size of what travels with an image, except its vector."""
 
@@ -249,10 +247,8 @@ class _Search:
         return self._write(result, limits.duplicates, grouped)
 
     def _number(self) -> Numbering:
-        images = self._run.opened("images").count_rows()
-        sample = coarse.SAMPLE_PER_CELL * coarse.cell_count(images)
         (numbering,) = self._tasks.run(
-            "numbering images", number_images, [(self._run, self._tasks.workers.count, sample)]
+            "numbering images", number_images, [(self._run, self._tasks.workers.count)]
         )
         return numbering
 
@@ -275,9 +271,9 @@ class _Search:
             own_cells = [
                 np.flatnonzero(cells.part == part).astype(np.int32) for part in range(parts)
             ]
-            sample = numbering.sample[:_PROBED]
-            probe = Probe(
-                numbering.sample_numbers[:_PROBED],
+            sample = numbering.sample[: coarse.PROBED]
+            probe = coarse.Probe(
+                numbering.sample_numbers[: coarse.PROBED],
                 sample,
                 cells.nearest(sample),
                 scoring.limits.distance,

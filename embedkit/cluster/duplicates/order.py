@@ -17,7 +17,7 @@ import pyarrow as pa
 from embedkit.cluster.duplicates.exchange import numbers
 from embedkit.cluster.duplicates.run import Block, Run
 from embedkit.cluster.tables import USABLE
-from embedkit.duplicates.semantic import sampled_places
+from embedkit.duplicates.cells import sampled_rows
 
 MAX_BLOCK = 1 << 17
 """Maximum number of rows that a task reads at a time."""
@@ -59,7 +59,7 @@ class Numbering:
     """File with the digest and size of each image, in order of the number."""
     sample: np.ndarray
     """float32 (S, dim): sampled embeddings, the first of which are those of
-    :func:`embedkit.duplicates.semantic.sampled_places`."""
+    :func:`embedkit.duplicates.distribution.sampled_places`."""
     sample_numbers: np.ndarray
     """int64 (S,): the numbers of their images."""
 
@@ -79,8 +79,8 @@ def database() -> Iterator[Any]:
             connection.close()
 
 
-def number_images(run: Run, workers: int, sample: int) -> Numbering:
-    """Number the images of a store, and sample about ``sample`` embeddings."""
+def number_images(run: Run, workers: int) -> Numbering:
+    """Number the images of a store, and sample embeddings."""
     from embedkit._internal.cores import usable_cores
 
     with database() as connection:
@@ -162,7 +162,7 @@ def number_images(run: Run, workers: int, sample: int) -> Numbering:
     vector_numbers = run.exchange.write("vector-numbers", VECTOR_NUMBER, pieces)
     known = np.flatnonzero(of_vector >= 0)
     known = known[np.argsort(of_vector[known])]
-    chosen = known[_sampled(len(known), sample)]
+    chosen = known[sampled_rows(len(known))]
     taken = vectors._take_rows(ids[chosen].tolist(), columns=["vector"])
     return Numbering(
         count,
@@ -183,15 +183,6 @@ def vectors_of(column: pa.ChunkedArray) -> np.ndarray:
     pieces = [np.empty((0, width), np.float32)]
     pieces += [np.asarray(chunk.flatten()).reshape(-1, width) for chunk in column.chunks]
     return np.concatenate(pieces)
-
-
-def _sampled(count: int, size: int) -> np.ndarray:
-    """Return the places of at least ``size`` of ``count`` embedded images, if there are as many."""
-    places = sampled_places(count)
-    if size <= len(places):
-        return places
-    more = np.random.default_rng(1).choice(count, min(size, count), replace=False)
-    return np.concatenate([places, np.setdiff1d(more, places)])
 
 
 def _blocks(addresses: np.ndarray, size: int) -> tuple[list[Block], list[tuple[int, int]]]:

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 
 from embedkit._internal.fixed_point import to_fixed_point
-from embedkit.cluster.duplicates.cells import Cells
 from embedkit.cluster.duplicates.exchange import divided, fixed, numbers, unfixed
 from embedkit.cluster.duplicates.order import vectors_of
 from embedkit.cluster.duplicates.run import Block, Run
+from embedkit.duplicates.cells import Cells, Probe
 from embedkit.duplicates.evidence import MIN_CONTRAST
 from embedkit.duplicates.orientations import ORIENTATIONS, oriented_hashes
 from embedkit.duplicates.pixels import MAX_LUMA_DIFFERENCE
@@ -83,30 +83,6 @@ def vector_field(dim: int) -> pa.Field:
 def rounded_vector_field(dim: int) -> pa.Field:
     """Return the column of the vectors of images of other parts, rounded to 16 bits."""
     return pa.field("vector", pa.binary(2 * dim))
-
-
-@dataclass(frozen=True, eq=False)
-class Probe:
-    """Sampled images that are compared with all others, to measure how many pairs cells find."""
-
-    numbers: np.ndarray
-    """int64 (Q,): their numbers."""
-    vectors: np.ndarray
-    """float32 (Q, dim)."""
-    cells: np.ndarray
-    """int32 (Q, V)."""
-    distance: float
-    """Maximum distance of the pairs."""
-
-    def count(self, others: np.ndarray, vectors: np.ndarray, cells: np.ndarray) -> tuple[int, int]:
-        """Return the number of near pairs with other images, and how many the cells find."""
-        near = np.flatnonzero((self.vectors @ vectors.T).ravel() >= 1 - self.distance)
-        query, row = near // len(vectors), near % len(vectors)
-        different = self.numbers[query] != others[row]
-        query, row = query[different], row[different]
-        found = (self.cells[query] == cells[row][:, :1]).any(axis=1)
-        found |= (cells[row] == self.cells[query][:, :1]).any(axis=1)
-        return len(query), int(found.sum())
 
 
 def place_vectors(

@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from embedkit._internal.fixed_point import to_fixed_point
 from embedkit.cluster.duplicates.exchange import fixed, numbers, rows_by_part
-from embedkit.cluster.duplicates.near import batched, cell_pairs
 from embedkit.cluster.duplicates.part import (
     FullImages,
     OutlinedImages,
@@ -34,7 +33,9 @@ from embedkit.cluster.duplicates.place import (
 from embedkit.cluster.duplicates.run import Run
 from embedkit.cluster.duplicates.scoring import Scoring, ordered, score, screen
 from embedkit.duplicates.evidence import Evidence
-from embedkit.duplicates.screening import Rows
+from embedkit.duplicates.near import batched, cell_pairs
+from embedkit.duplicates.screening import TOLERANCE, Rows
+from embedkit.duplicates.semantic import EXACT_UP_TO, SEARCHED_NEIGHBOURS
 from embedkit.duplicates.similarity import Outlines
 
 SCORED = pa.schema(
@@ -124,8 +125,19 @@ def compare_part(
         visitors, their_cells = read_visitors(run, placed, part)
         home = comparison.own
         cells = np.concatenate([read_cells(run, placed, part, home.number), their_cells])
-        embeddings = home.traits.embeddings, visitors.traits.embeddings
-        for one, other in batched(cell_pairs(*embeddings, cells, own_cells, scoring), _PAIRS):
+        ours, theirs = home.traits.embeddings, visitors.traits.embeddings
+
+        def vectors_of(rows: np.ndarray) -> np.ndarray:
+            here, there = rows[rows < len(home)], rows[rows >= len(home)] - len(home)
+            found = np.empty((len(rows), ours.vectors.shape[1]), np.float32)
+            found[rows < len(home)] = ours.vectors[ours.rows[here]]
+            found[rows >= len(home)] = theirs.vectors[theirs.rows[there]]
+            return found
+
+        # Vectors may be rounded: pairs a little farther apart than the limit are there as well.
+        least = 1 - scoring.limits.distance - TOLERANCE
+        few = SEARCHED_NEIGHBOURS if scoring.embedded > EXACT_UP_TO else None
+        for one, other in batched(cell_pairs(vectors_of, cells, own_cells, least, few), _PAIRS):
             away = other >= len(home)
             comparison.compare((one[~away], other[~away]), near=True)
             others = one[away], other[away] - len(home)

@@ -1,4 +1,4 @@
-"""Coarse cells of embeddings, and their division into parts.
+"""Coarse cells of embeddings, in which near ones are looked for, and their division into parts.
 
 Vectors are assigned to the nearest of some centroids, as in the inverted lists of an index. Near
 vectors mostly share a cell; so that copies at an edge are found too, each vector also visits the
@@ -12,6 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from embedkit._internal.cores import usable_cores
+from embedkit.duplicates.distribution import sampled_places
 
 MIN_VISITED, MAX_VISITED = 5, 16
 """Number of nearest cells in which the copies of an image are looked for, its own included."""
@@ -26,6 +27,8 @@ PART_BYTES = 256 << 20
 """Size of the images of a part, those that visit it included."""
 _COPIES = 2.2
 """Average number of parts that an image is in, for the size of parts."""
+PROBED = 256
+"""Number of sampled images that are compared with all others, to measure the recall."""
 _ITERATIONS = 8
 
 
@@ -53,6 +56,30 @@ class Cells:
         return np.asarray(found, np.int32)
 
 
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Sampled images that are compared with all others, to measure how many pairs cells find."""
+
+    numbers: np.ndarray
+    """int64 (Q,): their numbers."""
+    vectors: np.ndarray
+    """float32 (Q, dim)."""
+    cells: np.ndarray
+    """int32 (Q, V)."""
+    distance: float
+    """Maximum distance of the pairs."""
+
+    def count(self, others: np.ndarray, vectors: np.ndarray, cells: np.ndarray) -> tuple[int, int]:
+        """Return the number of near pairs with other images, and how many the cells find."""
+        near = np.flatnonzero((self.vectors @ vectors.T).ravel() >= 1 - self.distance)
+        query, row = near // len(vectors), near % len(vectors)
+        different = self.numbers[query] != others[row]
+        query, row = query[different], row[different]
+        found = (self.cells[query] == cells[row][:, :1]).any(axis=1)
+        found |= (cells[row] == self.cells[query][:, :1]).any(axis=1)
+        return len(query), int(found.sum())
+
+
 def cell_count(images: int) -> int:
     """Return the number of cells for a number of embedded images."""
     return max(1, round(CELLS_PER_ROOT * sqrt(images)))
@@ -66,6 +93,19 @@ def visited_count(images: int) -> int:
     """
     wanted = _VISITED_AT_A_MILLION * (1e6 / max(1, images)) ** 0.25
     return int(min(max(MIN_VISITED, round(wanted)), MAX_VISITED))
+
+
+def sampled_rows(count: int) -> np.ndarray:
+    """Return the rows, among ``count`` embedded images, from which cells are computed: int64 (S,).
+
+    The first ones are those of :func:`embedkit.duplicates.distribution.sampled_places`.
+    """
+    rows = sampled_places(count)
+    size = SAMPLE_PER_CELL * cell_count(count)
+    if size <= len(rows):
+        return rows
+    more = np.random.default_rng(1).choice(count, min(size, count), replace=False)
+    return np.concatenate([rows, np.setdiff1d(more, rows)])
 
 
 def part_count(images: int, row_bytes: int, workers: int) -> int:

@@ -1,82 +1,72 @@
-"""Pairs of images whose embeddings are near each other, in the cells of a part."""
+"""Pairs of images whose embeddings are near each other, in coarse cells."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from embedkit.cluster.duplicates.scoring import Scoring
-from embedkit.duplicates.evidence import ImageEmbeddings
-from embedkit.duplicates.screening import TOLERANCE, Rows
-from embedkit.duplicates.semantic import EXACT_UP_TO, SEARCHED_NEIGHBOURS
+from embedkit.duplicates.screening import Rows
 
 _BLOCK = 512
 """Images of a cell that are compared at a time."""
 
 
 def cell_pairs(
-    own: ImageEmbeddings,
-    visiting: ImageEmbeddings,
+    vectors_of: Callable[[np.ndarray], np.ndarray],
     cells: np.ndarray,
     own_cells: np.ndarray,
-    scoring: Scoring,
+    least: float,
+    few: int | None,
 ) -> Iterator[Rows]:
     """Yield the pairs of rows near each other, from each own cell.
 
     Images at home in a cell are compared with each other, and with those that visit it. The first
     image of a pair is at home in an own cell. A pair in two cells is emitted by the cell with the
-    smaller number. Pairs a little farther apart than the limit are there as well, since vectors may
-    be rounded. Rows of visitors follow those of a part's own images.
+    smaller number.
 
-    In large collections, a crowd keeps the pairs in which one image is among the nearest of the
-    other, whichever it is, as the search of one machine does. Some of them are there twice.
+    A crowd, which has more than ``few`` pairs for each image, keeps those in which one image is
+    among the ``few`` nearest of the other, whichever it is. Some of them are there twice.
 
     Parameters
     ----------
-    own, visiting : ImageEmbeddings
-        Those of the images of a part, and those of the visitors from other parts.
+    vectors_of : callable
+        Returns the vectors of rows: float32 (n, dim).
     cells : ndarray
-        The nearest cells of all these images: int32 (n, V); -1 for none.
+        The nearest cells of all images, the nearest first: int32 (N, V); -1 for none.
     own_cells : ndarray
-        The cells of the part: int32.
-    scoring : Scoring
-        The limits of the search.
+        The cells whose pairs are wanted: int32.
+    least : float
+        The smallest inner product of a pair.
+    few : int, optional
+        Number of nearest images that each keeps in a crowd; None keeps all pairs.
     """
     row, column = np.nonzero(np.isin(cells, own_cells))
     cell = cells[row, column]
-    order = np.lexsort((row, column > 0, cell))  # those at home first, then others of the part
+    order = np.lexsort((row, column > 0, cell))  # those at home first
     row, column, cell = row[order], column[order], cell[order]
-    limit = scoring.limits.distance
-    few = SEARCHED_NEIGHBOURS if scoring.embedded > EXACT_UP_TO else None
     memory = np.empty(0, np.float32)  # of the products, used again and again
     for number in own_cells:
         start, end = np.searchsorted(cell, [number, number + 1])
         members = row[start:end]
         homes = members[: np.searchsorted(column[start:end], 1)]
-        ours = np.searchsorted(members[len(homes) :], len(own.rows)) + len(homes)
-        theirs = np.concatenate(
-            [
-                own.vectors[own.rows[members[:ours]]],
-                visiting.vectors[visiting.rows[members[ours:] - len(own.rows)]],
-            ]
-        )
+        vectors = vectors_of(members)
+        home, of_member = np.unique(cells[members, 0], return_inverse=True)
         crowd = None if few is None else _Crowd(len(members), few)
         for first in range(0, len(homes), _BLOCK):
             block = homes[first : first + _BLOCK]
             if memory.size < len(block) * len(members):
                 memory = np.empty(len(block) * len(members), np.float32)
             products = memory[: len(block) * len(members)].reshape(len(block), len(members))
-            np.matmul(theirs[first : first + _BLOCK][: len(block)], theirs.T, out=products)
-            near = np.flatnonzero(products.ravel() >= 1 - limit - TOLERANCE)
+            np.matmul(vectors[first : first + _BLOCK][: len(block)], vectors.T, out=products)
+            near = np.flatnonzero(products.ravel() >= least)
             query, found = near // len(members), near % len(members)
-            one, other = block[query], members[found]
             # Of two images at home here, the later one emits the pair. One that visits may emit it
             # from its own cell.
-            there = cells[other, 0]
-            twice = (cells[one] == there[:, None]).any(axis=1)
-            kept = np.where(found < len(homes), found < first + query, ~twice | (number < there))
+            twice = (cells[block][:, :, None] == home).any(axis=1)
+            from_here = (~twice | (number < home))[query, of_member[found]]
+            kept = np.where(found < len(homes), found < first + query, from_here)
             if crowd is not None and len(near) > crowd.few * len(block):
                 kept = crowd.kept(products[query, found], first + query, found, kept)
-            yield one[kept], other[kept]
+            yield block[query[kept]], members[found[kept]]
 
 
 class _Crowd:
