@@ -27,6 +27,9 @@ def cell_pairs(
     smaller number. Pairs a little farther apart than the limit are there as well, since vectors may
     be rounded. Rows of visitors follow those of a part's own images.
 
+    In large collections, a crowd keeps the pairs in which one image is among the nearest of the
+    other, whichever it is, as the search of one machine does. Some of them are there twice.
+
     Parameters
     ----------
     own, visiting : ImageEmbeddings
@@ -56,6 +59,8 @@ def cell_pairs(
                 visiting.vectors[visiting.rows[members[ours:] - len(own.rows)]],
             ]
         )
+        home, of_member = np.unique(cells[members, 0], return_inverse=True)
+        crowd = None if few is None else _Crowd(len(members), few)
         for first in range(0, len(homes), _BLOCK):
             block = homes[first : first + _BLOCK]
             if memory.size < len(block) * len(members):
@@ -64,28 +69,60 @@ def cell_pairs(
             np.matmul(theirs[first : first + _BLOCK][: len(block)], theirs.T, out=products)
             near = np.flatnonzero(products.ravel() >= 1 - limit - TOLERANCE)
             query, found = near // len(members), near % len(members)
-            crowded = few is not None and len(near) > few * len(block)
-            if few is not None and crowded:
-                query, found = _nearest(products, query, found, few)
-            one, other = block[query], members[found]
-            different = one != other
-            # Both at home here: the pair appears twice. One visits: it may appear there as well.
-            both = found < len(homes)
-            there = cells[other, 0]
-            twice = (cells[one] == there[:, None]).any(axis=1)
-            once = np.where(both, one < other, ~twice | (number < there))
-            # Of two images in a crowd, only one may be among the nearest of the other.
-            kept = np.flatnonzero(different & (once | crowded))
-            yield one[kept], other[kept]
+            # Of two images at home here, the later one emits the pair. One that visits may emit it
+            # from its own cell.
+            twice = (cells[block][:, :, None] == home).any(axis=1)
+            from_here = (~twice | (number < home))[query, of_member[found]]
+            kept = np.where(found < len(homes), found < first + query, from_here)
+            if crowd is not None and len(near) > crowd.few * len(block):
+                kept = crowd.kept(products[query, found], first + query, found, kept)
+            yield block[query[kept]], members[found[kept]]
 
 
-def _nearest(products: np.ndarray, query: np.ndarray, found: np.ndarray, count: int) -> Rows:
-    """Return the pairs of each query with only the nearest of what was found, itself included."""
-    order = np.lexsort((-products[query, found], query))
-    query, found = query[order], found[order]
-    place = np.arange(len(query)) - np.searchsorted(query, query)
-    kept = place <= count
-    return query[kept], found[kept]
+class _Crowd:
+    """The pairs of a cell with too many that are near each other.
+
+    Parameters
+    ----------
+    members : int
+        Number of images in the cell.
+    few : int
+        Number of nearest images that each keeps.
+    """
+
+    def __init__(self, members: int, few: int) -> None:
+        self.few = few
+        # A product that enough pairs of a member reach.
+        self._enough = np.full(members, -np.inf, np.float32)
+
+    def kept(
+        self, products: np.ndarray, query: np.ndarray, found: np.ndarray, wanted: np.ndarray
+    ) -> np.ndarray:
+        """Return which pairs of a block are kept: bool (P,).
+
+        Each ``query`` keeps its nearest members, ``wanted`` or not, since these may not keep the
+        pair when they are queries. Of the other wanted pairs, each member keeps the nearest, unless
+        it was a query of a crowded block, since no other block emits them. Both are rows of the
+        cell.
+        """
+        kept: np.ndarray = (_places(query, products) <= self.few) & (query != found)
+        self._enough[query] = np.inf
+        pairs = np.flatnonzero(wanted & ~kept & (products > self._enough[found]))
+        member, products = found[pairs], products[pairs]
+        places = _places(member, products)
+        kept[pairs[places <= self.few]] = True
+        last = places == self.few
+        self._enough[member[last]] = products[last]
+        return kept
+
+
+def _places(image: np.ndarray, products: np.ndarray) -> np.ndarray:
+    """Return the place of each pair among those of its image, from 0 for the nearest: int64 (P,)."""
+    order = np.lexsort((-products, image))
+    ordered = image[order]
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    return places
 
 
 def batched(pairs: Iterator[Rows], size: int) -> Iterator[Rows]:
