@@ -140,9 +140,9 @@ def test_the_first_projection_stays_and_another_one_is_refused(tmp_path: Path) -
     first, second = (fit_projection(NETWORK, unit_rows(200, seed), 6) for seed in (1, 2))
     projections.add(first)
     assert projections.add(second).digest == first.digest
-    projections.copy(first)
+    projections.copy(first, [])
     with pytest.raises(BadInput, match="is another projection to 6 dimensions than the one"):
-        projections.copy(second)
+        projections.copy(second, [])
     assert projection_of(projected(first), projections.find) is not None
     with pytest.raises(
         BadArtefact, match=r"^net\?dims=6: .* is not the one of the stored embeddings; restore it"
@@ -154,6 +154,24 @@ def test_the_first_projection_stays_and_another_one_is_refused(tmp_path: Path) -
     ):
         projection_of(projected(first), projections.find)
     assert projection_of(ResolvedName("net", NETWORK, "", 0, 0), None) is None
+
+
+def test_only_the_projection_of_the_embeddings_replaces_a_file(tmp_path: Path) -> None:
+    projections = WorkspaceProjections(tmp_path)
+    first, second = (fit_projection(NETWORK, unit_rows(200, seed), 6) for seed in (1, 2))
+    known = [NETWORK, projected_spec(first), replace(projected_spec(first), dtype="float16")]
+    with pytest.raises(BadInput, match="is another projection to 6 dimensions than the one"):
+        projections.copy(second, known)
+    assert projections.find(NETWORK, 6) is None
+    projections.add(second)
+    (file,) = (tmp_path / "projections").glob("*.safetensors")
+    for content in (file.read_bytes(), b"damaged"):
+        file.write_bytes(content)
+        projections.copy(first, known)
+        assert projection_of(projected(first), projections.find) is not None
+    file.write_bytes(b"damaged")
+    with pytest.raises(BadArtefact, match="is damaged"):
+        projections.copy(first, [NETWORK])
 
 
 def test_every_damage_to_the_file_is_noticed(tmp_path: Path) -> None:
@@ -168,7 +186,7 @@ def test_every_damage_to_the_file_is_noticed(tmp_path: Path) -> None:
     ]
     for some in damaged:
         file.write_bytes(some)
-        with pytest.raises(BadArtefact, match=r"safetensors.*restore it from a copy, or remove"):
+        with pytest.raises(BadArtefact, match=r"safetensors.*restore it from a copy; between"):
             projections.find(NETWORK, 2)
     file.write_bytes(content)
     file.rename(file.with_name(f"{NETWORK.version_1.digest}-3.safetensors"))

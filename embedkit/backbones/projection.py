@@ -8,7 +8,7 @@ vectors. Its digest is part of the embedding spec.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -41,8 +41,10 @@ MAX_PHOTOS = 10_000
 NEIGHBOURS = 10
 
 REMEDY = (
-    "restore it from a copy, or remove the file and its backbones ('embedkit remove --backbone "
-    "NAME') and add them again"
+    "restore it from a copy; between a workspace and a store with the same embeddings, 'embedkit "
+    "push --store URI' or 'embedkit pull --store URI' does so. If it is lost, delete the file; "
+    "'embedkit remove --backbone NAME' forgets the embeddings of a workspace, and 'embedkit add' "
+    "makes new ones; in a store, use another dims="
 )
 """What to do about a file that is damaged or missing."""
 
@@ -233,18 +235,34 @@ class Projections:
         self._file(projection.network, projection.dims).write(projection.to_bytes())
         return projection
 
-    def copy(self, projection: Projection) -> None:
+    def copy(self, projection: Projection, known: Iterable[EmbeddingSpec]) -> None:
         """Store a projection from another place.
 
-        Raises :class:`BadInput` when there is another one for this network and dimension.
+        ``known`` are the specs of the embeddings here. A file that is not the projection of these,
+        because it is damaged or was replaced, is replaced by the one to copy if that is.
+
+        Raises :class:`BadInput` when there is another one for this network and dimension, or when
+        the embeddings here were made with another one, and :class:`BadArtefact` for a damaged file
+        without embeddings.
         """
-        stored = self.add(projection)
-        if stored.digest != projection.digest:
+        network, dims = projection.network, projection.dims
+        file = self._file(network, dims)
+        used = {spec.projection for spec in known if (spec.network, spec.dim) == (network, dims)}
+        if used == {projection.digest} and not self._is_usable(projection):
+            file.remove()
+        if not used <= {projection.digest} or self.add(projection).digest != projection.digest:
             raise BadInput(
-                f"{self._file(projection.network, projection.dims)} is another projection to "
-                f"{projection.dims} dimensions than the one to copy, and their vectors cannot be "
-                "compared; copy to a workspace or store that has none"
+                f"{file} is another projection to {dims} dimensions than the one to copy, and "
+                "their vectors cannot be compared; copy to a workspace or store that has none"
             )
+
+    def _is_usable(self, projection: Projection) -> bool:
+        """Return whether the stored file, if there is one, is this projection."""
+        try:
+            found = self.find(projection.network, projection.dims)
+        except BadArtefact:
+            return False
+        return found is None or found.digest == projection.digest
 
     def remove(self, spec: EmbeddingSpec) -> None:
         """Remove the projection of a reduced spec."""

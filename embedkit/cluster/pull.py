@@ -66,9 +66,10 @@ def pull(
     run = _Pull(catalog, store, progress)
     if sample is not None:
         run.select(sample, seed)
+    known = [item.spec for item in catalog.backbone_snapshot().backbones] if catalog.exists else []
     for item in backbones:
         if (stored := projection_of(item, store.projections.find)) is not None:
-            projections.copy(stored)
+            projections.copy(stored, known)
     _register(catalog, store, backbones)
     copied, selected = run.images()
     embeddings = {item.name: run.embeddings(item) for item in backbones}

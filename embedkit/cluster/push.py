@@ -53,9 +53,10 @@ def push(
         added = set(reader.backbones.added())
         incomplete = reader.transfer.incomplete()
     with store.writing("push"):
+        known = [item.spec for item in store.backbones()]
         for item in backbones:
             if (own := projection_of(item, projections.find)) is not None:
-                store.projections.copy(own)
+                store.projections.copy(own, known)
         store.register(backbones, {item.name for item in backbones} - added)
         run = _Push(catalog, store, progress)
         embeddings = {item.name: run.embeddings(item) for item in backbones}

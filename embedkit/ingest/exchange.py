@@ -103,7 +103,7 @@ def import_(catalog: Catalog, folder: Path, projections: Projections) -> int:
                 "(other weights or preprocessing); import it into a workspace of its own"
             )
         if projection is not None:
-            projections.copy(projection)
+            projections.copy(projection, [item.spec for item in known])
         for start in range(0, rows.num_rows, _ROWS):
             part = rows.slice(start, _ROWS).to_pydict()
             shas = [bytes.fromhex(value) for value in part["sha256"]]

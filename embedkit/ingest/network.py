@@ -14,7 +14,7 @@ from embedkit.backbones import (
     prepare_function,
 )
 from embedkit.backbones.backbone import Backbone
-from embedkit.backbones.projection import FindProjection
+from embedkit.backbones.projection import FindProjection, projection_of
 from embedkit.backbones.reduced import reduced
 from embedkit.backbones.registry import network_name
 from embedkit.backbones.runtime_choice import precision_warning
@@ -42,11 +42,14 @@ def resolve_without_network(
     """Resolve a backbone name without loading its network; return None if that is not possible.
 
     ``known`` are the resolved names in the catalog, which are used while they are current. ``find``
-    finds the projection of a name with ``dims=``; raises :class:`BadInput` when there is none.
+    finds the projection of a name with ``dims=``; raises :class:`BadInput` when there is none, and
+    :class:`BadArtefact` when that of a known name is missing.
     """
-    current = next((item for item in known if item.name == name and is_current(item)), None)
-    if current is not None:
-        return current
+    for item in known:
+        if item.name == name:
+            if is_current(item):
+                return item
+            projection_of(item, find)  # with another one, its embeddings could not be compared
     if (network := network_name(name)) == name:
         return last_resolved(name)
     found = resolve_without_network(network, known)

@@ -49,8 +49,13 @@ def local(workspace: Workspace, backbone: str) -> dict[bytes, np.ndarray]:
     return dict(zip(map(bytes.fromhex, shas), np.load(folder / "vectors.npy"), strict=True))
 
 
+def projection_file(place: Path) -> Path:
+    (file,) = (place / "projections").glob("*.safetensors")
+    return file
+
+
 def projection_in(place: Path) -> Projection:
-    (file,) = (place / "projections").iterdir()
+    file = projection_file(place)
     return Projection.from_bytes(file.read_bytes(), file)
 
 
@@ -126,6 +131,30 @@ def test_push_and_pull_copy_the_projection_and_the_rounded_vectors(
 
 
 @pytest.mark.usefixtures("inline")
+def test_a_push_and_a_pull_restore_the_projection_of_the_other_side(
+    tmp_path: Path, photos: Path, tiny: str
+) -> None:
+    short = f"{tiny}&dims=8"
+    place, workspace = tmp_path / "store", Workspace(tmp_path / "workspace")
+    workspace.add(photos, backbones=short)
+    workspace.push(place)
+    digest = projection_in(place).digest
+    stored, own = map(projection_file, (place, workspace.folder))
+    for damage in (stored.unlink, lambda: stored.write_bytes(b"damaged")):
+        damage()
+        with pytest.raises(BadArtefact, match="embedkit push --store URI"):
+            Store(place).search(draw_photo(900), backbone=short)
+        workspace.push(place)
+        assert projection_in(place).digest == digest
+    for damage in (own.unlink, lambda: own.write_bytes(b"damaged")):
+        damage()
+        with pytest.raises(BadArtefact, match="embedkit pull --store URI"):
+            workspace.search(draw_photo(900), backbone=short)
+        workspace.pull(place)
+        assert projection_in(workspace.folder).digest == digest
+
+
+@pytest.mark.usefixtures("inline")
 def test_two_projections_do_not_meet(tmp_path: Path, photos: Path, tiny: str) -> None:
     short = f"{tiny}&dims=8"
     workspace = Workspace(tmp_path / "workspace")
@@ -148,6 +177,12 @@ def test_two_projections_do_not_meet(tmp_path: Path, photos: Path, tiny: str) ->
     changed = replace(resolved, spec=workspace._embeddings.select(short).spec)
     with pytest.raises(BadInput, match="with another projection; use the same, or another store"):
         content.register([changed])
+
+    (file,) = (tmp_path / "store/projections").iterdir()
+    file.unlink()  # and no other one takes its place
+    with pytest.raises(BadInput, match="is another projection to 8 dimensions than the one"):
+        workspace.push(tmp_path / "store")
+    assert not file.exists()
 
 
 @pytest.mark.usefixtures("inline")

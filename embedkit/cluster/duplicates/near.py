@@ -117,7 +117,7 @@ class _Crowd:
 
 
 def _places(image: np.ndarray, products: np.ndarray) -> np.ndarray:
-    """Return the place of each pair among those of its image, from 0 for the nearest: int64 (P,)."""
+    """Return the place of each pair among those of its image, the nearest first: int64 (P,)."""
     order = np.lexsort((-products, image))
     ordered = image[order]
     places = np.empty(len(order), np.int64)
