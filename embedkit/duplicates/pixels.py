@@ -30,7 +30,10 @@ def pixel_identical_pairs(
     Decodes only images that may qualify: images of one size and format with equal lumas, and
     images of one size and different formats with nearly equal lumas.
     """
-    rows = np.flatnonzero(_may_be_pixel_identical(fingerprints))
+    sizes = fingerprints.width.astype(np.int64) << 32 | fingerprints.height
+    rows = np.flatnonzero(
+        may_be_pixel_identical(sizes, fingerprints.format, fingerprints.phash, fingerprints.luma)
+    )
     first_rows: dict[bytes, int] = {}
     pairs = [
         (first_rows.setdefault(digest, row), row)
@@ -41,30 +44,40 @@ def pixel_identical_pairs(
     return found[:, 0], found[:, 1]
 
 
-def _may_be_pixel_identical(fingerprints: Fingerprints) -> np.ndarray:
-    maybe = np.zeros(len(fingerprints), bool)
+def may_be_pixel_identical(
+    sizes: np.ndarray, formats: np.ndarray, hashes: np.ndarray, lumas: np.ndarray
+) -> np.ndarray:
+    """Return which of N images may have the pixels of another one: bool (N,).
+
+    Parameters
+    ----------
+    sizes : ndarray
+        Width and height of each image as one number, int64 or uint64 (N,).
+    formats : ndarray
+        Their formats, as names or numbers (N,).
+    hashes : ndarray
+        Their perceptual hashes, uint64 (N,).
+    lumas : ndarray
+        Their lumas, uint8 (N, 1024).
+    """
+    maybe = np.zeros(len(sizes), bool)
     equal: dict[tuple[object, ...], list[int]] = {}
-    by_size: dict[tuple[int, int], list[int]] = {}
-    columns = (
-        fingerprints.width.tolist(),
-        fingerprints.height.tolist(),
-        fingerprints.format.tolist(),
-        fingerprints.luma,
-    )
-    for row, (width, height, kind, luma) in enumerate(zip(*columns, strict=True)):
-        same = equal.setdefault((width, height, kind, luma.tobytes()), [])
+    by_size: dict[int, list[int]] = {}
+    columns = sizes.tolist(), formats.tolist(), lumas
+    for row, (size, kind, luma) in enumerate(zip(*columns, strict=True)):
+        same = equal.setdefault((size, kind, luma.tobytes()), [])
         if not same:
-            by_size.setdefault((width, height), []).append(row)
+            by_size.setdefault(size, []).append(row)
         same.append(row)
         maybe[same] = len(same) > 1
     for members in by_size.values():
-        if len({fingerprints.format[row] for row in members}) > 1:
+        if len({formats[row] for row in members}) > 1:
             rows = np.array(members)
-            found = near_pairs(fingerprints.phash[rows], MAX_PIXEL_BITS)
+            found = near_pairs(hashes[rows], MAX_PIXEL_BITS)
             one, other = rows[found.first], rows[found.second]
-            differ = fingerprints.format[one] != fingerprints.format[other]
+            differ = formats[one] != formats[other]
             one, other = one[differ], other[differ]
-            difference = np.abs(fingerprints.luma[one].astype(np.int16) - fingerprints.luma[other])
+            difference = np.abs(lumas[one].astype(np.int16) - lumas[other])
             near = difference.max(axis=1, initial=0) <= MAX_LUMA_DIFFERENCE
             maybe[one[near]] = maybe[other[near]] = True
     return maybe

@@ -31,6 +31,8 @@ from embedkit.cluster.duplicates.tasks import Tasks
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import bytes_literal
 from embedkit.duplicates.pair_search import duplicate_options
+from embedkit.images.decode import Decoder
+from embedkit.images.fingerprint import fingerprint
 from embedkit.results import DuplicateGroup, no_progress
 
 pytestmark = pytest.mark.slow
@@ -163,13 +165,23 @@ def test_equal_pixels_in_other_formats_are_found_in_flat_pictures_too(
     draw_photo(1, (300, 200)).save(photos / "drawn.jpg", quality=90)
     Image.new("RGB", (300, 200), (200,) * 3).save(photos / "flat.jpg")
     Image.new("RGB", (300, 200), (90,) * 3).save(photos / "other.jpg")
-    for name in ("drawn", "flat"):
+    blocks = np.random.default_rng(0).integers(126, 133, (12, 16, 3), np.uint8)
+    faint = Image.fromarray(np.kron(blocks, np.ones((75, 75, 1), np.uint8)))
+    faint.save(photos / "faint.jpg", quality=75)  # decoded at a smaller size, it differs a little
+    for name in ("drawn", "flat", "faint"):
         Image.open(photos / f"{name}.jpg").save(photos / f"{name}.png")
+    lumas = [
+        np.frombuffer(fingerprint(Decoder((photos / name).read_bytes())).luma, np.uint8)
+        for name in ("faint.jpg", "faint.png")
+    ]
+    assert not np.array_equal(*lumas)
     Store(tmp_path / "store").add(photos, backbones=tiny, workers=2)
     store = StoreContent(str(tmp_path / "store"))
     search_inline(store, kinds, workers=2)
     found = [{Path(member.path).name for member in group.members} for group in stored_groups(store)]
-    assert sorted(found, key=min) == [{"drawn.jpg", "drawn.png"}, {"flat.jpg", "flat.png"}]
+    assert sorted(found, key=min) == [
+        {f"{name}.jpg", f"{name}.png"} for name in ("drawn", "faint", "flat")
+    ]
 
 
 def test_a_killed_search_leaves_the_last_result(tmp_path: Path) -> None:

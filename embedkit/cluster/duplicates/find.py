@@ -256,7 +256,7 @@ class _Search:
 
     def _place(
         self, numbering: Numbering, scoring: Scoring
-    ) -> tuple[Placed, list[str], list[str], list[np.ndarray], float]:
+    ) -> tuple[Placed, list[str], tuple[list[str], list[str]], list[np.ndarray], float]:
         """Place all images; return their files, those of hashes and looks, cells and recall."""
         run, tasks, parts = self._run, self._tasks, scoring.parts
         vectors: list[str] = []
@@ -311,18 +311,23 @@ class _Search:
                 for number, block in enumerate(numbering.image_blocks)
             ],
         )
-        images, outlined, hashed, looks = ([row[column] for row in rows] for column in range(4))
-        return Placed(images, vectors, outlined, visiting), hashed, looks, own_cells, recall
+        images, outlined, hashed, looks, faint = (list(names) for names in zip(*rows, strict=True))
+        placed = Placed(images, vectors, outlined, visiting)
+        return placed, hashed, (looks, faint), own_cells, recall
 
     def _identical(
-        self, numbering: Numbering, scored: list[str], looks: list[str], parts: int
+        self,
+        numbering: Numbering,
+        scored: list[str],
+        looks: tuple[list[str], list[str]],
+        parts: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the pairs of pixel-identical images, whose files are opened."""
         run, tasks = self._run, self._tasks
         if PIXELS not in self._options.kinds:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         alike = tasks.run(
-            "comparing looks", same_looks, [(run, part, looks) for part in range(parts)]
+            "comparing looks", same_looks, [(run, part, *looks) for part in range(parts)]
         )
         alike += tasks.run("comparing looks", images_to_decode, [(run, scored)])
         wanted = np.unique(np.concatenate(alike))

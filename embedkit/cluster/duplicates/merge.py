@@ -6,9 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedkit.cluster.duplicates.exchange import divided, numbers
+from embedkit.cluster.duplicates.exchange import divided, numbers, unfixed
 from embedkit.cluster.duplicates.order import NUMBER
+from embedkit.cluster.duplicates.place import FORMAT, sizes_of
 from embedkit.cluster.duplicates.run import Run
+from embedkit.duplicates.pixels import may_be_pixel_identical
 
 PAIRS = pa.schema(
     [
@@ -40,15 +42,23 @@ class Merged:
     sets: int
 
 
-def same_looks(run: Run, part: int, looks: list[str]) -> np.ndarray:
-    """Return the numbers of the images of a part that look the same as another one."""
+def same_looks(run: Run, part: int, looks: list[str], faint: list[str]) -> np.ndarray:
+    """Return the numbers of the images of a part that may be pixel-identical to another one.
+
+    These are those that look the same, and faint ones that look nearly the same in another format.
+    """
     table = run.exchange.read(looks, part)
     look, number = numbers(table["look"]), numbers(table["number"])
     order = np.argsort(look)
     look, number = look[order], number[order]
     same = np.zeros(len(look) + 1, bool)
     same[1:-1] = look[1:] == look[:-1]
-    return number[same[1:] | same[:-1]]
+    table = run.exchange.read(faint, part)
+    kind = numbers(table["kind"])
+    nearly = may_be_pixel_identical(
+        sizes_of(kind), kind & FORMAT, numbers(table["phash"]), unfixed(table["luma"], np.uint8)
+    )
+    return np.concatenate([number[same[1:] | same[:-1]], numbers(table["number"])[nearly]])
 
 
 def images_to_decode(run: Run, scored: list[str]) -> np.ndarray:

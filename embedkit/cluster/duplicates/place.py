@@ -12,6 +12,7 @@ from embedkit.cluster.duplicates.order import vectors_of
 from embedkit.cluster.duplicates.run import Block, Run
 from embedkit.duplicates.evidence import MIN_CONTRAST
 from embedkit.duplicates.orientations import ORIENTATIONS, oriented_hashes
+from embedkit.duplicates.pixels import MAX_LUMA_DIFFERENCE
 from embedkit.duplicates.similarity import OUTLINE_LENGTH, Outlines, sums_of_four
 from embedkit.results.fingerprint import LUMA_SIDE
 
@@ -41,6 +42,17 @@ FORMAT = np.uint64(0xFFFF)
 """Bits of the format in the kind of an image."""
 LOOKS = pa.schema([("number", pa.int64()), ("look", pa.uint64())])
 """Images by a number made of their size and luma, which pixel-identical ones mostly share."""
+FAINT = pa.schema(
+    [
+        ("number", pa.int64()),
+        ("kind", pa.uint64()),
+        ("phash", pa.uint64()),
+        ("luma", pa.binary(LUMA_SIDE**2)),
+    ]
+)
+"""Images with too little contrast to be found by their hashes, or hardly enough."""
+_FAINT_BELOW = MIN_CONTRAST + MAX_LUMA_DIFFERENCE / 255
+"""Contrast below which an image may have the pixels of one that hashes do not find."""
 
 
 @dataclass(frozen=True)
@@ -143,11 +155,11 @@ def place_vectors(
 
 def place_images(
     run: Run, block: Block, number: int, image_numbers: str, places: list[str], parts: int
-) -> tuple[str, str, str, str]:
+) -> tuple[str, str, str, str, str]:
     """Write the fingerprints of a block to the home part of the images, and to those they visit.
 
-    Returns the names of these two files, of one with the hashes of all images, and of one with the
-    looks.
+    Returns the names of these two files, of one with the hashes of all images, of one with the
+    looks, and of one with the faint images.
     """
     of_row = numbers(run.exchange.read([image_numbers], number)["number"])
     used = np.flatnonzero(of_row >= 0)
@@ -175,12 +187,23 @@ def place_images(
     looks = kind & ~FORMAT ^ _mixed(luma.view(np.uint64))
     table = pa.table({"number": of_row, "look": looks}, LOOKS)
     by_look = divided(table, (looks % np.uint64(parts)).astype(np.int64), parts)
+    chosen = np.flatnonzero(contrast < _FAINT_BELOW)
+    values = {"number": of_row, "kind": kind, "phash": hashes[:, 0], "luma": rows["luma"]}
+    faint = pa.table(values, FAINT).take(pa.array(chosen))
+    mixed = _mixed(sizes_of(kind[chosen])[:, None]) % np.uint64(parts)
+    by_size = divided(faint, mixed.astype(np.int64), parts)
     return (
         at_home,
         visiting,
         run.exchange.write("hashes", HASHED, [hashed]),
         run.exchange.write("looks", LOOKS, by_look),
+        run.exchange.write("faint", FAINT, by_size),
     )
+
+
+def sizes_of(kind: np.ndarray) -> np.ndarray:
+    """Return width and height of images of some kinds as one number each: uint64 (n,)."""
+    return kind >> np.uint64(16)
 
 
 def _places(
