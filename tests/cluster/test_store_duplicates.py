@@ -175,13 +175,18 @@ def test_equal_pixels_in_other_formats_are_found_in_flat_pictures_too(
         for name in ("faint.jpg", "faint.png")
     ]
     assert not np.array_equal(*lumas)
+    Image.new("RGB", (300, 200), (90,) * 3).save(photos / "again.jpg", optimize=True)
     Store(tmp_path / "store").add(photos, backbones=tiny, workers=2)
     store = StoreContent(str(tmp_path / "store"))
     search_inline(store, kinds, workers=2)
-    found = [{Path(member.path).name for member in group.members} for group in stored_groups(store)]
+    groups = list(stored_groups(store))
+    found = [{Path(member.path).name for member in group.members} for group in groups]
     assert sorted(found, key=min) == [
-        {f"{name}.jpg", f"{name}.png"} for name in ("drawn", "faint", "flat")
+        {"again.jpg", "other.jpg"},
+        *({f"{name}.jpg", f"{name}.png"} for name in ("drawn", "faint", "flat")),
     ]
+    found = [[member.distance for member in group.members] for group in groups]
+    assert found == [[0.0, pytest.approx(0, abs=1e-3)]] * 4
 
 
 def test_a_killed_search_leaves_the_last_result(tmp_path: Path) -> None:

@@ -10,7 +10,10 @@ from embedkit.cluster.duplicates.exchange import divided, numbers, unfixed
 from embedkit.cluster.duplicates.order import NUMBER
 from embedkit.cluster.duplicates.place import FORMAT, sizes_of
 from embedkit.cluster.duplicates.run import Run
+from embedkit.cluster.vectors import Vectors
+from embedkit.duplicates.evidence import NO_DISTANCE
 from embedkit.duplicates.pixels import may_be_pixel_identical
+from embedkit.index.metric import distances
 
 PAIRS = pa.schema(
     [
@@ -26,6 +29,8 @@ PAIRS = pa.schema(
     ]
 )
 """Pairs of duplicates with their evidence, sorted, the smaller number first."""
+_PAIRS = 1 << 13
+"""Pixel-identical pairs whose embeddings are read at a time."""
 IMAGES_PER_SET = 20_000
 """Number of images from which on a set of groups is full."""
 
@@ -90,13 +95,17 @@ def merge(
         for table in (run.exchange.read([name], 0) for name in scored)
     )
     count = len(table)
+    scored_pairs = _coded(numbers(table["first"]), numbers(table["second"]))
+    alone = np.flatnonzero(~np.isin(_coded(*identical), scored_pairs))
+    distance = np.full(len(identical[0]), NO_DISTANCE)
+    distance[alone] = _distances(run, numbered, identical[0][alone], identical[1][alone])
     same = pa.table(
         {
             "first": identical[0],
             "second": identical[1],
             "hamming": np.zeros(len(identical[0]), np.uint16),
             "orientation": np.zeros(len(identical[0]), np.uint8),
-            "distance": np.full(len(identical[0]), np.nan, np.float32),
+            "distance": distance,
             "similarity": np.ones(len(identical[0]), np.float32),
             "score": np.ones(len(identical[0]), np.float32),
         },
@@ -126,6 +135,42 @@ def merge(
     columns["similarity"][proven] = 1
     columns["score"][proven] = 1
     return _divide(run, columns, _numbers_of(run, numbered, decided))
+
+
+def _coded(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return pairs of numbers, which are below 2^31, as one number each."""
+    return np.asarray(first.astype(np.int64) << 31 | second)
+
+
+def _distances(run: Run, numbered: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the distances of pairs of images by number, float32 (P,); NaN without embeddings."""
+    found = np.full(len(first), NO_DISTANCE)
+    if not len(first) or run.spec is None or not run.embeddings:
+        return found
+    vectors = Vectors(run.store.embeddings(run.spec), run.embeddings)
+    every = np.unique(np.concatenate([first, second]))
+    digests = _digests_of(run, numbered, every)
+    row_of = vectors.of_digests(digests)
+    row_ids = np.array([row_of.get(digest, -1) for digest in digests], np.int64)
+    one, other = row_ids[np.searchsorted(every, np.stack([first, second]))]
+    both = np.flatnonzero((one >= 0) & (other >= 0))
+    for start in range(0, len(both), _PAIRS):
+        some = both[start : start + _PAIRS]
+        known, rows = vectors.at(np.unique(np.concatenate([one[some], other[some]])))
+        pairs = (rows[np.searchsorted(known, ids[some])] for ids in (one, other))
+        found[some] = distances(*pairs)
+    return found
+
+
+def _digests_of(run: Run, numbered: str, wanted: np.ndarray) -> list[bytes]:
+    """Return the SHA-256 of images by number, ascending."""
+    found: list[bytes] = []
+    for batch in run.exchange.stream(numbered):
+        number = batch.column("number").to_numpy()
+        low, high = np.searchsorted(wanted, [number[0], number[-1] + 1])
+        rows = pa.array(wanted[low:high] - number[0])
+        found += batch.column("sha256").take(rows).to_pylist()
+    return found
 
 
 def _numbers_of(run: Run, numbered: str, pairs: list[tuple[bytes, bytes]]) -> np.ndarray:
