@@ -244,7 +244,7 @@ def evaluate(
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=PATH, metavar="PATH...")
+@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH]...")
 @click.option(
     "--head",
     required=True,
@@ -289,6 +289,8 @@ def classify(
     if store is not None:
         if paths or csv is not None:
             raise BadInput("--store classifies all of its images; it takes no PATH and no --csv")
+        if k != 3:
+            raise BadInput("the three most probable classes are stored for each image; omit -k")
         _classify_store(store, workspace / "heads" / head, on or "ray", workers, as_json)
         return
     if on is not None or workers is not None:

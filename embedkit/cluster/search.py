@@ -120,7 +120,7 @@ class StoreSearch:
         if not len(row_ids):
             raise NotInWorkspace(
                 f"no photo with the SHA-256 {sha256} is embedded with {resolved.name}; run "
-                "'embedkit add'"
+                f"'embedkit add PHOTOS --store {self._store.argument} --on ray'"
             )
         files = StoreFilesOfImages(self._store, vectors).of_images(row_ids.tolist(), None, None)
         path = files[int(row_ids[0])][0].path if files else sha256
@@ -154,8 +154,9 @@ class StoreFilesOfImages:
         row_ids = self._vectors.of_digest_words(words)
         if len(words) and not len(row_ids):
             raise NotInWorkspace(
-                "the photos that pass the filter have no embedding of this backbone; run "
-                "'embedkit add' with it, or name another one with --backbone"
+                "the photos that pass the filter have no embedding of this backbone; run 'embedkit "
+                f"add PHOTOS --store {self._store.argument} --on ray' with it, or name another one "
+                "with --backbone"
             )
         if not len(row_ids):
             labels = [] if label is None else self._store.label_counts().labels

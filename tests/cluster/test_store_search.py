@@ -672,7 +672,7 @@ def test_what_cannot_be_searched_for_is_refused(tmp_path: Path, added: Added) ->
         searches.matches(queries, 5, store_filter(folder="s3://other/place/"))
     with pytest.raises(BadInput, match="k must be"):
         searches.matches(queries, 0, store_filter())
-    with pytest.raises(NotInWorkspace, match="no photo with the SHA-256"):
+    with pytest.raises(NotInWorkspace, match=r"no photo with the SHA-256 .* --store .* --on ray'"):
         searches.query_stored(None, "0" * 64)
     with pytest.raises(NotInWorkspace, match="resnet18 is not in"):
         searches.query_images("timm/resnet18", [tmp_path / "new.png"])
