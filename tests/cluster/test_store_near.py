@@ -32,10 +32,10 @@ def crowded(dim: int = 24) -> np.ndarray:
     return random.permutation(unit(np.concatenate([unit(others), unit(crowds)])))
 
 
-def found_in(vectors: np.ndarray, cells: Cells, images: int) -> tuple[np.ndarray, np.ndarray]:
+def found_in(vectors: np.ndarray, cells: Cells, embedded: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the pairs of rows that all parts find, and the nearest cells of the rows."""
     limits = CandidateLimits(Limits(0, LIMIT), 64, -1, -1, LIMIT)
-    scoring = Scoring(duplicate_options(()), limits, 1.0, images, PARTS)
+    scoring = Scoring(duplicate_options(()), limits, 1.0, 2 * EXACT_UP_TO, embedded, PARTS)
     nearest = cells.nearest(vectors)
     places = cells.part[nearest]
     found = [np.empty((0, 2), np.int64)]
@@ -52,12 +52,12 @@ def found_in(vectors: np.ndarray, cells: Cells, images: int) -> tuple[np.ndarray
     return np.concatenate(found), nearest
 
 
-@pytest.mark.parametrize("images", [EXACT_UP_TO, EXACT_UP_TO + 1])
-def test_a_crowd_keeps_the_nearest_of_each_image_whatever_cell_they_are_in(images: int) -> None:
+@pytest.mark.parametrize("embedded", [EXACT_UP_TO, EXACT_UP_TO + 1])
+def test_a_crowd_keeps_the_nearest_of_each_image_whatever_cell_they_are_in(embedded: int) -> None:
     vectors = crowded()
     cells = make_cells(vectors, len(vectors), PARTS)
     cells = Cells(cells.centroids, cells.part, VISITED)
-    found, nearest = found_in(vectors, cells, images)
+    found, nearest = found_in(vectors, cells, embedded)
     coded = found[:, 0] * len(vectors) + found[:, 1]
     products = vectors @ vectors.T
     np.fill_diagonal(products, -1)
@@ -66,7 +66,7 @@ def test_a_crowd_keeps_the_nearest_of_each_image_whatever_cell_they_are_in(image
     share_a_cell |= (nearest[other] == nearest[one][:, :1]).any(axis=1)
     one, other = one[share_a_cell & (one < other)], other[share_a_cell & (one < other)]
     every = one * len(vectors) + other
-    if images <= EXACT_UP_TO:
+    if embedded <= EXACT_UP_TO:
         assert np.isin(every, coded).all()
         assert len(np.unique(coded)) == len(coded)  # no pair is compared twice
         return

@@ -54,7 +54,9 @@ def test_no_pair_within_the_limit_is_ruled_out_by_rounding(dim: int) -> None:
     assert np.abs(rough - exact).max() < TOLERANCE
 
     rows = np.arange(PAIRS), np.arange(PAIRS, 2 * PAIRS)
-    scoring = Scoring(duplicate_options(["semantic"]), limits, distribution.median, 2 * PAIRS, 2)
+    scoring = Scoring(
+        duplicate_options(["semantic"]), limits, distribution.median, 2 * PAIRS, 2 * PAIRS, 2
+    )
     known, near = images(vectors, random), np.ones(PAIRS, bool)
     assert len(screen(known, known, rows, scoring, near, exact=False).needed) == PAIRS
     assert len(screen(known, known, rows, scoring, near, exact=True).needed) < 3 * PAIRS / 4

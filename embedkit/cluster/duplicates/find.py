@@ -152,7 +152,9 @@ class _Search:
         parts = coarse.part_count(
             numbering.count, _FINGERPRINT_BYTES + 4 * dim, tasks.workers.count
         )
-        scoring = Scoring(options, limits, distribution.median, numbering.count, parts)
+        scoring = Scoring(
+            options, limits, distribution.median, numbering.count, numbering.embedded, parts
+        )
         placed, hashed, looks, own_cells, recall = self._place(numbering, scoring)
         # Files of different formats with the same pixels are found by their hashes.
         bits = max(limits.bits, MAX_PIXEL_BITS) if PIXELS in options.kinds else limits.bits

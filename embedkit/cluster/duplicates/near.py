@@ -46,7 +46,7 @@ def cell_pairs(
     order = np.lexsort((row, column > 0, cell))  # those at home first, then others of the part
     row, column, cell = row[order], column[order], cell[order]
     limit = scoring.limits.distance
-    few = SEARCHED_NEIGHBOURS if scoring.images > EXACT_UP_TO else None
+    few = SEARCHED_NEIGHBOURS if scoring.embedded > EXACT_UP_TO else None
     memory = np.empty(0, np.float32)  # of the products, used again and again
     for number in own_cells:
         start, end = np.searchsorted(cell, [number, number + 1])

@@ -26,6 +26,8 @@ class Scoring:
     """Median distance of the collection's embeddings."""
     images: int
     """Number of images in the collection."""
+    embedded: int
+    """Number of them with an embedding."""
     parts: int
 
     @property
