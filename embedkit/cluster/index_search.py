@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from embedkit._internal.paths import shown
+from embedkit._internal.paths import as_argument, shown
 from embedkit._internal.sealed import DamagedFile
 from embedkit.cluster.index_files import ShardRecord, StoreIndexFiles, StoreManifest
 from embedkit.cluster.index_plan import Ranges
@@ -53,6 +53,7 @@ class StoreIndex:
     """
 
     def __init__(self, store: StoreContent, spec: EmbeddingSpec) -> None:
+        self._store, self._spec = store, spec
         self._files = StoreIndexFiles(store.location, spec.digest)
         self._embeddings = store.embeddings(spec)
         self.vectors = Vectors(self._embeddings)
@@ -141,9 +142,12 @@ class StoreIndex:
         self._find_loose_rows()
 
     def _warn(self, error: Exception) -> None:
+        names = [item.name for item in self._store.backbones() if item.spec == self._spec]
+        command = f"embedkit index --store {self._store.argument}"
+        command += "".join(f" --backbone {as_argument(name)}" for name in names[:1])
         warnings.warn(
             f"a part of an index cannot be used ({shown(str(error))}); its photos are compared one "
-            "by one until the index is built again",
+            f"by one until '{command}' builds the index again",
             DamagedCache,
             stacklevel=2,
         )

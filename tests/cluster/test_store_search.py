@@ -395,7 +395,9 @@ def test_a_damaged_shard_is_reported_and_its_rows_are_found_and_the_next_build_r
     content[place] ^= 1
     damaged.write_bytes(content)
     queries = clustered(200, seed=1)
-    with pytest.warns(DamagedCache, match="until the index is built again"):
+    with pytest.warns(
+        DamagedCache, match=r"until 'embedkit index --store .* --backbone .*' builds"
+    ):
         assert collection.recall(queries) >= 0.97
     report = collection.build()
     assert (report.encoded, report.trained) == (1000, False)
