@@ -648,6 +648,15 @@ def test_the_needed_similarity_gives_the_score() -> None:
     assert min_similarity(np.array([1.0]), np.array([2.0]), 0.1, 0.999)[0] > 1
 
 
+def test_a_missing_distance_says_nothing_even_if_there_are_no_distances() -> None:
+    pair = np.array([0.1]), np.array([np.nan], np.float32), np.array([0.5])
+    without = copy_probability(*pair, median_distance=0.0)
+    assert without == copy_probability(*pair, median_distance=0.7)
+    assert without == pytest.approx(copy_probability(pair[0], np.array([0.7]), pair[2], 0.7))
+    assert without < 0.2
+    assert min_similarity(*pair[:2], 0.0, 0.5) == min_similarity(*pair[:2], 0.7, 0.5) > 0.8
+
+
 def test_outlines_bound_similarities_from_above() -> None:
     pictures = [draw_photo(seed, (120, 120)) for seed in range(12)]
     small = downsampled(np.stack([luma(picture) for picture in pictures]))

@@ -261,7 +261,7 @@ def regression_features(
     ``differing`` is the share of the hashes' bits that differ. A missing distance counts as the
     median distance.
     """
-    relative = np.nan_to_num(distance, nan=median_distance) / max(median_distance, 1e-6)
+    relative = np.nan_to_num(distance / max(median_distance, 1e-6), nan=1.0)
     return {
         "similarity": -np.log(1 - np.minimum(similar, 0.999) + _MIN_DISSIMILARITY),
         "nearness": -np.log(np.maximum(relative, 0) + _MIN_DISTANCE),

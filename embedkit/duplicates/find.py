@@ -40,7 +40,7 @@ _STORED_LIMITS = {"any_orientation": "turned", "similarity": "alike"}
 """Names of limits in the catalog, where they differ from those of the fields."""
 _STORED_WEIGHTS = {"similarity": "likeness"}
 """Names of weights in the key of a cached search, where they differ."""
-_RULE_VERSION = 5
+_RULE_VERSION = 6
 """Raise this whenever a search finds other pairs, or other evidence for them."""
 
 
