@@ -25,8 +25,8 @@ def ray_session(on: str, workers: int | None = None) -> Iterator[RayWorkers]:
     Parameters
     ----------
     on : str
-        ``ray`` starts Ray on this machine, or uses the cluster in ``RAY_ADDRESS``;
-        ``ray://HOST:PORT`` connects to a running cluster.
+        ``ray`` uses the cluster in ``RAY_ADDRESS``, or one that runs on this machine, or else
+        starts Ray; ``ray://HOST:PORT`` connects to a running cluster.
     workers : int, optional
         Number of workers. Default: one for each GPU of the cluster, or for each four cores.
 
