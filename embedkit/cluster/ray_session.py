@@ -48,7 +48,7 @@ def ray_session(on: str, workers: int | None = None) -> Iterator[RayWorkers]:
         raise missing_extra("ray") from error
     ours = not ray.is_initialized()
     if ours:
-        address = on if on != "ray" else os.environ.get("RAY_ADDRESS")
+        address = on if on != "ray" else os.environ.get("RAY_ADDRESS") or None
         options = {} if address else {"include_dashboard": False}
         try:
             _check_answers(address)

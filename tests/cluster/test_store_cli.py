@@ -89,6 +89,14 @@ def test_a_cluster_that_does_not_answer_is_an_error(
     monkeypatch.setenv("RAY_ADDRESS", address)
     assert address in run("add", photos, *store, "--on", "ray", status=1)
 
+    def started(address: str | None, **_: object) -> None:
+        raise RuntimeError(f"started at {address}")
+
+    monkeypatch.setenv("RAY_ADDRESS", "")  # as if it was not set
+    monkeypatch.setattr("ray.init", started)
+    found = run("add", photos, *store, "--on", "ray", status=1)
+    assert "does not answer at this machine: started at None" in found
+
 
 @pytest.mark.usefixtures("inline")
 def test_a_file_that_cannot_be_read_decides_the_exit_status(tmp_path: Path, photos: Path) -> None:
