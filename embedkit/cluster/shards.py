@@ -10,9 +10,11 @@ import json
 import re
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import BinaryIO, NamedTuple
+
+import numpy as np
 
 from embedkit._internal.paths import from_stored, is_url, to_stored
 from embedkit._internal.text import one_line
@@ -35,8 +37,12 @@ _KEY = re.compile(r"((?:.*/)?[^/.]*)\.([^/]*)", re.DOTALL)
 _CLASS, _JSON = "cls", "json"
 """Suffixes of the members with the label of a sample."""
 _MAX_SIDECAR_BYTES = 1_000_000
-_KEPT_SHARDS = 32
-"""Number of archives whose members each process remembers."""
+_KEPT_SHARDS = 1024
+"""Number of archives whose members each process remembers.
+
+A search for duplicates reads from all of them in any order, and an archive on a server is read to
+its end to list its members.
+"""
 
 
 class Member(NamedTuple):
@@ -91,7 +97,7 @@ class Shards:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._members: dict[str, dict[str, tuple[int, int]]] = {}
+        self._members: dict[str, _Places] = {}
 
     def read(self, path: str) -> bytes:
         """Return the content of a member. Raises :class:`UnreadableImage` (stage ``read``)."""
@@ -104,7 +110,7 @@ class Shards:
             raise UnreadableImage("read", "the archive does not contain it")
         return read_part(shard, *found)
 
-    def _index(self, shard: Location) -> dict[str, tuple[int, int]]:
+    def _index(self, shard: Location) -> "_Places":
         try:
             info = shard.info()
             if info is None:
@@ -115,17 +121,35 @@ class Shards:
             raise UnreadableImage("read", str(error)) from error
 
 
+class _Places:
+    """Start and size of the members of an archive by name, in 24 bytes each.
+
+    Of several members with one name, the first counts.
+    """
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        keys = np.array([hash(member.name) for member in members], np.int64)
+        self._keys, first = np.unique(keys, return_index=True)
+        places = [(member.start, member.size) for member in members]
+        self._places = np.array(places, np.int64).reshape(-1, 2)[first]
+
+    def get(self, name: str) -> tuple[int, int] | None:
+        """Return the start and the size of a member; None if there is none of this name."""
+        row = int(np.searchsorted(self._keys, hash(name)))
+        if row == len(self._keys) or self._keys[row] != hash(name):
+            return None
+        start, size = self._places[row].tolist()
+        return start, size
+
+
 @lru_cache(_KEPT_SHARDS)
-def _index(place: str, size: int, mtime_ns: int) -> dict[str, tuple[int, int]]:
-    """Return start and size of the members of an archive with this size and time."""
+def _index(place: str, size: int, mtime_ns: int) -> _Places:
+    """Return the members of an archive with this size and time."""
     del size, mtime_ns  # another version of the archive
-    index: dict[str, tuple[int, int]] = {}
     shard = Location(place)
     with opened(shard) as file:
-        for item in _members(shard, file):
-            if isinstance(item, Member) and item.is_regular:
-                index.setdefault(item.name, (item.start, item.size))
-    return index
+        found = (item for item in _members(shard, file) if isinstance(item, Member))
+        return _Places([item for item in found if item.is_regular])
 
 
 def _members(shard: Location, file: BinaryIO) -> Iterator[Member | Failure]:

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from embedkit._internal import paths
 from embedkit.catalog import Batch, KnownImages, PendingFile, PendingFiles
-from embedkit.cluster import listing, reading
+from embedkit.cluster import listing, reading, shards
 from embedkit.cluster.claims import Registry
 from embedkit.cluster.embedder import BLOCK, Embedder
 from embedkit.cluster.files import StoreFiles
@@ -722,6 +722,29 @@ def test_members_that_are_not_files_or_have_the_same_name_are_failures(tmp_path:
     assert "not a regular file" in reason(failures[1].path) or "does not contain" in reason(
         failures[1].path
     )
+
+
+def test_each_process_lists_the_members_of_a_shard_once_in_any_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{number}.jpg" for number in range(3)]
+    for shard in range(40):
+        members = [(name, f"{shard} {name}".encode()) for name in names]
+        (tmp_path / f"{shard}.tar").write_bytes(write_tar(members))
+    listed_shards = []
+    members_of = shards._members
+
+    def members(shard: Location, file: Any) -> Any:
+        listed_shards.append(shard.place)
+        return members_of(shard, file)
+
+    monkeypatch.setattr(shards, "_members", members)
+    for name in names:
+        for shard in range(40):
+            path = member_path(Location(str(tmp_path / f"{shard}.tar")), name)
+            assert content(path) == f"{shard} {name}".encode()
+    assert len(listed_shards) == len(set(listed_shards)) == 40
+    assert "does not contain" in reason(member_path(Location(str(tmp_path / "0.tar")), "no.jpg"))
 
 
 def test_compressed_shards_are_refused(tmp_path: Path) -> None:
