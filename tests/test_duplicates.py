@@ -20,10 +20,19 @@ from embedkit.catalog import LiveFile
 from embedkit.cleaning.plan import write_plan
 from embedkit.cleaning.planning import PlanOptions, plan_rows
 from embedkit.cli.app import embedkit
-from embedkit.duplicates import candidates, find, groups, pair_search, semantic
+from embedkit.duplicates import (
+    candidates,
+    distribution,
+    find,
+    groups,
+    pair_search,
+    pixels,
+    semantic,
+)
 from embedkit.duplicates.candidates import max_bits_within, pairs_by_hash
 from embedkit.duplicates.evidence import ImageEmbeddings, copy_probability, min_similarity
 from embedkit.duplicates.groups import Link, build_groups
+from embedkit.duplicates.hamming import Pairs, near_pairs_between
 from embedkit.duplicates.orientations import ORIENTATIONS, orient_all, oriented_hashes
 from embedkit.duplicates.similarity import Outlines, descriptors, downsampled, similarity
 from embedkit.duplicates.stars import build_stars
@@ -644,6 +653,27 @@ def test_the_needed_similarity_gives_the_score() -> None:
     assert min_similarity(np.array([1.0]), np.array([2.0]), 0.1, 0.999)[0] > 1
 
 
+def test_nearly_equal_pictures_of_one_format_are_not_compared_with_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    count, compared = 1_000, []
+
+    def join(queries: np.ndarray, others: np.ndarray, bits: int) -> Pairs:
+        found = near_pairs_between(queries, others, bits)
+        compared.append(len(found.first))
+        return found
+
+    monkeypatch.setattr(pixels, "near_pairs_between", join)
+    lumas = np.full((count, 1024), 200, np.uint8)
+    lumas[:, :8] = np.random.default_rng(0).integers(199, 202, (count, 8))
+    lumas[1] = 180
+    formats = np.array(["PNG", *["JPEG"] * (count - 1)], object)
+    sizes, hashes = np.full(count, 640 << 32 | 480), np.full(count, 5, np.uint64)
+    maybe = pixels.may_be_pixel_identical(sizes, formats, hashes, lumas)
+    assert not maybe[1] and maybe.sum() == count - 1
+    assert sum(compared) < count
+
+
 def test_a_missing_distance_says_nothing_even_if_there_are_no_distances() -> None:
     pair = np.array([0.1]), np.array([np.nan], np.float32), np.array([0.5])
     without = copy_probability(*pair, median_distance=0.0)
@@ -675,7 +705,9 @@ def test_outlines_bound_similarities_from_above() -> None:
 def test_large_collections_compare_turned_images_within_fewer_bits(
     images: int, bits: int, oriented_bits: int
 ) -> None:
-    distances = semantic.DistanceDistribution(np.linspace(0.1, 1, 100, dtype=np.float32), images)
+    distances = distribution.DistanceDistribution(
+        np.linspace(0.1, 1, 100, dtype=np.float32), images
+    )
     limits = pair_search.candidate_limits(pair_search.duplicate_options(()), images, distances)
     assert (limits.bits, limits.oriented_bits) == (bits, oriented_bits)
 

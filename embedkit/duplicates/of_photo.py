@@ -11,6 +11,7 @@ import numpy as np
 
 from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog, LiveFile
+from embedkit.duplicates.distribution import DistanceDistribution, sample_distances
 from embedkit.duplicates.evidence import Evidence, Fingerprints, ImageEmbeddings, score_pairs
 from embedkit.duplicates.examiner import Examiner
 from embedkit.duplicates.find import (

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from embedkit.duplicates.evidence import Fingerprints
-from embedkit.duplicates.hamming import near_pairs
+from embedkit.duplicates.hamming import near_pairs_between
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import decoding
 from embedkit.images.faults import file_errors
@@ -30,7 +30,7 @@ def pixel_identical_pairs(
     Decodes only images that may qualify: images of one size and format with equal lumas, and
     images of one size and different formats with nearly equal lumas.
     """
-    sizes = fingerprints.width << 32 | fingerprints.height
+    sizes = fingerprints.width.astype(np.int64) << 32 | fingerprints.height
     rows = np.flatnonzero(
         may_be_pixel_identical(sizes, fingerprints.format, fingerprints.phash, fingerprints.luma)
     )
@@ -61,22 +61,22 @@ def may_be_pixel_identical(
         Their lumas, uint8 (N, 1024).
     """
     maybe = np.zeros(len(sizes), bool)
-    equal: dict[tuple[object, ...], list[int]] = {}
+    first_row: dict[tuple[object, ...], int] = {}
     by_size: dict[int, list[int]] = {}
     columns = sizes.tolist(), formats.tolist(), lumas
     for row, (size, kind, luma) in enumerate(zip(*columns, strict=True)):
-        same = equal.setdefault((size, kind, luma.tobytes()), [])
-        if not same:
+        first = first_row.setdefault((size, kind, luma.tobytes()), row)
+        if first == row:
             by_size.setdefault(size, []).append(row)
-        same.append(row)
-        maybe[same] = len(same) > 1
+        else:
+            maybe[[first, row]] = True
     for members in by_size.values():
-        if len({formats[row] for row in members}) > 1:
-            rows = np.array(members)
-            found = near_pairs(hashes[rows], MAX_PIXEL_BITS)
-            one, other = rows[found.first], rows[found.second]
-            differ = formats[one] != formats[other]
-            one, other = one[differ], other[differ]
+        rows = np.array(members)
+        of_row = formats[rows]
+        for kind in sorted(set(of_row.tolist()))[1:]:  # many of one format may have equal hashes
+            one, other = rows[of_row == kind], rows[of_row < kind]
+            found = near_pairs_between(hashes[one], hashes[other], MAX_PIXEL_BITS)
+            one, other = one[found.first], other[found.second]
             difference = np.abs(lumas[one].astype(np.int16) - lumas[other])
             near = difference.max(axis=1, initial=0) <= MAX_LUMA_DIFFERENCE
             maybe[one[near]] = maybe[other[near]] = True

@@ -145,7 +145,7 @@ def _coded(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def _distances(run: Run, numbered: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the distances of pairs of images by number, float32 (P,); NaN without embeddings."""
     found = np.full(len(first), NO_DISTANCE)
-    if run.spec is None or not run.embeddings:
+    if not len(first) or run.spec is None or not run.embeddings:
         return found
     vectors = Vectors(run.store.embeddings(run.spec), run.embeddings)
     every = np.unique(np.concatenate([first, second]))
