@@ -56,6 +56,10 @@ class _Run:
     """Files and folders that could not be listed."""
     warnings: dict[str, None] = field(default_factory=dict)
     """An ordered set."""
+    reserved: pa.Array = field(default_factory=lambda: pa.array([], pa.binary(32)))
+    """SHA-256 of the images with facts that are reserved for files in quarantine."""
+    restored: set[str] = field(default_factory=set)
+    """Paths of the new files of these images."""
 
 
 def add_to_store(
@@ -95,6 +99,7 @@ def add_to_store(
     }
     backbones = [resolve(name, known, progress, projections.find) for name in names]
     store.register(backbones)
+    run.reserved = store.kept_facts.read(["sha256"], "reserved")["sha256"].unique()
     specs = [item.spec for item in backbones]
     is_first = True
     while True:
@@ -112,7 +117,7 @@ def add_to_store(
     kept = store.kept_facts.read(["sha256"])["sha256"]
     is_listed = pending.are_listed(found)
     run.warnings.update(
-        dict.fromkeys(follow_moves(store, *pending.moved(is_listed, kept), sources))
+        dict.fromkeys(follow_moves(store, *pending.moved(is_listed, kept), sources, run.restored))
     )
     for dataset in (store.files, store.images, *map(store.embeddings, specs)):
         dataset.tidy()
@@ -213,8 +218,11 @@ class _Pass:
         files, facts = self._pending.settled(files)
         keep_rows(self._store, facts.to_pylist())
         is_old = pa.array(self._pending.are_stored(files["path"].to_pylist()), pa.bool_())
+        new = files.filter(pc.invert(is_old))
         self._store.files.upsert(files.filter(is_old), "path")
-        self._store.files.append(files.filter(pc.invert(is_old)))
+        self._store.files.append(new)
+        is_restored = pc.is_in(new["sha256"], value_set=self._run.reserved)
+        self._run.restored.update(new["path"].filter(is_restored).to_pylist())
         self._run.failed.update(files.filter(pc.is_valid(files["stage"]))["path"].to_pylist())
         for block in blocks:
             self._run.embedded += block["embedded"]

@@ -3,7 +3,8 @@
 A fact is a label from a table, or the value of another column. When a file is gone, its facts go to
 another file with the same bytes that has no such fact; if there is none, they are kept for the
 bytes. :mod:`embedkit.catalog.kept_facts` decides which file takes which fact. The facts of a file
-in quarantine are reserved for it: see :mod:`embedkit.cluster.reservations`.
+in quarantine are reserved for it, and for photos that are added again at another path: see
+:mod:`embedkit.cluster.reservations`.
 """
 
 import os
@@ -51,6 +52,7 @@ def follow(
     files: Iterable[FileRow],
     gone: Collection[str],
     kept: Iterable[Mapping[str, Any]],
+    new: Collection[str] = (),
     *,
     keep_repeated: bool,
 ) -> Followed:
@@ -63,8 +65,10 @@ def follow(
     gone : collection of str
         Paths of the files that are gone.
     kept : iterable of mapping
-        Rows of :data:`embedkit.cluster.tables.KEPT_FACTS` for these bytes. Reserved facts return
-        only to their own path.
+        Rows of :data:`embedkit.cluster.tables.KEPT_FACTS` for these bytes.
+    new : collection of str
+        Paths of the files that the store did not know before. Only these, and the file at the path
+        to which it belongs, take a reserved fact.
     keep_repeated : bool
         Whether to keep facts that another file with the same bytes has too, for a copy that may
         have moved as well. Reserved ones are always kept.
@@ -91,7 +95,7 @@ def follow(
     for (digest, name), of_bytes in facts.items():
         others = present.get(digest, [])
         receivers = [
-            Receiver(number, file.path, is_new=False, folder_label=file.folder_label)
+            Receiver(number, file.path, file.path in new, folder_label=file.folder_label)
             for number, file in enumerate(others)
             if name not in file.facts()
         ]
@@ -101,8 +105,10 @@ def follow(
                 found.ambiguous.append(receiver.stored_path)
                 continue
             file = found.receivers.get(receiver.stored_path, others[receiver.file_id])
-            found.receivers[file.path] = with_fact(file, name, of_bytes[place].value)
-            taken.add(place)
+            fact = of_bytes[place]
+            found.receivers[file.path] = with_fact(file, name, fact.value)
+            if place == file.path or not fact.reserved:
+                taken.add(place)
         now = [found.receivers.get(file.path, file).facts().get(name) for file in others]
         for place, fact in of_bytes.items():
             key = digest, place, name
@@ -131,6 +137,7 @@ def follow_moves(
     digests: Collection[bytes],
     may_be_gone: Sequence[str],
     sources: Sequence[str],
+    new: Collection[str] = (),
 ) -> list[str]:
     """Give the facts of files that are gone to the files at which their bytes are now.
 
@@ -146,6 +153,8 @@ def follow_moves(
         mounted.
     sources : sequence of str
         The paths and URLs that were listed.
+    new : collection of str
+        As for :func:`follow`.
 
     Returns
     -------
@@ -162,22 +171,31 @@ def follow_moves(
     kept = kept_facts_of(store, digests)
     # A file that has given its facts away does not take them back while it is missing.
     places = {row["place"] for row in kept}
-    bare = [file.path for file in files if file.path in places and file.path not in gone]
-    absent = {
-        path for path, is_missing in zip(bare, missing_files(bare), strict=True) if is_missing
-    }
+    here = [file for file in files if file.path in places and file.path not in gone]
+    missing = missing_files([file.path for file in here])
+    absent = {file.path for file, is_missing in zip(here, missing, strict=True) if is_missing}
     concerned = {file.sha256 for file in files if file.path in gone}
     concerned |= {row["sha256"] for row in kept}
     found = follow(
         (file for file in files if file.sha256 in concerned and file.path not in absent),
         gone,
         (row for row in kept if row["sha256"] in concerned),
+        new,
         keep_repeated=True,
     )
     emptied = [without_facts(file) for file in files if file.path in gone and file.facts()]
+    # A file that a person has put back has its facts, which are reserved no more.
+    in_place = {(file.sha256, file.path): file for file in here if file.path not in absent}
+    returned = [
+        key_of(row)
+        for row in kept
+        if row["reserved"]
+        and (file := in_place.get((row["sha256"], row["place"]))) is not None
+        and row["name"] in file.facts()
+    ]
     keep(store, found.kept)
     replace_files(store, [*found.receivers.values(), *emptied])
-    discard(store, found.used)
+    discard(store, [*found.used, *returned])
     return [ambiguity(sorted(set(found.ambiguous)))] if found.ambiguous else []
 
 

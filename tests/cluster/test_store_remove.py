@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from conftest import Toys
 from copies import store_content
+from stores import inline  # noqa: F401
 
 from embedkit import BadInput, EmptyWorkspace, NotInWorkspace, PlanInterrupted, Store, Workspace
 from embedkit._internal.artifacts import sha256_of
@@ -404,6 +405,38 @@ def test_a_copy_takes_no_facts_of_a_file_in_quarantine(moved: Moved, photos: Pat
         assert moved.reserved() == _RESERVED
     moved.local.undo()
     assert (moved.facts(), moved.reserved()) == (moved.before, set())
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_photo_that_is_restored_to_another_path_has_the_facts_of_the_one_in_quarantine(
+    moved: Moved, photos: Path
+) -> None:
+    (stored,) = photos.parent.glob("local/quarantine/*/files/*")
+    (photos / "other").mkdir()
+    for number, path in enumerate((photos / "red/new.jpg", photos / "other/new.jpg")):
+        shutil.copy2(stored, path)
+        report = moved.store.add(path.parent, fingerprints_only=True, workers=1)
+        assert report.warnings == ()
+        assert facts_of(moved.store, path) == ("green", {"camera": "a"}), number
+        assert facts_of(moved.store, moved.copy) == ("blue", {"camera": "a"})
+        assert moved.reserved() == _RESERVED
+    moved.store.add(photos / "red", labels_from_folders=False, fingerprints_only=True, workers=1)
+    moved.local.undo()
+    moved.store.add(photos / "red", labels_from_folders=False, fingerprints_only=True, workers=1)
+    assert (moved.facts(), moved.reserved()) == (moved.before, set())
+
+
+def test_the_facts_of_a_file_that_a_person_has_put_back_are_reserved_no_more(
+    moved: Moved, photos: Path
+) -> None:
+    (stored,) = photos.parent.glob("local/quarantine/*/files/*")
+    shutil.copy2(stored, moved.path)
+    assert follow_as_add(moved.store, photos / "red") == []
+    assert (moved.facts()[0], moved.reserved()) == (moved.before[0], set())
+    new = photos / "red/new.jpg"
+    move(moved.store, moved.path, new)
+    assert follow_as_add(moved.store, photos / "red") == []
+    assert facts_of(moved.store, new) == moved.before[0]
 
 
 def test_a_workspace_does_not_reserve_facts_again_that_an_undo_has_given_back(
