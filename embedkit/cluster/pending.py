@@ -41,6 +41,8 @@ class Pending:
         whole = self.known.masks == (FIRST_EMBEDDING << len(specs)) - 1
         rows = store.files.read([*LISTED.names, *_FACTS])
         self._rows = rows
+        self._parts = rows.to_batches()
+        self._starts = np.cumsum([0, *map(len, self._parts)])[:-1]
         self._is_complete = _failed_finally(rows)
         used = np.flatnonzero(pc.and_(pc.is_valid(rows["sha256"]), pc.is_null(rows["stage"])))
         words = digest_words(rows["sha256"].take(pa.array(used)))
@@ -73,17 +75,15 @@ class Pending:
         columns, belong to the bytes of a file. If these have changed, it keeps none of them, and
         they are kept for its earlier bytes. A label from a folder belongs to the path.
         """
-        places = self._places.get([_key(path) for path in files["path"].to_pylist()])
-        stored = self._rows.take(pa.array(places, pa.int64()))
         rows: list[dict[str, object]] = []
         facts: list[dict[str, object]] = []
-        for place, new, old in zip(places, files.to_pylist(), stored.to_pylist(), strict=True):
+        stored = self._at(self._places_of(files["path"].to_pylist()))
+        for new, known in zip(files.to_pylist(), stored, strict=True):
             file = FileRow.of_store(new)
-            if place is not None:
-                known = FileRow.of_store(old)
+            if known is not None:
                 file = replace(file, folder_label=file.folder_label or known.folder_label)
                 if known.sha256 is None or file.sha256 in (None, known.sha256):
-                    attributes = file.attributes or known.attributes
+                    attributes = {**known.attributes, **file.attributes}
                     file = replace(file, label=file.label or known.label, attributes=attributes)
                 else:
                     key = {"sha256": known.sha256, "place": known.path, "reserved": False}
@@ -96,7 +96,7 @@ class Pending:
 
     def are_stored(self, paths: Sequence[str]) -> list[bool]:
         """Return for each path whether the store has a row for it."""
-        return [place is not None for place in self._places.get([_key(path) for path in paths])]
+        return [place is not None for place in self._places_of(paths)]
 
     def summary(
         self, is_listed: np.ndarray, sources: Sequence[str]
@@ -150,25 +150,41 @@ class Pending:
         """Return for each row of the store whether its file is listed, bool (N,)."""
         is_listed = np.zeros(len(self._rows), bool)
         for found in listed:
-            places = self._places.get([_key(path) for path in found["path"].to_pylist()])
+            places = self._places_of(found["path"].to_pylist())
             is_listed[[place for place in places if place is not None]] = True
         return is_listed
 
+    def _places_of(self, paths: Sequence[str]) -> list[int | None]:
+        """Return the number of the row of each path; None for a path without a row."""
+        return self._places.get([_key(path) for path in paths])
+
+    def _at(self, places: Sequence[int | None]) -> list[FileRow | None]:
+        """Return the files in some rows, None for None.
+
+        Arrow would copy the columns of the whole store to take a few rows from them.
+        """
+        found: list[FileRow | None] = [None] * len(places)
+        numbers = np.flatnonzero([place is not None for place in places])
+        rows = np.array([place for place in places if place is not None], np.int64)
+        parts = np.searchsorted(self._starts, rows, "right") - 1
+        for part in np.unique(parts):
+            here = parts == part
+            taken = self._parts[part].take(pa.array(rows[here] - self._starts[part]))
+            for number, row in zip(numbers[here], taken.to_pylist(), strict=True):
+                found[number] = FileRow.of_store(row)
+        return found
+
     def _unread(self, found: pa.Table, skip: Container[str]) -> pa.Table:
-        places = self._places.get([_key(path) for path in found["path"].to_pylist()])
-        stored = self._rows.take(pa.array(places, pa.int64()))
         rows = []
-        for place, new, old in zip(places, found.to_pylist(), stored.to_pylist(), strict=True):
+        places = self._places_of(found["path"].to_pylist())
+        for place, new, known in zip(places, found.to_pylist(), self._at(places), strict=True):
             if new["path"] in skip:
                 continue
-            if place is not None:
-                known = FileRow.of_store(old)
+            if place is not None and known is not None:
                 for name in ("bytes", "mtime_ns"):  # a table may not name them
                     new[name] = new[name] or getattr(known, name)
                 is_same = all(new[name] in (None, getattr(known, name)) for name in _COMPARED)
-                is_same = (
-                    is_same and dict(new["attributes"] or known.attributes) == known.attributes
-                )
+                is_same &= {**known.attributes, **dict(new["attributes"] or ())} == known.attributes
                 if is_same and self._is_complete[place]:
                     continue
             rows.append(new)

@@ -241,6 +241,25 @@ def test_a_label_from_a_table_comes_before_that_of_a_folder(
 
 
 @pytest.mark.usefixtures("inline")
+def test_a_table_adds_its_columns_to_those_of_an_earlier_one(tmp_path: Path, photos: Path) -> None:
+    store = Store(tmp_path / "store")
+    for columns, values in (
+        ("label,camera", "cat,a"),
+        ("shop", "A"),
+        ("camera,shop", ",A"),
+        ("camera", "b"),
+    ):
+        (tmp_path / "list.csv").write_text(f"path,{columns}\n{photos}/red/0.jpg,{values}\n")
+        store.add(tmp_path / "list.csv", fingerprints_only=True, workers=1)
+    content = StoreContent(str(tmp_path / "store")).files
+    (row,) = content.read(["label", "attributes"]).to_pylist()
+    assert row == {"label": "cat", "attributes": [("camera", "b"), ("shop", "A")]}
+    version = content.ensure().version
+    assert store.add(tmp_path / "list.csv", fingerprints_only=True, workers=1).fingerprinted == 0
+    assert content.ensure().version == version, "nothing is read again"
+
+
+@pytest.mark.usefixtures("inline")
 def test_a_run_that_was_killed_between_two_commits_stores_nothing_twice(
     tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -286,6 +286,22 @@ def test_labels_stay_with_the_bytes_of_files_that_change_places(store: Store, ph
     assert not len(facts)
 
 
+def test_each_of_many_files_that_are_read_again_keeps_its_own_label(tmp_path: Path) -> None:
+    store = StoreContent(str(tmp_path / "store"))
+    rows = [
+        FileRow(f"/{number}.jpg", b"%032d" % number, 1, 1, str(number), None, {}, None, None, None)
+        for number in range(40)
+    ]
+    for start in range(0, 40, 10):
+        part = [row.to_store() for row in rows[start : start + 10]]
+        store.files.append(pa.Table.from_pylist(part, FILES))
+    chosen = [rows[number] for number in (33, 2, 17, 0, 39, 16)]
+    read = [replace(row, label=None).to_store() for row in chosen]
+    read.insert(3, replace(chosen[0], path="/new.jpg", label=None).to_store())
+    files, _ = Pending(store, []).settled(pa.Table.from_pylist(read, FILES))
+    assert files["label"].to_pylist() == ["33", "2", "17", None, "0", "39", "16"]
+
+
 def test_a_copy_takes_nothing_from_a_file_that_is_there(store: Store, photos: Path) -> None:
     before = store_content(Path(store.location))
     assert follow_as_add(store, photos / "blue") == []  # copy.jpg is a copy of red/0.jpg
