@@ -82,15 +82,15 @@ class Pending:
             file = FileRow.of_store(new)
             if known is not None:
                 file = replace(file, folder_label=file.folder_label or known.folder_label)
-                if known.sha256 is None or file.sha256 in (None, known.sha256):
-                    attributes = {**known.attributes, **file.attributes}
-                    file = replace(file, label=file.label or known.label, attributes=attributes)
-                else:
+                if _has_other_bytes(file, known):
                     key = {"sha256": known.sha256, "place": known.path, "reserved": False}
                     facts += [
                         key | {"name": name, "value": value}
                         for name, value in known.facts().items()
                     ]
+                else:
+                    attributes = {**known.attributes, **file.attributes}
+                    file = replace(file, label=file.label or known.label, attributes=attributes)
             rows.append(file.to_store())
         return pa.Table.from_pylist(rows, FILES), pa.Table.from_pylist(facts, KEPT_FACTS)
 
@@ -201,6 +201,20 @@ def _failed_finally(rows: pa.Table) -> np.ndarray:
     """Return for each file whether this version of the decoder failed on it, bool (N,)."""
     failed = pc.and_(pc.equal(rows["stage"], "decode"), pc.equal(rows["decoder"], DECODER))
     return np.array(pc.fill_null(failed, False).to_numpy())
+
+
+def _has_other_bytes(file: FileRow, known: FileRow) -> bool:
+    """Return whether a file that was read has other bytes than those that the store knows of it.
+
+    Those of a file that could not be read are unknown, and so are those of a damaged one. But a
+    damaged file with another size or time was changed.
+    """
+    if known.sha256 is None:
+        return False
+    if file.sha256 is not None:
+        return file.sha256 != known.sha256
+    is_touched = (file.bytes, file.mtime_ns) != (known.bytes, known.mtime_ns)
+    return file.stage == "decode" and is_touched
 
 
 def _key(path: str) -> bytes:

@@ -241,6 +241,25 @@ def test_a_label_from_a_table_comes_before_that_of_a_folder(
 
 
 @pytest.mark.usefixtures("inline")
+def test_a_label_does_not_go_to_the_bytes_that_replace_a_photo_after_a_damaged_file(
+    tmp_path: Path, photos: Path
+) -> None:
+    path = photos / "red/0.jpg"
+    before = path.read_bytes()
+    (tmp_path / "list.csv").write_text(f"path,label\n{path},cat\n")
+    store = Store(tmp_path / "store")
+    store.add(tmp_path / "list.csv", fingerprints_only=True, workers=1)
+    path.write_bytes(before[:500])  # the upload of another version has begun
+    assert store.add(photos, fingerprints_only=True, workers=1).failed == 1
+    draw_photo(50).save(path)
+    store.add(photos, fingerprints_only=True, workers=1)
+    assert stored_files(tmp_path / "store")[str(path)]["label"] is None
+    path.write_bytes(before)
+    store.add(photos, fingerprints_only=True, workers=1)
+    assert stored_files(tmp_path / "store")[str(path)]["label"] == "cat"
+
+
+@pytest.mark.usefixtures("inline")
 def test_a_table_adds_its_columns_to_those_of_an_earlier_one(tmp_path: Path, photos: Path) -> None:
     store = Store(tmp_path / "store")
     for columns, values in (
