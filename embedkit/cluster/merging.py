@@ -6,7 +6,8 @@ the report lists the difference. There are three cases in which the destination 
 
 - A label from a table comes before one from a folder. The folder's label is kept beneath it.
 - Of two contents of a file, the one with the later modification time is that of the file. The
-  labels from tables and the columns of the earlier content are kept for its bytes.
+  labels from tables and the columns of the earlier content are kept for its bytes. A label from a
+  folder stays, since it belongs to the path.
 - Of two verdicts on a subject, the later one counts. A store keeps all of them; a workspace
   replaces its own only if the store has it.
 """
@@ -118,7 +119,8 @@ def merge_files(mine: FileRow, other: FileRow, found: Differences) -> FileRow:
         return mine
     if mine.sha256 is not None and mine.sha256 != other.sha256:
         if other.mtime_ns > mine.mtime_ns:
-            return other
+            label = _merged(mine, "label", mine.folder_label, other.folder_label, found)
+            return replace(other, folder_label=label)
         found.add(_difference("file", mine, mine.sha256.hex(), other.sha256.hex()))
         return mine
     merged = replace(
