@@ -310,6 +310,24 @@ def test_a_remote_folder_that_cannot_be_listed_is_a_failure(
     assert failures[0].reason == "no access to https://host/a"
 
 
+def test_a_folder_of_tables_that_cannot_be_listed_whole_says_so(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        memory.pipe(f"/tables/{name}/list.parquet", write_parquet({"path": [f"/{name}.jpg"]}))
+    real = type(memory).ls
+
+    def refusing(self: Any, path: str, **options: Any) -> Any:
+        if path.endswith("/a"):
+            raise PermissionError("no access")
+        return real(self, path, **options)
+
+    monkeypatch.setattr(type(memory), "ls", refusing)
+    rows, failures = entries("memory://tables")
+    assert list(rows) == ["/b.jpg"]
+    assert failures == [Failure("memory://tables/a", "scan", "no access")]
+
+
 def test_objects_of_s3_are_listed_page_by_page_in_the_order_of_their_keys(
     bucket: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
