@@ -83,10 +83,10 @@ class Pending:
             if known is not None:
                 file = replace(file, folder_label=file.folder_label or known.folder_label)
                 if _has_other_bytes(file, known):
-                    key = {"sha256": known.sha256, "place": known.path, "reserved": False}
+                    key = (known.sha256, known.path)
                     facts += [
-                        key | {"name": name, "value": value}
-                        for name, value in known.facts().items()
+                        dict(zip(KEPT_FACTS.names, (*key, *fact, False), strict=True))
+                        for fact in known.facts().items()
                     ]
                 else:
                     attributes = {**known.attributes, **file.attributes}
