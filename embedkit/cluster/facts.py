@@ -58,6 +58,14 @@ class StoreFacts:
         """Return those of some paths that belong to a known file."""
         return _rows(self._store, paths).keys()
 
+    def located(self, sha256s: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Return the paths of the known files of images on this machine, by SHA-256 (hex)."""
+        found = files_of_images(self._store.files, map(bytes.fromhex, sha256s), {})
+        return {
+            digest.hex(): [file_name(file.path) for file in files if not is_url(file.path)]
+            for digest, files in found.items()
+        }
+
     @contextmanager
     def edit(self) -> Iterator[FactEditor]:
         """Hold the right to write to the store while facts are read and changed.

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from conftest import Toys, draw_photo
-from stores import search_inline
+from stores import inline, search_inline  # noqa: F401
 
 from embedkit import (
     BadInput,
@@ -267,6 +267,24 @@ def test_a_plan_of_a_store_is_applied_and_undone(
     assert {(item["attribute"], item["value"]) for item in undone["reverted"]} == carried
     assert {path: path.read_bytes() for path in collection.rglob("*.*")} == photos
     assert content(store) == before
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_kept_file_that_was_renamed_counts_if_the_store_knows_it(
+    store: Store, collection: Path, tmp_path: Path
+) -> None:
+    store.clean(["exact"]).save(tmp_path / "plan.csv")
+    local = Workspace(tmp_path / "local")
+    plan = local.load_plan(tmp_path / "plan.csv", store=store.location)
+    ((kept,), (removed,)) = (
+        [row.path for row in plan if row.action == action] for action in ("keep", "remove")
+    )
+    assert plan.apply().moved == (removed,)
+    (quarantine,) = local.quarantine.list()
+    Path(kept).rename(collection / "blue/renamed.png")
+    assert local.quarantine.empty(quarantine.id).deleted == ()
+    store.add(collection / "blue", fingerprints_only=True, workers=1)
+    assert local.quarantine.empty(quarantine.id).deleted == (removed,)
 
 
 def test_an_undo_changes_the_collection_to_which_the_plan_was_last_applied(
