@@ -546,6 +546,22 @@ def test_relative_paths_start_at_the_folder_of_the_table(memory: Any, web: WebSe
     assert content(path) == b"here"
 
 
+def test_names_of_columns_are_trimmed_and_a_label_is_no_attribute_too(tmp_path: Path) -> None:
+    table = {"Path": ["a.jpg"], " label ": ["cat"], "label": ["dog"], "Label": ["owl"]}
+    pq.write_table(pa.table(table), tmp_path / "list.parquet")
+    (row,) = entries(str(tmp_path / "list.parquet"))[0].values()
+    assert (row["label"], row["attributes"]) == ("cat", {"Label": "owl"})
+
+
+def test_a_time_that_no_file_has_is_none(tmp_path: Path) -> None:
+    times = pa.array([253_402_300_799, 5], pa.timestamp("s"))  # the end of the year 9999
+    pq.write_table(
+        pa.table({"path": ["a.jpg", "b.jpg"], "mtime_ns": times}), tmp_path / "l.parquet"
+    )
+    rows, failures = entries(str(tmp_path / "l.parquet"))
+    assert [row["mtime_ns"] for row in rows.values()] == [0, 5_000_000_000] and failures == []
+
+
 def test_a_table_is_listed_in_pieces(tmp_path: Path) -> None:
     names = [f"{number}.jpg" for number in range(25_000)]
     pq.write_table(pa.table({"path": names}), tmp_path / "list.parquet")
