@@ -31,7 +31,8 @@ from embedkit.cluster.claims import Registry
 from embedkit.cluster.embedder import BLOCK, Embedder
 from embedkit.cluster.files import StoreFiles
 from embedkit.cluster.listing import LISTED, listed
-from embedkit.cluster.location import Location, without_secrets
+from embedkit.cluster.location import Location, store_location, without_secrets
+from embedkit.cluster.moved_facts import missing_files
 from embedkit.cluster.rows import from_bytes
 from embedkit.cluster.seen import SeenPaths
 from embedkit.cluster.shards import is_member, member_of, member_path
@@ -570,6 +571,16 @@ def test_a_table_is_listed_in_pieces(tmp_path: Path) -> None:
     assert pa.concat_tables(pieces)["path"].to_pylist() == [f"{tmp_path}/{name}" for name in names]
 
 
+def test_a_photo_of_a_web_server_that_does_not_answer_is_not_missing(web: WebServer) -> None:
+    web.files["/here.jpg"] = b"1"
+    names = ["here.jpg", "gone.jpg", *(f"status/{number}/a.jpg" for number in (410, 403, 429, 503))]
+    refused = "http://127.0.0.1:9/a.jpg"  # no server
+    found = missing_files([*(f"{web.url}/{name}" for name in names), refused])
+    assert found == [False, True, True, False, False, False, False]
+    with pytest.raises(StorageError, match="503"):
+        Location(f"{web.url}/status/503/a.jpg").info()
+
+
 def test_a_table_without_paths_is_an_error(tmp_path: Path) -> None:
     pq.write_table(pa.table({"file": ["a.jpg"], "url": [1]}), tmp_path / "list.parquet")
     with pytest.raises(BadInput, match=r"no text column called path or url.*: file, url"):
@@ -959,6 +970,14 @@ def test_a_url_with_credentials_is_refused_and_not_shown(url: str, tmp_path: Pat
     assert list(rows) == ["https://host/ok.jpg?w=1"]
     assert [item.path for item in failures] == [f"{tmp_path}/list.parquet, row 1"]
     assert "not-to-be-shown" not in repr(failures)
+
+
+@pytest.mark.parametrize("open_place", [Location, store_location])
+def test_an_impossible_name_is_shown_without_its_password(open_place: Any) -> None:
+    for name in ("a\0b", "a\x07b\0"):
+        with pytest.raises(BadInput) as caught:
+            open_place(f"s3://AKIA:hidden@bucket/{name}")
+        assert "hidden" not in str(caught.value) and "bucket/a" in str(caught.value)
 
 
 def test_names_that_only_look_like_credentials_are_allowed() -> None:
