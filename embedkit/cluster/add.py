@@ -21,8 +21,9 @@ import pyarrow.compute as pc
 from embedkit.cluster.claims import Registry
 from embedkit.cluster.digests import empty_table
 from embedkit.cluster.embedder import BLOCK, Embedder
+from embedkit.cluster.kept_facts import keep_rows
 from embedkit.cluster.listing import listed
-from embedkit.cluster.moved_facts import follow_moves, keep_rows
+from embedkit.cluster.moved_facts import follow_moves
 from embedkit.cluster.pending import Pending
 from embedkit.cluster.projection_sample import StoreSample
 from embedkit.cluster.rows import from_bytes

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from embedkit._internal.paths import native_path
+from embedkit.catalog.kept_facts import LABEL
 from embedkit.results.store import Difference
 
 CSV, FOLDER = "csv", "folder"
@@ -89,8 +90,18 @@ class FileRow:
 
     def facts(self) -> dict[str, str]:
         """Return the label from a table and the other columns, by name, as kept facts have them."""
-        label = {} if self.label is None else {"label": self.label}
+        label = {} if self.label is None else {LABEL: self.label}
         return {**label, **self.attributes}
+
+    def with_fact(self, name: str, value: str) -> "FileRow":
+        """Return the file with a label from a table, or another column."""
+        if name == LABEL:
+            return replace(self, label=value)
+        return replace(self, attributes={**self.attributes, name: value})
+
+    def without_facts(self) -> "FileRow":
+        """Return the file without a label from a table and other columns."""
+        return replace(self, label=None, attributes={})
 
 
 @dataclass

@@ -4,34 +4,31 @@ A fact is a label from a table, or the value of another column. When a file is g
 another file with the same bytes that has no such fact; if there is none, they are kept for the
 bytes. :mod:`embedkit.catalog.kept_facts` decides which file takes which fact. The facts of a file
 in quarantine are reserved for it, and for photos that are added again at another path: see
-:mod:`embedkit.cluster.reservations`.
+:mod:`embedkit.cluster.quarantined_facts`.
 """
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 
 from embedkit._internal.paths import is_missing, is_url, is_within, native_path
-from embedkit.catalog.kept_facts import LABEL, KeptFact, Receiver, ambiguity, assign
+from embedkit.catalog.kept_facts import KeptFact, Receiver, ambiguity, assign
+from embedkit.cluster.kept_facts import FactKey, discard, keep, kept_facts_of, key_of
 from embedkit.cluster.labels import rows_of_images
 from embedkit.cluster.location import Location
 from embedkit.cluster.merging import FileRow
 from embedkit.cluster.shards import is_member, member_of
 from embedkit.cluster.store import StoreContent
-from embedkit.cluster.tables import FILES, KEPT_FACTS
+from embedkit.cluster.tables import FILES
 from embedkit.errors import BadInput, StorageError
 
 _CHECKED_AT_ONCE = 32
 """Files whose existence is checked at the same time: on object storage each takes milliseconds."""
-_KEY = ("sha256", "place", "name")
-
-_Fact = tuple[bytes, str, str]
-"""SHA-256, place and name of a kept fact."""
 
 
 @dataclass
@@ -40,9 +37,9 @@ class Followed:
 
     receivers: dict[str, FileRow] = field(default_factory=dict)
     """Files with the facts that they take, by path."""
-    kept: dict[_Fact, str] = field(default_factory=dict)
+    kept: dict[FactKey, str] = field(default_factory=dict)
     """Values that are kept for the bytes."""
-    used: list[_Fact] = field(default_factory=list)
+    used: list[FactKey] = field(default_factory=list)
     """Facts that were kept, and are those of a file now."""
     ambiguous: list[str] = field(default_factory=list)
     """Paths of files for whose facts several values are possible."""
@@ -106,7 +103,7 @@ def follow(
                 continue
             file = found.receivers.get(receiver.stored_path, others[receiver.file_id])
             fact = of_bytes[place]
-            found.receivers[file.path] = with_fact(file, name, fact.value)
+            found.receivers[file.path] = file.with_fact(name, fact.value)
             if place == file.path or not fact.reserved:
                 taken.add(place)
         now = [found.receivers.get(file.path, file).facts().get(name) for file in others]
@@ -118,18 +115,6 @@ def follow(
             elif fact.value in now and not (keep_repeated or fact.reserved):
                 found.kept.pop(key, None)
     return found
-
-
-def with_fact(file: FileRow, name: str, value: str) -> FileRow:
-    """Return a file with a label from a table, or another column."""
-    if name == LABEL:
-        return replace(file, label=value)
-    return replace(file, attributes={**file.attributes, name: value})
-
-
-def without_facts(file: FileRow) -> FileRow:
-    """Return a file without a label from a table and other columns."""
-    return replace(file, label=None, attributes={})
 
 
 def follow_moves(
@@ -183,7 +168,7 @@ def follow_moves(
         new,
         keep_repeated=True,
     )
-    emptied = [without_facts(file) for file in files if file.path in gone and file.facts()]
+    emptied = [file.without_facts() for file in files if file.path in gone and file.facts()]
     # A file that a person has put back has its facts, which are reserved no more.
     in_place = {(file.sha256, file.path): file for file in here if file.path not in absent}
     returned = [
@@ -203,44 +188,6 @@ def files_with(store: StoreContent, digests: Iterable[bytes]) -> list[FileRow]:
     """Return all usable files with some bytes."""
     tables = rows_of_images(store.files, digests, FILES.names)
     return [FileRow.of_store(row) for table in tables for row in table.to_pylist()]
-
-
-def kept_facts_of(store: StoreContent, digests: Iterable[bytes]) -> list[dict[str, Any]]:
-    """Return the facts that are kept for some bytes."""
-    tables = rows_of_images(store.kept_facts, digests, KEPT_FACTS.names, "true")
-    return [row for table in tables for row in table.to_pylist()]
-
-
-def keep(store: StoreContent, facts: Mapping[_Fact, str]) -> None:
-    """Keep facts for the bytes of files, in one commit."""
-    rows = [
-        dict(zip(KEPT_FACTS.names, (*key, value, False), strict=True))
-        for key, value in facts.items()
-    ]
-    keep_rows(store, rows)
-
-
-def keep_rows(store: StoreContent, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Keep facts for the bytes of files, in one commit, given as rows of :data:`KEPT_FACTS`.
-
-    Those that are reserved for a file in quarantine stay so.
-    """
-    earlier = kept_facts_of(store, {row["sha256"] for row in rows})
-    reserved = {key_of(row) for row in earlier if row["reserved"]}
-    rows = [{**row, "reserved": row["reserved"] or key_of(row) in reserved} for row in rows]
-    store.kept_facts.upsert(pa.Table.from_pylist(rows, KEPT_FACTS), *_KEY)
-
-
-def key_of(row: Mapping[str, Any]) -> _Fact:
-    """Return the key of a row of :data:`KEPT_FACTS`."""
-    return row["sha256"], row["place"], row["name"]
-
-
-def discard(store: StoreContent, facts: Sequence[_Fact]) -> None:
-    """Remove kept facts that are those of a file now, in one commit."""
-    rows = [dict(zip(_KEY, fact, strict=True)) for fact in facts]
-    keys = pa.Table.from_pylist(rows, pa.schema([KEPT_FACTS.field(name) for name in _KEY]))
-    store.kept_facts.delete_rows(keys)
 
 
 def replace_files(store: StoreContent, files: Iterable[FileRow]) -> None:

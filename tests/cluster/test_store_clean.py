@@ -431,7 +431,7 @@ def test_an_apply_that_is_killed_while_it_carries_facts_over_continues(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("embedkit.cluster.facts._StoreEditor.set_verdicts", killed)
+        patch.setattr("embedkit.cluster.plan_facts._StoreEditor.set_verdicts", killed)
         plan.apply()
     report = plan.apply()
     assert report.already_moved and not report.moved
@@ -523,7 +523,7 @@ def test_a_plan_whose_facts_cannot_be_stored_reports_what_it_moved(
         raise StorageError("files.lance: No space left on device; free some space")
 
     with monkeypatch.context() as patch:
-        patch.setattr("embedkit.cluster.facts._StoreEditor.set_column", full)
+        patch.setattr("embedkit.cluster.plan_facts._StoreEditor.set_column", full)
         done = CliRunner().invoke(
             embedkit, ["apply", "plan.csv", "--store", "store", "-w", "here", "--json", "--quiet"]
         )
@@ -534,7 +534,7 @@ def test_a_plan_whose_facts_cannot_be_stored_reports_what_it_moved(
     again = run("apply plan.csv --store store -w here")
     assert again["already_moved"] and again["carried_over"]
     with monkeypatch.context() as patch:
-        patch.setattr("embedkit.cluster.facts._StoreEditor.remove_values", full)
+        patch.setattr("embedkit.cluster.plan_facts._StoreEditor.remove_values", full)
         done = CliRunner().invoke(embedkit, ["undo", "-w", "here", "--json", "--quiet"])
     undone = json.loads(done.stdout)
     assert done.exit_code == 1 and {*undone["restored"]} == {*report["moved"]}

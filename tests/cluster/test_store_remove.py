@@ -17,10 +17,11 @@ from stores import inline  # noqa: F401
 from embedkit import BadInput, EmptyWorkspace, NotInWorkspace, PlanInterrupted, Store, Workspace
 from embedkit._internal.artifacts import sha256_of
 from embedkit.cleaning.plan import write_plan
+from embedkit.cluster.kept_facts import keep_rows
 from embedkit.cluster.listing import listed
 from embedkit.cluster.location import Location
 from embedkit.cluster.merging import FileRow
-from embedkit.cluster.moved_facts import follow_moves, keep_rows, missing_files
+from embedkit.cluster.moved_facts import follow_moves, missing_files
 from embedkit.cluster.pending import Pending
 from embedkit.cluster.shards import member_path
 from embedkit.cluster.store import StoreContent
