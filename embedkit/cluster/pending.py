@@ -47,8 +47,9 @@ class Pending:
         used = np.flatnonzero(pc.and_(pc.is_valid(rows["sha256"]), pc.is_null(rows["stage"])))
         words = digest_words(rows["sha256"].take(pa.array(used)))
         self._is_complete[used] = positions(self.known.sha256[whole], words) >= 0
-        keys = [_key(path) for path in rows["path"].to_pylist()]
-        self._places = DigestTable.numbered(keys)
+        self._places = DigestTable.numbered(
+            b"".join(map(_key, part["path"].to_pylist())) for part in self._parts
+        )
 
     def blocks(
         self, listed: Iterable[pa.Table], skip: Container[str], size: int
