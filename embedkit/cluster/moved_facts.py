@@ -131,11 +131,11 @@ def follow_moves(
     store : StoreContent
         The store; the caller holds its lease.
     digests : collection of bytes
-        SHA-256 of the images of the files that may be gone.
+        SHA-256 of images.
     may_be_gone : sequence of str
-        The paths of these files. This machine checks whether they are there. A file counts as gone
-        only if it is below a source, or if other files are in its folder: else a disk may not be
-        mounted.
+        The paths of their files that were not listed. This machine checks whether they are there. A
+        file counts as gone only if it is below a source, or if other files are in its folder: else
+        a disk may not be mounted.
     sources : sequence of str
         The paths and URLs that were listed.
     new : collection of str
@@ -146,36 +146,31 @@ def follow_moves(
     list of str
         Warnings.
     """
-    missing = missing_files(may_be_gone)
-    gone = {
-        path
-        for path, is_missing in zip(may_be_gone, missing, strict=True)
-        if is_missing and _is_reached(path, sources)
-    }
     files = files_with(store, digests)
     kept = kept_facts_of(store, digests)
-    # A file that has given its facts away does not take them back while it is missing.
-    places = {row["place"] for row in kept}
-    here = [file for file in files if file.path in places and file.path not in gone]
-    missing = missing_files([file.path for file in here])
-    absent = {file.path for file, is_missing in zip(here, missing, strict=True) if is_missing}
-    concerned = {file.sha256 for file in files if file.path in gone}
-    concerned |= {row["sha256"] for row in kept}
-    found = follow(
-        (file for file in files if file.sha256 in concerned and file.path not in absent),
+    is_missing = dict(zip(may_be_gone, missing_files(may_be_gone), strict=True))
+    here = {file.path: file for file in files if not is_missing.get(file.path)}
+    gone = {
+        file.path: file
+        for file in files
+        if file.path not in here and file.facts() and _is_reached(file.path, sources)
+    }
+    concerned = {file.sha256 for file in gone.values()} | {row["sha256"] for row in kept}
+    found = follow(  # other files that are missing take no facts
+        (file for file in (*here.values(), *gone.values()) if file.sha256 in concerned),
         gone,
         (row for row in kept if row["sha256"] in concerned),
         new,
         keep_repeated=True,
     )
-    emptied = [file.without_facts() for file in files if file.path in gone and file.facts()]
+    emptied = [file.without_facts() for file in gone.values()]
     # A file that a person has put back has its facts, which are reserved no more.
-    in_place = {(file.sha256, file.path): file for file in here if file.path not in absent}
     returned = [
         key_of(row)
         for row in kept
         if row["reserved"]
-        and (file := in_place.get((row["sha256"], row["place"]))) is not None
+        and (file := here.get(row["place"])) is not None
+        and file.sha256 == row["sha256"]
         and row["name"] in file.facts()
     ]
     keep(store, found.kept)

@@ -127,8 +127,9 @@ class Pending:
     def moved(self, is_listed: np.ndarray, kept: pa.ChunkedArray) -> tuple[list[bytes], list[str]]:
         """Return the images of listed files for which there may be facts of files that are gone.
 
-        The second list has the paths of the files that may be gone: those with a label from a
-        table, or other columns, that are not listed. ``is_listed`` is the result of
+        The second list has the paths of the other files of these images, which may be gone: those
+        that are not listed. There may be facts of an image if one of these has a label from a
+        table, or other columns, or if facts are kept for it. ``is_listed`` is the result of
         :meth:`are_listed`, and ``kept`` are the SHA-256 for which facts are kept.
         """
         rows = self._rows
@@ -139,13 +140,14 @@ class Pending:
             pc.fill_null(pc.not_equal(rows["label_source"], FOLDER), True),
         )
         described = pc.greater(pc.fill_null(_lengths(rows["attributes"]), 0), 0)
-        may_be_gone = usable & ~is_listed & np.array(pc.or_(from_table, described))
-        givers = rows.filter(pa.array(may_be_gone)).select(["path", "sha256"])
-        wanted = pa.chunked_array([*givers["sha256"].chunks, *kept.chunks], pa.binary(32)).unique()
+        gives = usable & ~is_listed & np.array(pc.or_(from_table, described))
+        givers = rows["sha256"].filter(pa.array(gives))
+        wanted = pa.chunked_array([*givers.chunks, *kept.chunks], pa.binary(32)).unique()
         here = rows["sha256"].filter(pa.array(usable & is_listed))
         here = here.filter(pc.is_in(here, value_set=wanted)).unique()
-        givers = givers.filter(pc.is_in(givers["sha256"], value_set=here))
-        return sorted(here.to_pylist()), givers["path"].to_pylist()
+        others = rows.filter(pa.array(usable & ~is_listed)).select(["path", "sha256"])
+        others = others.filter(pc.is_in(others["sha256"], value_set=here))
+        return sorted(here.to_pylist()), others["path"].to_pylist()
 
     def are_listed(self, listed: Iterable[pa.Table]) -> np.ndarray:
         """Return for each row of the store whether its file is listed, bool (N,)."""

@@ -246,6 +246,17 @@ def test_labels_and_columns_follow_a_file_that_moved(store: Store, photos: Path)
     assert store_content(Path(store.location)) == before
 
 
+def test_a_missing_copy_takes_no_facts(store: Store, photos: Path) -> None:
+    content = StoreContent(store.location)
+    (row,) = content.files.read(FILES.names, "path LIKE '%/red/1.jpg'").to_pylist()
+    copy = replace(FileRow.of_store(row), path=str(photos / "red/copy.jpg")).without_facts()
+    content.files.append(pa.Table.from_pylist([copy.to_store()], FILES))
+    move(store, photos / "red/1.jpg", photos / "red/new.jpg")
+    assert follow_as_add(store, photos) == []
+    assert facts_of(store, photos / "red/new.jpg") == ("green", {"camera": "b"})
+    assert facts_of(store, photos / "red/copy.jpg") == ("red", {})
+
+
 def test_a_folder_that_may_not_be_mounted_gives_nothing_away(store: Store, photos: Path) -> None:
     (photos / "nas").mkdir()
     move(store, photos / "red/1.jpg", photos / "nas/1.jpg")
