@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from embedkit.cluster.claims import Registry
 from embedkit.cluster.digests import empty_table
 from embedkit.cluster.embedder import BLOCK, Embedder
+from embedkit.cluster.files import file_name
 from embedkit.cluster.kept_facts import keep_rows
 from embedkit.cluster.listing import listed
 from embedkit.cluster.moved_facts import follow_moves
@@ -53,6 +54,8 @@ class _Run:
     fingerprinted: int = 0
     failed: set[str] = field(default_factory=set)
     """Paths of the files that could not be used, in stored form."""
+    unread: list[Failure] = field(default_factory=list)
+    """Files that could not be read, of which the store has the content."""
     unlisted: list[Failure] = field(default_factory=list)
     """Files and folders that could not be listed."""
     warnings: dict[str, None] = field(default_factory=dict)
@@ -123,6 +126,7 @@ def add_to_store(
     for dataset in (store.files, store.images, *map(store.embeddings, specs)):
         dataset.tidy()
     images, failures, missing = pending.summary(is_listed, sources)
+    failures = sorted([*failures, *run.unread], key=lambda item: item.path)
     seconds = time.monotonic() - started
     new = run.embedded if backbones else run.fingerprinted
     return AddReport(
@@ -213,10 +217,11 @@ class _Pass:
             rows = [text for block in blocks for text in dict(block["embeddings"])[digest]]
             self._store.embeddings(backbone.spec).commit(rows)
         self._store.images.commit([text for block in blocks for text in block["images"]])
-        files = pa.concat_tables(
+        read = pa.concat_tables(
             [FILES.empty_table(), *(from_bytes(block["files"]) for block in blocks)]
         )
-        files, facts = self._pending.settled(files)
+        files, facts = self._pending.settled(read)
+        self._note_failures(read, files)
         keep_rows(self._store, facts.to_pylist())
         is_old = pa.array(self._pending.are_stored(files["path"].to_pylist()), pa.bool_())
         new = files.filter(pc.invert(is_old))
@@ -224,9 +229,18 @@ class _Pass:
         self._store.files.append(new)
         is_restored = pc.is_in(new["sha256"], value_set=self._run.reserved)
         self._run.restored.update(new["path"].filter(is_restored).to_pylist())
-        self._run.failed.update(files.filter(pc.is_valid(files["stage"]))["path"].to_pylist())
         for block in blocks:
             self._run.embedded += block["embedded"]
             self._run.fingerprinted += block["fingerprinted"]
             self._run.warnings.update(dict.fromkeys(block["warnings"]))
         self._committed += len(blocks)
+
+    def _note_failures(self, read: pa.Table, stored: pa.Table) -> None:
+        """Note which of the files that were read could not be used; ``stored`` are their rows."""
+        read = read.select(["path", "stage", "reason"]).append_column("stored", stored["stage"])
+        for row in read.filter(pc.is_valid(read["stage"])).to_pylist():
+            self._run.failed.add(row["path"])
+            if row["stored"] != row["stage"]:
+                self._run.unread.append(
+                    Failure(file_name(row["path"]), row["stage"], row["reason"])
+                )

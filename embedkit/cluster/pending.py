@@ -74,7 +74,8 @@ class Pending:
 
         Both are tables, of :data:`FILES` and of :data:`KEPT_FACTS`. A label from a table, and other
         columns, belong to the bytes of a file. If these have changed, it keeps none of them, and
-        they are kept for its earlier bytes. A label from a folder belongs to the path.
+        they are kept for its earlier bytes. A label from a folder belongs to the path. What the
+        store knows of the bytes of a file stays when it has not changed and cannot be read now.
         """
         rows: list[dict[str, object]] = []
         facts: list[dict[str, object]] = []
@@ -83,6 +84,13 @@ class Pending:
             file = FileRow.of_store(new)
             if known is not None:
                 file = replace(file, folder_label=file.folder_label or known.folder_label)
+                if file.stage == "read" and known.sha256 is not None and _is_untouched(file, known):
+                    file = replace(
+                        known,
+                        label=file.label,
+                        folder_label=file.folder_label,
+                        attributes=file.attributes,
+                    )
                 if _has_other_bytes(file, known):
                     key = (known.sha256, known.path)
                     facts += [
@@ -122,7 +130,7 @@ class Pending:
             place = source if is_url(source) else to_stored(source)
             missing |= pc.starts_with(others, place.rstrip("/") + "/").to_numpy()
         images = int(pc.count_distinct(usable["sha256"]).as_py())
-        return images, sorted(failures, key=lambda item: item.path), int(missing.sum())
+        return images, failures, int(missing.sum())
 
     def moved(self, is_listed: np.ndarray, kept: pa.ChunkedArray) -> tuple[list[bytes], list[str]]:
         """Return the images of listed files for which there may be facts of files that are gone.
@@ -216,8 +224,12 @@ def _has_other_bytes(file: FileRow, known: FileRow) -> bool:
         return False
     if file.sha256 is not None:
         return file.sha256 != known.sha256
-    is_touched = (file.bytes, file.mtime_ns) != (known.bytes, known.mtime_ns)
-    return file.stage == "decode" and is_touched
+    return file.stage == "decode" and not _is_untouched(file, known)
+
+
+def _is_untouched(file: FileRow, known: FileRow) -> bool:
+    """Return whether a file has the size and time that the store knows."""
+    return (file.bytes, file.mtime_ns) == (known.bytes, known.mtime_ns)
 
 
 def _key(path: str) -> bytes:
