@@ -1,7 +1,7 @@
 """The listed files that a run has to read."""
 
 import hashlib
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -52,7 +52,7 @@ class Pending:
         )
 
     def blocks(
-        self, listed: Iterable[pa.Table], skip: Container[str], size: int
+        self, listed: Iterable[pa.Table], skip: Collection[str], size: int
     ) -> Iterator[pa.Table]:
         """Yield the listed files that have to be read, without the paths ``skip``, in blocks.
 
@@ -185,9 +185,11 @@ class Pending:
                 found[number] = FileRow.of_store(row)
         return found
 
-    def _unread(self, found: pa.Table, skip: Container[str]) -> pa.Table:
+    def _unread(self, found: pa.Table, skip: Collection[str]) -> pa.Table:
         rows = []
         places = self._places_of(found["path"].to_pylist())
+        if not skip and all(place is None for place in places):
+            return found
         for place, new, known in zip(places, found.to_pylist(), self._at(places), strict=True):
             if new["path"] in skip:
                 continue
