@@ -153,9 +153,8 @@ class Pending:
         wanted = pa.chunked_array([*givers.chunks, *kept.chunks], pa.binary(32)).unique()
         here = rows["sha256"].filter(pa.array(usable & is_listed))
         here = here.filter(pc.is_in(here, value_set=wanted)).unique()
-        others = rows.filter(pa.array(usable & ~is_listed)).select(["path", "sha256"])
-        others = others.filter(pc.is_in(others["sha256"], value_set=here))
-        return sorted(here.to_pylist()), others["path"].to_pylist()
+        others = usable & ~is_listed & np.array(pc.is_in(rows["sha256"], value_set=here))
+        return sorted(here.to_pylist()), rows["path"].filter(pa.array(others)).to_pylist()
 
     def are_listed(self, listed: Iterable[pa.Table]) -> np.ndarray:
         """Return for each row of the store whether its file is listed, bool (N,)."""
