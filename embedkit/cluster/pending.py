@@ -116,8 +116,9 @@ class Pending:
         files below the sources that are not listed any more. ``is_listed`` is the result of
         :meth:`are_listed`.
         """
-        rows = self._rows.filter(pa.array(is_listed))
-        failed = rows.filter(pc.is_valid(rows["stage"])).select(["path", "stage", "reason"])
+        rows = self._rows.select(["path", "sha256", "stage", "reason"])
+        rows = rows.filter(pa.array(is_listed))
+        failed = rows.filter(pc.is_valid(rows["stage"]))
         failures = [
             Failure(file_name(row["path"]), row["stage"], row["reason"])
             for row in failed.to_pylist()
