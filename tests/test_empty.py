@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from cleaning import contents, killed_at, put, row, run, sha256
@@ -206,11 +207,12 @@ def test_a_renamed_kept_file_counts_if_the_workspace_knows_it(
     assert len(empty(root, name).skipped) == 2
     requested: list[str] = []
 
-    def locate(sha256s: list[str]) -> dict[str, list[str]]:
+    def located(sha256s: list[str]) -> dict[str, list[str]]:
         requested.extend(sha256s)
         return {rows[0].sha256: ["/gone.jpg", str(root / name / "files/000002"), renamed]}
 
-    assert len(empty(root, name, locate=locate).deleted) == 2
+    known = Mock(located=located)
+    assert len(empty(root, name, facts_of=lambda _: known).deleted) == 2
     assert requested == [sha256(b"one")]
 
 

@@ -314,6 +314,18 @@ def test_a_kept_copy_without_a_label_takes_that_of_the_removed_one(
     assert labels_of(filled)["photos/loose.jpg"] is None, "as before"
 
 
+def test_a_moved_copy_has_its_own_label_and_not_that_of_a_copy_in_quarantine(
+    workspace: Workspace, doubled: Path
+) -> None:
+    apply_plan(workspace, doubled / "b/1.jpg", doubled / "a/1.jpg")
+    (doubled / "b").rename(doubled / "c")
+    assert workspace.add().warnings == ()
+    assert labels_of(workspace)["old/c/1.jpg"] == "dog"
+    workspace.undo()
+    workspace.add()
+    assert workspace.info().labels == {"cat": 1, "cow": 1, "dog": 1}
+
+
 # -- whole folders -----------------------------------------------------------------------------
 
 

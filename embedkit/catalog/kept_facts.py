@@ -62,6 +62,9 @@ def assign(
             common = {stored: _common_names(receiver.stored_path, stored) for stored in accepted}
             accepted = [stored for stored in accepted if common[stored] == max(common.values())]
             if len({free[stored].value for stored in accepted}) > 1:
+                # More files are moved than restored from quarantine to another path.
+                accepted = [stored for stored in accepted if not free[stored].reserved]
+            if len({free[stored].value for stored in accepted}) != 1:
                 yield receiver, None
                 continue
         if accepted:

@@ -2,13 +2,15 @@
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
 from embedkit._internal.artifacts import sync_folder
 from embedkit._internal.paths import shown
+from embedkit.cleaning.facts import KnownFacts
 from embedkit.cleaning.kept_files import KeptFile, KeptFiles
 from embedkit.cleaning.plan import KEEP_ONE, read_plan
 from embedkit.cleaning.quarantine import (
@@ -32,14 +34,6 @@ from embedkit.results import (
     no_progress,
 )
 
-LocateFiles = Callable[[Sequence[str]], dict[str, list[str]]]
-"""Maps SHA-256 (hex) of images to absolute paths of their known files."""
-
-
-def locate_nothing(_: Sequence[str]) -> dict[str, list[str]]:
-    """Return no files; the default of ``locate``."""
-    return {}
-
 
 def empty(
     root: Path,
@@ -47,15 +41,17 @@ def empty(
     older_than: timedelta | None = None,
     progress: ProgressCallback = no_progress,
     *,
-    locate: LocateFiles = locate_nothing,
+    facts_of: Callable[[str | None], KnownFacts | None] = lambda _: None,
     dry_run: bool = False,
 ) -> EmptyReport:
     """Delete the files of quarantines below ``root`` permanently.
 
     Empties the named quarantine, or all whose plan was applied longer than ``older_than`` ago. A
     file is deleted only while one of its kept files has the content recorded in the plan, in its
-    place or in another known file. Files of a ``drop-all`` group may be the last copies, so they
-    are deleted only from a named quarantine. With ``dry_run`` nothing is deleted.
+    place or at another path that the collection knows. ``facts_of`` returns what is known of the
+    files, given the place of their store, or None for those of the workspace. Files of a
+    ``drop-all`` group may be the last copies, so they are deleted only from a named quarantine.
+    With ``dry_run`` nothing is deleted.
 
     If it is killed, running it again continues. Raises :class:`BadInput` when neither a quarantine
     nor an age is given, :class:`NotInWorkspace` for an unknown quarantine, and the errors of
@@ -72,7 +68,7 @@ def empty(
         return EmptyReport((), (), (), 0, dry_run)
     with quarantine_lock(root):
         chosen = [item for item in quarantines(root) if _is_chosen(item, quarantine, older_than)]
-        run = _EmptyRun(progress, locate, sum(item.files for item in chosen), dry_run)
+        run = _EmptyRun(progress, facts_of, sum(item.files for item in chosen), dry_run)
         for item in chosen:
             run.empty(QuarantineFolder(root / item.id), is_named=quarantine is not None)
     return EmptyReport(
@@ -97,10 +93,14 @@ class _EmptyRun:
     """One run over some quarantines."""
 
     def __init__(
-        self, progress: ProgressCallback, locate: LocateFiles, total: int, dry_run: bool
+        self,
+        progress: ProgressCallback,
+        facts_of: Callable[[str | None], KnownFacts | None],
+        total: int,
+        dry_run: bool,
     ) -> None:
         self._progress = progress
-        self._locate = locate
+        self._facts_of = facts_of
         self._total = total
         self._dry_run = dry_run
         self.deleted: list[str] = []
@@ -149,21 +149,29 @@ class _EmptyRun:
         numbered = sorted(enumerate(rows, 1), key=lambda item: item[1].group)
         groups = groupby(numbered, key=lambda item: item[1].group)
         found = [one for _, group in groups for one in removals(list(group))]
-        known = self._locate(list({row.sha256 for one in found for row in one.kept_files}))
         numbers = {number for number, _ in confirmed}
         deletable: list[tuple[int, PlanRow, KeptFile | None]] = []
+
+        @cache
+        def located() -> Mapping[str, Sequence[str]]:
+            known = self._facts_of(folder.store)
+            digests = {row.sha256 for one in found for row in one.kept_files}
+            return {} if known is None else known.located(sorted(digests))
+
         for removal in found:
             files = [item for item in removal.removed if item[0] in numbers]
             if not files:
                 continue
-            kept = [
-                (path, row.sha256)
-                for row in removal.kept_files
-                for path in (row.path, *known.get(row.sha256, ()))
-                if not _is_below(path, folder.folder.parent)
-            ]
             try:
-                kept_file = _kept_file(KeptFiles(kept, ()), files[0][1], folder.id, is_named)
+                if files[0][1].rule == KEEP_ONE:
+                    kept_file = _kept_file(removal.kept_files, folder, located)
+                elif is_named:
+                    kept_file = None
+                else:
+                    reason = (
+                        f"it may be the last copy; name the quarantine, {folder.id}, to delete it"
+                    )
+                    raise OSError(errno.EPERM, reason)
             except OSError as error:
                 self.skipped += [NotMoved(row.path, failure_reason(error)) for _, row in files]
             else:
@@ -182,18 +190,28 @@ class _EmptyRun:
 
 
 def _kept_file(
-    kept_files: KeptFiles, row: PlanRow, quarantine: str, is_named: bool
-) -> KeptFile | None:
-    """Return the file that has to be kept when the files of a removal are deleted, if any.
+    rows: Sequence[PlanRow],
+    folder: QuarantineFolder,
+    located: Callable[[], Mapping[str, Sequence[str]]],
+) -> KeptFile:
+    """Return an intact file of some rows that are kept, in its place or at another known path.
 
-    ``row`` is that of one of these files. Raises OSError when they must not be deleted.
+    ``located`` returns the paths of known files by SHA-256 (hex); it is called only if no file is
+    in its place. Raises OSError when no file is intact.
     """
-    if row.rule == KEEP_ONE:
-        return kept_files.first_valid()
-    if not is_named:
-        reason = f"it may be the last copy; name the quarantine, {quarantine}, to delete it"
-        raise OSError(errno.EPERM, reason)
-    return None
+
+    def intact(files: Iterable[tuple[str, str]]) -> KeptFile:
+        outside = [file for file in files if not _is_below(file[0], folder.folder.parent)]
+        return KeptFiles(outside, ()).first_valid()
+
+    try:
+        return intact((row.path, row.sha256) for row in rows)
+    except OSError:
+        known = located()
+        others = [(path, row.sha256) for row in rows for path in known.get(row.sha256, ())]
+        if not others:
+            raise
+        return intact(others)
 
 
 def _plan_of(folder: QuarantineFolder) -> list[PlanRow]:

@@ -63,6 +63,9 @@ class KnownFacts(Protocol):
     def known(self, paths: Sequence[str]) -> Collection[str]:
         """Return those of some absolute paths that belong to a known file."""
 
+    def located(self, sha256s: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Return the absolute paths of the known files of images, by SHA-256 (hex)."""
+
     def edit(self) -> AbstractContextManager[FactEditor]:
         """Return a context in which facts are read and changed."""
 
@@ -90,6 +93,18 @@ class CatalogFacts:
         """Return those of some absolute paths that belong to a known file that is in place."""
         with self._catalog.read() as reader:
             return reader.files.known(paths)
+
+    def located(self, sha256s: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Return the paths of the known files of images, by SHA-256 (hex)."""
+        if not self.exists:
+            return {}
+        with self._catalog.read() as reader:
+            ids = reader.images.ids([bytes.fromhex(sha256) for sha256 in sha256s])
+            files = reader.files.of_images(list(ids.values()))
+        return {
+            sha256.hex(): [file.path for file in files.get(image_id, ())]
+            for sha256, image_id in ids.items()
+        }
 
     @contextmanager
     def edit(self) -> Iterator[FactEditor]:

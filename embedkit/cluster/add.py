@@ -21,8 +21,10 @@ import pyarrow.compute as pc
 from embedkit.cluster.claims import Registry
 from embedkit.cluster.digests import empty_table
 from embedkit.cluster.embedder import BLOCK, Embedder
+from embedkit.cluster.files import file_name
+from embedkit.cluster.kept_facts import keep_rows
 from embedkit.cluster.listing import listed
-from embedkit.cluster.moved_facts import follow_moves, keep_rows
+from embedkit.cluster.moved_facts import follow_moves
 from embedkit.cluster.pending import Pending
 from embedkit.cluster.projection_sample import StoreSample
 from embedkit.cluster.rows import from_bytes
@@ -52,10 +54,16 @@ class _Run:
     fingerprinted: int = 0
     failed: set[str] = field(default_factory=set)
     """Paths of the files that could not be used, in stored form."""
+    unread: list[Failure] = field(default_factory=list)
+    """Files that could not be read, of which the store has the content."""
     unlisted: list[Failure] = field(default_factory=list)
     """Files and folders that could not be listed."""
     warnings: dict[str, None] = field(default_factory=dict)
     """An ordered set."""
+    reserved: pa.Array = field(default_factory=lambda: pa.array([], pa.binary(32)))
+    """SHA-256 of the images with facts that are reserved for files in quarantine."""
+    restored: set[str] = field(default_factory=set)
+    """Paths of the new files of these images."""
 
 
 def add_to_store(
@@ -95,6 +103,7 @@ def add_to_store(
     }
     backbones = [resolve(name, known, progress, projections.find) for name in names]
     store.register(backbones)
+    run.reserved = store.kept_facts.read(["sha256"], "reserved")["sha256"].unique()
     specs = [item.spec for item in backbones]
     is_first = True
     while True:
@@ -112,11 +121,12 @@ def add_to_store(
     kept = store.kept_facts.read(["sha256"])["sha256"]
     is_listed = pending.are_listed(found)
     run.warnings.update(
-        dict.fromkeys(follow_moves(store, *pending.moved(is_listed, kept), sources))
+        dict.fromkeys(follow_moves(store, *pending.moved(is_listed, kept), sources, run.restored))
     )
     for dataset in (store.files, store.images, *map(store.embeddings, specs)):
         dataset.tidy()
     images, failures, missing = pending.summary(is_listed, sources)
+    failures = sorted([*failures, *run.unread], key=lambda item: item.path)
     seconds = time.monotonic() - started
     new = run.embedded if backbones else run.fingerprinted
     return AddReport(
@@ -207,17 +217,30 @@ class _Pass:
             rows = [text for block in blocks for text in dict(block["embeddings"])[digest]]
             self._store.embeddings(backbone.spec).commit(rows)
         self._store.images.commit([text for block in blocks for text in block["images"]])
-        files = pa.concat_tables(
+        read = pa.concat_tables(
             [FILES.empty_table(), *(from_bytes(block["files"]) for block in blocks)]
         )
-        files, facts = self._pending.settled(files)
+        files, facts = self._pending.settled(read)
+        self._note_failures(read, files)
         keep_rows(self._store, facts.to_pylist())
         is_old = pa.array(self._pending.are_stored(files["path"].to_pylist()), pa.bool_())
+        new = files.filter(pc.invert(is_old))
         self._store.files.upsert(files.filter(is_old), "path")
-        self._store.files.append(files.filter(pc.invert(is_old)))
-        self._run.failed.update(files.filter(pc.is_valid(files["stage"]))["path"].to_pylist())
+        self._store.files.append(new)
+        is_restored = pc.is_in(new["sha256"], value_set=self._run.reserved)
+        self._run.restored.update(new["path"].filter(is_restored).to_pylist())
         for block in blocks:
             self._run.embedded += block["embedded"]
             self._run.fingerprinted += block["fingerprinted"]
             self._run.warnings.update(dict.fromkeys(block["warnings"]))
         self._committed += len(blocks)
+
+    def _note_failures(self, read: pa.Table, stored: pa.Table) -> None:
+        """Note which of the files that were read could not be used; ``stored`` are their rows."""
+        read = read.select(["path", "stage", "reason"]).append_column("stored", stored["stage"])
+        for row in read.filter(pc.is_valid(read["stage"])).to_pylist():
+            self._run.failed.add(row["path"])
+            if row["stored"] != row["stage"]:
+                self._run.unread.append(
+                    Failure(file_name(row["path"]), row["stage"], row["reason"])
+                )

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from embedkit.catalog import Catalog, StoredVerdict
 from embedkit.cluster.elsewhere import Elsewhere, in_store
+from embedkit.cluster.kept_facts import FactKey, key_of
 from embedkit.cluster.location import Location
 from embedkit.cluster.lookup import digest_array, find_keys, select_rows
 from embedkit.cluster.merging import Differences
@@ -120,16 +121,13 @@ def _pull_verdicts(
 
 # -- facts of moved and changed files --------------------------------------------------------------
 
-_FACT_KEY = ("sha256", "place", "name")
-
-
-_Facts = dict[tuple[Any, ...], dict[str, Any]]
+_Facts = dict[FactKey, dict[str, Any]]
 
 
 def _facts(rows: pa.Table, place: Callable[[str], str] = str) -> _Facts:
     """Return facts by their key, with the function ``place`` applied to the paths."""
     found = [row | {"place": place(row["place"])} for row in rows.to_pylist()]
-    return {tuple(row[name] for name in _FACT_KEY): row for row in found}
+    return {key_of(row): row for row in found}
 
 
 def _new_facts(mine: _Facts, other: _Facts, found: Differences) -> pa.Table:

@@ -1,6 +1,6 @@
 """A table of numbers by SHA-256 that takes 40 bytes for each image."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -25,9 +25,12 @@ class DigestTable:
         self._recent: dict[bytes, int] = {}
 
     @classmethod
-    def numbered(cls, digests: Sequence[bytes]) -> "DigestTable":
-        """Return a table of distinct digests that numbers them from 0, in order."""
-        words = _words(digests)
+    def numbered(cls, digests: Iterable[bytes]) -> "DigestTable":
+        """Return a table of distinct digests that numbers them from 0, in order.
+
+        They are given in parts: each part has several, one after the other.
+        """
+        words = np.concatenate([np.empty((0, 4), np.uint64), *map(_words, digests)])
         order = np.lexsort(words.T[::-1])
         return cls(words[order], order)
 
@@ -36,7 +39,7 @@ class DigestTable:
         found: list[int | None] = [self._recent.get(digest) for digest in digests]
         if not len(self._words) or not digests:
             return found
-        wanted = _words(digests)
+        wanted = _words(b"".join(digests))
         rows = np.searchsorted(self._words[:, 0], wanted[:, 0])
         for number, row in enumerate(rows.tolist()):
             # Digests with the same first word are as good as impossible, but cost nothing.
@@ -53,7 +56,7 @@ class DigestTable:
             self._merge()
 
     def _merge(self) -> None:
-        words = np.concatenate([self._words, _words(list(self._recent))])
+        words = np.concatenate([self._words, _words(b"".join(self._recent))])
         numbers = np.concatenate([self._numbers, np.fromiter(self._recent.values(), np.int64)])
         order = np.lexsort(words.T[::-1])
         self._words, self._numbers = words[order], numbers[order]
@@ -65,5 +68,5 @@ def empty_table() -> DigestTable:
     return DigestTable(np.empty((0, 4), np.uint64), np.empty(0, np.int64))
 
 
-def _words(digests: Sequence[bytes]) -> np.ndarray:
-    return np.frombuffer(b"".join(digests), ">u8").astype(np.uint64).reshape(-1, 4)
+def _words(digests: bytes) -> np.ndarray:
+    return np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 4)

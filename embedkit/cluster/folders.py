@@ -8,7 +8,7 @@ from embedkit._internal import paths
 from embedkit.cluster.entries import Entry
 from embedkit.cluster.location import Location, reason_of, scheme_of
 from embedkit.errors import EmbedkitError
-from embedkit.images.scan import SUFFIXES, FoundFile, Skipped, scan, suffix_of
+from embedkit.images.scan import SUFFIXES, FoundFile, scan, suffix_of
 from embedkit.ingest.labels import FolderLabels, as_label
 from embedkit.results import Failure
 
@@ -36,21 +36,27 @@ def photos_in(location: Location, labels_from_folders: bool) -> Iterator[Entry |
             yield entry_of(location.url_of(item["name"]), item, label or None)
 
 
-def tables_in(location: Location) -> Iterator[Location]:
+def tables_in(location: Location) -> Iterator[Location | Failure]:
     """Yield the Parquet files below a folder if it contains no other files.
 
-    Names that begin with a dot or an underscore are ignored: programs that write such folders add
-    files of their own.
+    The folders that cannot be listed are yielded too. Names that begin with a dot or an underscore
+    are ignored: programs that write such folders add files of their own.
     """
-    found = []
-    for path in _names(location):
-        name = path.rsplit("/", 1)[-1]
+    found: list[Location | Failure] = []
+    has_tables = False
+    for item in _names(location):
+        if isinstance(item, Failure):
+            found.append(item)
+            continue
+        name = item.rsplit("/", 1)[-1]
         if name.startswith("_"):
             continue
         if suffix_of(name) != PARQUET:
             return
-        found.append(path)
-    yield from map(Location, found)
+        found.append(Location(item))
+        has_tables = True
+    if has_tables:
+        yield from found
 
 
 def entry_of(url: str, info: dict[str, Any], folder_label: str | None = None) -> Entry:
@@ -68,16 +74,14 @@ def _local(folder: str, labels_from_folders: bool) -> Iterator[Entry | Failure]:
             yield Entry(path, item.bytes, item.mtime_ns, None, labels.of(item.path))
 
 
-def _names(location: Location) -> Iterator[str]:
-    """Yield the native paths or URLs of all files below a folder."""
+def _names(location: Location) -> Iterator[str | Failure]:
+    """Yield the native paths or URLs of all files below a folder, and what cannot be listed."""
     if location.is_local:
         for item in scan(location.place):
-            if isinstance(item, (FoundFile, Skipped)):
-                yield item.path
+            yield item if isinstance(item, Failure) else item.path
     else:
         for entry in _files(location):
-            if not isinstance(entry, Failure):
-                yield location.url_of(entry["name"])
+            yield entry if isinstance(entry, Failure) else location.url_of(entry["name"])
 
 
 # -- remote folders --------------------------------------------------------------------------------

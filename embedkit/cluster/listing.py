@@ -154,4 +154,7 @@ def _of_folder(location: Location, labels_from_folders: bool) -> Iterator[Entry 
     if not tables:
         yield from photos_in(location, labels_from_folders)
     for table in tables:
-        yield from photos_of_parquet(table)
+        if isinstance(table, Failure):
+            yield table
+        else:
+            yield from photos_of_parquet(table)

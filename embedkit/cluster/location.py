@@ -36,6 +36,8 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 _ONE_SLASH = re.compile("[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 _CHAINED = re.compile(r"::[A-Za-z][A-Za-z0-9+.-]*://")
 _LOCAL = ("file", "local")
+_GONE = (404, 410)
+"""HTTP statuses of what does not exist."""
 _SIGNED = re.compile(
     r"[?&](x-amz-[^=&]*|x-goog-[^=&]*|signature|sig|awsaccesskeyid|[a-z_-]*token)=", re.IGNORECASE
 )
@@ -84,7 +86,8 @@ class Location:
         if found is not None and found[1].lower() in _LOCAL:
             place, found = found[2], None
         if "\0" in place:
-            raise BadInput(f"{shown(place)}: a NUL character, which no file name contains")
+            text = without_secrets(shown(place))
+            raise BadInput(f"{text}: a NUL character, which no file name contains")
         if _CHAINED.search(place):
             raise BadInput(
                 f"{without_secrets(shown(place))}: file systems inside others are not supported; "
@@ -199,7 +202,11 @@ class Location:
             self.filesystem.invalidate_cache()
             try:
                 return dict(self.filesystem.info(self.path))
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                # For a web server, fsspec raises it whatever the error was.
+                cause = error.__cause__ if self.is_http else None
+                if cause is not None and getattr(cause, "status", None) not in _GONE:
+                    raise cause from None
                 return None
 
     def names(self) -> set[str]:
@@ -278,7 +285,8 @@ class Location:
 def store_location(place: str) -> Location:
     """Return the location of a store. Raises :class:`BadInput` for an unsuitable name."""
     if shown(place) != place:
-        raise BadInput(f"{shown(place)!r} cannot be the place of a store; give a path or a URL")
+        text = without_secrets(shown(place))
+        raise BadInput(f"{text!r} cannot be the place of a store; give a path or a URL")
     return Location(place)
 
 

@@ -6,7 +6,8 @@ the report lists the difference. There are three cases in which the destination 
 
 - A label from a table comes before one from a folder. The folder's label is kept beneath it.
 - Of two contents of a file, the one with the later modification time is that of the file. The
-  labels from tables and the columns of the earlier content are kept for its bytes.
+  labels from tables and the columns of the earlier content are kept for its bytes. A label from a
+  folder stays, since it belongs to the path.
 - Of two verdicts on a subject, the later one counts. A store keeps all of them; a workspace
   replaces its own only if the store has it.
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from embedkit._internal.paths import native_path
+from embedkit.catalog.kept_facts import LABEL
 from embedkit.results.store import Difference
 
 CSV, FOLDER = "csv", "folder"
@@ -88,8 +90,18 @@ class FileRow:
 
     def facts(self) -> dict[str, str]:
         """Return the label from a table and the other columns, by name, as kept facts have them."""
-        label = {} if self.label is None else {"label": self.label}
+        label = {} if self.label is None else {LABEL: self.label}
         return {**label, **self.attributes}
+
+    def with_fact(self, name: str, value: str) -> "FileRow":
+        """Return the file with a label from a table, or another column."""
+        if name == LABEL:
+            return replace(self, label=value)
+        return replace(self, attributes={**self.attributes, name: value})
+
+    def without_facts(self) -> "FileRow":
+        """Return the file without a label from a table and other columns."""
+        return replace(self, label=None, attributes={})
 
 
 @dataclass
@@ -118,7 +130,8 @@ def merge_files(mine: FileRow, other: FileRow, found: Differences) -> FileRow:
         return mine
     if mine.sha256 is not None and mine.sha256 != other.sha256:
         if other.mtime_ns > mine.mtime_ns:
-            return other
+            label = _merged(mine, "label", mine.folder_label, other.folder_label, found)
+            return replace(other, folder_label=label)
         found.add(_difference("file", mine, mine.sha256.hex(), other.sha256.hex()))
         return mine
     merged = replace(

@@ -3,34 +3,32 @@
 A fact is a label from a table, or the value of another column. When a file is gone, its facts go to
 another file with the same bytes that has no such fact; if there is none, they are kept for the
 bytes. :mod:`embedkit.catalog.kept_facts` decides which file takes which fact. The facts of a file
-in quarantine are reserved for it: see :mod:`embedkit.cluster.reservations`.
+in quarantine are reserved for it, and for photos that are added again at another path: see
+:mod:`embedkit.cluster.quarantined_facts`.
 """
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 
 from embedkit._internal.paths import is_missing, is_url, is_within, native_path
-from embedkit.catalog.kept_facts import LABEL, KeptFact, Receiver, ambiguity, assign
+from embedkit.catalog.kept_facts import KeptFact, Receiver, ambiguity, assign
+from embedkit.cluster.kept_facts import FactKey, discard, keep, kept_facts_of, key_of
 from embedkit.cluster.labels import rows_of_images
 from embedkit.cluster.location import Location
 from embedkit.cluster.merging import FileRow
 from embedkit.cluster.shards import is_member, member_of
 from embedkit.cluster.store import StoreContent
-from embedkit.cluster.tables import FILES, KEPT_FACTS
+from embedkit.cluster.tables import FILES
 from embedkit.errors import BadInput, StorageError
 
 _CHECKED_AT_ONCE = 32
 """Files whose existence is checked at the same time: on object storage each takes milliseconds."""
-_KEY = ("sha256", "place", "name")
-
-_Fact = tuple[bytes, str, str]
-"""SHA-256, place and name of a kept fact."""
 
 
 @dataclass
@@ -39,9 +37,9 @@ class Followed:
 
     receivers: dict[str, FileRow] = field(default_factory=dict)
     """Files with the facts that they take, by path."""
-    kept: dict[_Fact, str] = field(default_factory=dict)
+    kept: dict[FactKey, str] = field(default_factory=dict)
     """Values that are kept for the bytes."""
-    used: list[_Fact] = field(default_factory=list)
+    used: list[FactKey] = field(default_factory=list)
     """Facts that were kept, and are those of a file now."""
     ambiguous: list[str] = field(default_factory=list)
     """Paths of files for whose facts several values are possible."""
@@ -51,6 +49,7 @@ def follow(
     files: Iterable[FileRow],
     gone: Collection[str],
     kept: Iterable[Mapping[str, Any]],
+    new: Collection[str] = (),
     *,
     keep_repeated: bool,
 ) -> Followed:
@@ -63,8 +62,10 @@ def follow(
     gone : collection of str
         Paths of the files that are gone.
     kept : iterable of mapping
-        Rows of :data:`embedkit.cluster.tables.KEPT_FACTS` for these bytes. Reserved facts return
-        only to their own path.
+        Rows of :data:`embedkit.cluster.tables.KEPT_FACTS` for these bytes.
+    new : collection of str
+        Paths of the files that the store did not know before. Only these, and the file at the path
+        to which it belongs, take a reserved fact.
     keep_repeated : bool
         Whether to keep facts that another file with the same bytes has too, for a copy that may
         have moved as well. Reserved ones are always kept.
@@ -91,7 +92,7 @@ def follow(
     for (digest, name), of_bytes in facts.items():
         others = present.get(digest, [])
         receivers = [
-            Receiver(number, file.path, is_new=False, folder_label=file.folder_label)
+            Receiver(number, file.path, file.path in new, folder_label=file.folder_label)
             for number, file in enumerate(others)
             if name not in file.facts()
         ]
@@ -101,8 +102,10 @@ def follow(
                 found.ambiguous.append(receiver.stored_path)
                 continue
             file = found.receivers.get(receiver.stored_path, others[receiver.file_id])
-            found.receivers[file.path] = with_fact(file, name, of_bytes[place].value)
-            taken.add(place)
+            fact = of_bytes[place]
+            found.receivers[file.path] = file.with_fact(name, fact.value)
+            if place == file.path or not fact.reserved:
+                taken.add(place)
         now = [found.receivers.get(file.path, file).facts().get(name) for file in others]
         for place, fact in of_bytes.items():
             key = digest, place, name
@@ -114,23 +117,12 @@ def follow(
     return found
 
 
-def with_fact(file: FileRow, name: str, value: str) -> FileRow:
-    """Return a file with a label from a table, or another column."""
-    if name == LABEL:
-        return replace(file, label=value)
-    return replace(file, attributes={**file.attributes, name: value})
-
-
-def without_facts(file: FileRow) -> FileRow:
-    """Return a file without a label from a table and other columns."""
-    return replace(file, label=None, attributes={})
-
-
 def follow_moves(
     store: StoreContent,
     digests: Collection[bytes],
     may_be_gone: Sequence[str],
     sources: Sequence[str],
+    new: Collection[str] = (),
 ) -> list[str]:
     """Give the facts of files that are gone to the files at which their bytes are now.
 
@@ -139,45 +131,51 @@ def follow_moves(
     store : StoreContent
         The store; the caller holds its lease.
     digests : collection of bytes
-        SHA-256 of the images of the files that may be gone.
+        SHA-256 of images.
     may_be_gone : sequence of str
-        The paths of these files. This machine checks whether they are there. A file counts as gone
-        only if it is below a source, or if other files are in its folder: else a disk may not be
-        mounted.
+        The paths of their files that were not listed. This machine checks whether they are there. A
+        file counts as gone only if it is below a source, or if other files are in its folder: else
+        a disk may not be mounted.
     sources : sequence of str
         The paths and URLs that were listed.
+    new : collection of str
+        As for :func:`follow`.
 
     Returns
     -------
     list of str
         Warnings.
     """
-    missing = missing_files(may_be_gone)
-    gone = {
-        path
-        for path, is_missing in zip(may_be_gone, missing, strict=True)
-        if is_missing and _is_reached(path, sources)
-    }
     files = files_with(store, digests)
     kept = kept_facts_of(store, digests)
-    # A file that has given its facts away does not take them back while it is missing.
-    places = {row["place"] for row in kept}
-    bare = [file.path for file in files if file.path in places and file.path not in gone]
-    absent = {
-        path for path, is_missing in zip(bare, missing_files(bare), strict=True) if is_missing
+    is_missing = dict(zip(may_be_gone, missing_files(may_be_gone), strict=True))
+    here = {file.path: file for file in files if not is_missing.get(file.path)}
+    gone = {
+        file.path: file
+        for file in files
+        if file.path not in here and file.facts() and _is_reached(file.path, sources)
     }
-    concerned = {file.sha256 for file in files if file.path in gone}
-    concerned |= {row["sha256"] for row in kept}
-    found = follow(
-        (file for file in files if file.sha256 in concerned and file.path not in absent),
+    concerned = {file.sha256 for file in gone.values()} | {row["sha256"] for row in kept}
+    found = follow(  # other files that are missing take no facts
+        (file for file in (*here.values(), *gone.values()) if file.sha256 in concerned),
         gone,
         (row for row in kept if row["sha256"] in concerned),
+        new,
         keep_repeated=True,
     )
-    emptied = [without_facts(file) for file in files if file.path in gone and file.facts()]
+    emptied = [file.without_facts() for file in gone.values()]
+    # A file that a person has put back has its facts, which are reserved no more.
+    returned = [
+        key_of(row)
+        for row in kept
+        if row["reserved"]
+        and (file := here.get(row["place"])) is not None
+        and file.sha256 == row["sha256"]
+        and row["name"] in file.facts()
+    ]
     keep(store, found.kept)
     replace_files(store, [*found.receivers.values(), *emptied])
-    discard(store, found.used)
+    discard(store, [*found.used, *returned])
     return [ambiguity(sorted(set(found.ambiguous)))] if found.ambiguous else []
 
 
@@ -185,44 +183,6 @@ def files_with(store: StoreContent, digests: Iterable[bytes]) -> list[FileRow]:
     """Return all usable files with some bytes."""
     tables = rows_of_images(store.files, digests, FILES.names)
     return [FileRow.of_store(row) for table in tables for row in table.to_pylist()]
-
-
-def kept_facts_of(store: StoreContent, digests: Iterable[bytes]) -> list[dict[str, Any]]:
-    """Return the facts that are kept for some bytes."""
-    tables = rows_of_images(store.kept_facts, digests, KEPT_FACTS.names, "true")
-    return [row for table in tables for row in table.to_pylist()]
-
-
-def keep(store: StoreContent, facts: Mapping[_Fact, str]) -> None:
-    """Keep facts for the bytes of files, in one commit."""
-    rows = [
-        dict(zip(KEPT_FACTS.names, (*key, value, False), strict=True))
-        for key, value in facts.items()
-    ]
-    keep_rows(store, rows)
-
-
-def keep_rows(store: StoreContent, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Keep facts for the bytes of files, in one commit, given as rows of :data:`KEPT_FACTS`.
-
-    Those that are reserved for a file in quarantine stay so.
-    """
-    earlier = kept_facts_of(store, {row["sha256"] for row in rows})
-    reserved = {key_of(row) for row in earlier if row["reserved"]}
-    rows = [{**row, "reserved": row["reserved"] or key_of(row) in reserved} for row in rows]
-    store.kept_facts.upsert(pa.Table.from_pylist(rows, KEPT_FACTS), *_KEY)
-
-
-def key_of(row: Mapping[str, Any]) -> _Fact:
-    """Return the key of a row of :data:`KEPT_FACTS`."""
-    return row["sha256"], row["place"], row["name"]
-
-
-def discard(store: StoreContent, facts: Sequence[_Fact]) -> None:
-    """Remove kept facts that are those of a file now, in one commit."""
-    rows = [dict(zip(_KEY, fact, strict=True)) for fact in facts]
-    keys = pa.Table.from_pylist(rows, pa.schema([KEPT_FACTS.field(name) for name in _KEY]))
-    store.kept_facts.delete_rows(keys)
 
 
 def replace_files(store: StoreContent, files: Iterable[FileRow]) -> None:

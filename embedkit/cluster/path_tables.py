@@ -29,6 +29,8 @@ from embedkit.results import Failure
 URL, BYTES, MTIME = "url", "bytes", "mtime_ns"
 _ROWS = 10_000
 """Rows that are in memory at a time."""
+_NANOSECONDS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+"""Nanoseconds of the units of times."""
 _tidy = lru_cache(1 << 16)(as_label)
 
 
@@ -103,7 +105,7 @@ class _Columns:
     """The columns of a table that are read, by their meaning."""
 
     def __init__(self, table: Location, schema: pa.Schema) -> None:
-        by_name = {name.casefold(): name for name in schema.names}
+        by_name = {as_label(name).casefold(): name for name in reversed(schema.names)}
         self.place = by_name.get(PATH) or by_name.get(URL) or ""
         if not self.place or not _is_text(schema.field(self.place).type):
             raise BadInput(
@@ -122,7 +124,9 @@ class _Columns:
         self.attributes = [
             name
             for name in schema.names
-            if name not in known and _is_scalar(schema.field(name).type)
+            if name not in known
+            and as_label(name) != LABEL  # another column has the label
+            and _is_scalar(schema.field(name).type)
         ]
         self.names = [name for name in (*known, *self.attributes) if name]
 
@@ -195,11 +199,12 @@ def _numbers(column: pa.Array) -> list[int | None]:
     if _is_text(column.type):
         texts = _texts(column)
         return [_whole(int(text)) if text and text.isdecimal() else None for text in texts]
+    unit = 1
     if pa.types.is_timestamp(column.type):
-        column = pc.cast(column, pa.timestamp("ns", column.type.tz))
+        unit = _NANOSECONDS[column.type.unit]
     if not pa.types.is_integer(column.type):
-        column = pc.cast(column, pa.int64(), safe=False)
-    return [_whole(number) for number in column.to_pylist()]
+        column = pc.cast(column, pa.int64())
+    return [None if number is None else _whole(number * unit) for number in column.to_pylist()]
 
 
 def _whole(number: int | None) -> int | None:

@@ -20,9 +20,9 @@ from embedkit.catalog import Catalog
 from embedkit.cluster.decisions import push_decisions
 from embedkit.cluster.elsewhere import Elsewhere
 from embedkit.cluster.heads import push_heads
+from embedkit.cluster.kept_facts import keep_rows
 from embedkit.cluster.lookup import digest_array, find_keys
 from embedkit.cluster.merging import Differences, FileRow, merge_files
-from embedkit.cluster.moved_facts import keep_rows
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import FILES, IMAGES, embeddings_schema, vector_array
 from embedkit.results import Progress, ProgressCallback, ResolvedName

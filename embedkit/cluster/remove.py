@@ -15,17 +15,10 @@ import pyarrow.compute as pc
 
 from embedkit._internal.paths import is_url, shown
 from embedkit._internal.text import counted
+from embedkit.cluster.kept_facts import discard, keep, kept_facts_of
 from embedkit.cluster.location import Location
 from embedkit.cluster.merging import CSV, FOLDER
-from embedkit.cluster.moved_facts import (
-    discard,
-    files_with,
-    follow,
-    keep,
-    kept_facts_of,
-    missing_files,
-    replace_files,
-)
+from embedkit.cluster.moved_facts import files_with, follow, missing_files, replace_files
 from embedkit.cluster.shards import at_or_below, is_member, member_of
 from embedkit.cluster.store import StoreContent, digest_words, positions
 from embedkit.cluster.tables import USABLE, Dataset

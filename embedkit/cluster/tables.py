@@ -79,7 +79,7 @@ KEPT_FACTS = pa.schema(
         pa.field("place", pa.string(), nullable=False),  # the path at which the file had them
         pa.field("name", pa.string(), nullable=False),
         pa.field("value", pa.string(), nullable=False),
-        pa.field("reserved", pa.bool_(), nullable=False),  # see embedkit.catalog
+        pa.field("reserved", pa.bool_(), nullable=False),  # of a file in quarantine
     ]
 )
 QUALITY = pa.schema(

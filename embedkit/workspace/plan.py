@@ -121,7 +121,7 @@ class Plan(PlannedRows):
         from embedkit.cleaning.apply import apply
         from embedkit.cleaning.plan_check import check_rows
         from embedkit.cluster.duplicates.plan import known_in_store
-        from embedkit.cluster.facts import StoreFacts
+        from embedkit.cluster.plan_facts import StoreFacts
         from embedkit.cluster.store import StoreContent
 
         root, progress = self._state.quarantine_folder, self._state.progress
@@ -148,7 +148,7 @@ def known_facts(state: State, store: str | None) -> "KnownFacts":
 
     if store is None:
         return CatalogFacts(state.catalog)
-    from embedkit.cluster.facts import StoreFacts
+    from embedkit.cluster.plan_facts import StoreFacts
     from embedkit.cluster.store import StoreContent
 
     return StoreFacts(StoreContent(store, state.progress))

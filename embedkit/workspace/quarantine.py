@@ -1,11 +1,10 @@
 """The namespace ``workspace.quarantine``."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
-from embedkit.catalog import Catalog
 from embedkit.results import EmptyReport, Quarantine
+from embedkit.workspace.plan import known_facts
 from embedkit.workspace.state import WorkspaceBase
 
 
@@ -34,8 +33,9 @@ class Quarantines(WorkspaceBase):
         """Delete files in quarantine permanently.
 
         A file is deleted only while a file that was kept for it still has the content that the plan
-        recorded. Files of ``drop-all`` groups may be the last copies: they are deleted only
-        if their quarantine is named.
+        recorded, in its place or where the workspace, or the store of the plan, knows it. Files of
+        ``drop-all`` groups may be the last copies: they are deleted only if their quarantine is
+        named.
 
         Parameters
         ----------
@@ -60,7 +60,8 @@ class Quarantines(WorkspaceBase):
         QuarantineBusy
             Another process is changing the quarantine.
         StorageError
-            The disk is full, read-only or failing.
+            The disk is full, read-only or failing, or the store of a plan cannot be read, in which
+            a kept file that is not in its place is looked for.
         """
         from embedkit.cleaning.empty import empty
 
@@ -70,19 +71,6 @@ class Quarantines(WorkspaceBase):
             name,
             older_than,
             self._progress,
-            locate=partial(_known_paths, self._catalog),
+            facts_of=partial(known_facts, self._state),
             dry_run=dry_run,
         )
-
-
-def _known_paths(catalog: Catalog, sha256s: Sequence[str]) -> dict[str, list[str]]:
-    """Return the known paths of images by the images' SHA-256 in hex."""
-    if not catalog.exists:
-        return {}
-    with catalog.read() as reader:
-        ids = reader.images.ids([bytes.fromhex(sha256) for sha256 in sha256s])
-        files = reader.files.of_images(list(ids.values()))
-    return {
-        sha256.hex(): [file.path for file in files.get(image_id, ())]
-        for sha256, image_id in ids.items()
-    }

@@ -553,6 +553,18 @@ FAILED = {"sha256": None, "stage": "decode", "reason": "broken", "decoder": "1"}
             {},
         ),
         (
+            {"folder_label": "red"},
+            {"sha256": b"b" * 32, "mtime_ns": 101},
+            {"folder_label": "red", "sha256": b"b" * 32, "mtime_ns": 101},
+            {},
+        ),
+        (
+            {"folder_label": "red"},
+            {"folder_label": "blue", "sha256": b"b" * 32, "mtime_ns": 101},
+            {"folder_label": "red", "sha256": b"b" * 32, "mtime_ns": 101},
+            {"label": 1},
+        ),
+        (
             {"label": "red"},
             {"sha256": b"b" * 32, "mtime_ns": 99},
             {"label": "red"},

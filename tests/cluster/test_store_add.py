@@ -19,6 +19,7 @@ from embedkit.cluster.files import StoreFiles
 from embedkit.cluster.rows import as_bytes, file_rows, from_bytes
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import Dataset
+from embedkit.errors import UnreadableImage
 
 pytestmark = pytest.mark.slow
 
@@ -238,6 +239,75 @@ def test_a_label_from_a_table_comes_before_that_of_a_folder(
             "folder_label": None,
             "attributes": [],
         }
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_photo_of_the_store_that_cannot_be_read_again_stays(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, read = Store(tmp_path / "store"), StoreFiles.read
+    store.add(photos, fingerprints_only=True, workers=1)
+    before = stored_files(tmp_path / "store")
+
+    def no_answer(self: StoreFiles, file: PendingFile) -> bytes:
+        if file.path.endswith(("/0.jpg", "/1.jpg")):
+            raise UnreadableImage("read", "no answer")
+        return read(self, file)
+
+    os.utime(photos / "red/1.jpg", (1, 1))  # it may have changed
+    with monkeypatch.context() as patch:
+        patch.setattr(StoreFiles, "read", no_answer)
+        report = store.add(photos, fingerprints_only=True, labels_from_folders=True, workers=1)
+    assert (report.failed, report.images) == (2, 11)
+    assert [(Path(item.path).name, item.reason) for item in report.failures] == [
+        ("0.jpg", "no answer"),
+        ("1.jpg", "no answer"),
+    ]
+    stored = stored_files(tmp_path / "store")
+    path = str(photos / "red/0.jpg")
+    assert stored[path] == before[path] | {"label": "red"}
+    assert stored[str(photos / "red/1.jpg")]["stage"] == "read"
+    assert store.remove(photos / "blue/7.jpg").images == 2, "and the earlier content of 1.jpg"
+    again = store.add(photos, fingerprints_only=True, workers=1)
+    assert (again.failed, again.images, again.fingerprinted) == (0, 12, 2)
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_label_does_not_go_to_the_bytes_that_replace_a_photo_after_a_damaged_file(
+    tmp_path: Path, photos: Path
+) -> None:
+    path = photos / "red/0.jpg"
+    before = path.read_bytes()
+    (tmp_path / "list.csv").write_text(f"path,label\n{path},cat\n")
+    store = Store(tmp_path / "store")
+    store.add(tmp_path / "list.csv", fingerprints_only=True, workers=1)
+    path.write_bytes(before[:500])  # the upload of another version has begun
+    assert store.add(photos, fingerprints_only=True, workers=1).failed == 1
+    draw_photo(50).save(path)
+    store.add(photos, fingerprints_only=True, workers=1)
+    assert stored_files(tmp_path / "store")[str(path)]["label"] is None
+    path.write_bytes(before)
+    store.add(photos, fingerprints_only=True, workers=1)
+    assert stored_files(tmp_path / "store")[str(path)]["label"] == "cat"
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_table_adds_its_columns_to_those_of_an_earlier_one(tmp_path: Path, photos: Path) -> None:
+    store = Store(tmp_path / "store")
+    for columns, values in (
+        ("label,camera", "cat,a"),
+        ("shop", "A"),
+        ("camera,shop", ",A"),
+        ("camera", "b"),
+    ):
+        (tmp_path / "list.csv").write_text(f"path,{columns}\n{photos}/red/0.jpg,{values}\n")
+        store.add(tmp_path / "list.csv", fingerprints_only=True, workers=1)
+    content = StoreContent(str(tmp_path / "store")).files
+    (row,) = content.read(["label", "attributes"]).to_pylist()
+    assert row == {"label": "cat", "attributes": [("camera", "b"), ("shop", "A")]}
+    version = content.ensure().version
+    assert store.add(tmp_path / "list.csv", fingerprints_only=True, workers=1).fingerprinted == 0
+    assert content.ensure().version == version, "nothing is read again"
 
 
 @pytest.mark.usefixtures("inline")

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from conftest import Toys, draw_photo
-from stores import search_inline
+from stores import inline, search_inline  # noqa: F401
 
 from embedkit import (
     BadInput,
@@ -269,6 +269,24 @@ def test_a_plan_of_a_store_is_applied_and_undone(
     assert content(store) == before
 
 
+@pytest.mark.usefixtures("inline")
+def test_a_kept_file_that_was_renamed_counts_if_the_store_knows_it(
+    store: Store, collection: Path, tmp_path: Path
+) -> None:
+    store.clean(["exact"]).save(tmp_path / "plan.csv")
+    local = Workspace(tmp_path / "local")
+    plan = local.load_plan(tmp_path / "plan.csv", store=store.location)
+    ((kept,), (removed,)) = (
+        [row.path for row in plan if row.action == action] for action in ("keep", "remove")
+    )
+    assert plan.apply().moved == (removed,)
+    (quarantine,) = local.quarantine.list()
+    Path(kept).rename(collection / "blue/renamed.png")
+    assert local.quarantine.empty(quarantine.id).deleted == ()
+    store.add(collection / "blue", fingerprints_only=True, workers=1)
+    assert local.quarantine.empty(quarantine.id).deleted == (removed,)
+
+
 def test_an_undo_changes_the_collection_to_which_the_plan_was_last_applied(
     filled: Workspace, store: Store, tmp_path: Path
 ) -> None:
@@ -413,7 +431,7 @@ def test_an_apply_that_is_killed_while_it_carries_facts_over_continues(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("embedkit.cluster.facts._StoreEditor.set_verdicts", killed)
+        patch.setattr("embedkit.cluster.plan_facts._StoreEditor.set_verdicts", killed)
         plan.apply()
     report = plan.apply()
     assert report.already_moved and not report.moved
@@ -505,7 +523,7 @@ def test_a_plan_whose_facts_cannot_be_stored_reports_what_it_moved(
         raise StorageError("files.lance: No space left on device; free some space")
 
     with monkeypatch.context() as patch:
-        patch.setattr("embedkit.cluster.facts._StoreEditor.set_column", full)
+        patch.setattr("embedkit.cluster.plan_facts._StoreEditor.set_column", full)
         done = CliRunner().invoke(
             embedkit, ["apply", "plan.csv", "--store", "store", "-w", "here", "--json", "--quiet"]
         )
@@ -516,7 +534,7 @@ def test_a_plan_whose_facts_cannot_be_stored_reports_what_it_moved(
     again = run("apply plan.csv --store store -w here")
     assert again["already_moved"] and again["carried_over"]
     with monkeypatch.context() as patch:
-        patch.setattr("embedkit.cluster.facts._StoreEditor.remove_values", full)
+        patch.setattr("embedkit.cluster.plan_facts._StoreEditor.remove_values", full)
         done = CliRunner().invoke(embedkit, ["undo", "-w", "here", "--json", "--quiet"])
     undone = json.loads(done.stdout)
     assert done.exit_code == 1 and {*undone["restored"]} == {*report["moved"]}

@@ -12,14 +12,16 @@ import pyarrow as pa
 import pytest
 from conftest import Toys
 from copies import store_content
+from stores import inline  # noqa: F401
 
 from embedkit import BadInput, EmptyWorkspace, NotInWorkspace, PlanInterrupted, Store, Workspace
 from embedkit._internal.artifacts import sha256_of
 from embedkit.cleaning.plan import write_plan
+from embedkit.cluster.kept_facts import keep_rows
 from embedkit.cluster.listing import listed
 from embedkit.cluster.location import Location
 from embedkit.cluster.merging import FileRow
-from embedkit.cluster.moved_facts import follow_moves, keep_rows, missing_files
+from embedkit.cluster.moved_facts import follow_moves, missing_files
 from embedkit.cluster.pending import Pending
 from embedkit.cluster.shards import member_path
 from embedkit.cluster.store import StoreContent
@@ -244,6 +246,17 @@ def test_labels_and_columns_follow_a_file_that_moved(store: Store, photos: Path)
     assert store_content(Path(store.location)) == before
 
 
+def test_a_missing_copy_takes_no_facts(store: Store, photos: Path) -> None:
+    content = StoreContent(store.location)
+    (row,) = content.files.read(FILES.names, "path LIKE '%/red/1.jpg'").to_pylist()
+    copy = replace(FileRow.of_store(row), path=str(photos / "red/copy.jpg")).without_facts()
+    content.files.append(pa.Table.from_pylist([copy.to_store()], FILES))
+    move(store, photos / "red/1.jpg", photos / "red/new.jpg")
+    assert follow_as_add(store, photos) == []
+    assert facts_of(store, photos / "red/new.jpg") == ("green", {"camera": "b"})
+    assert facts_of(store, photos / "red/copy.jpg") == ("red", {})
+
+
 def test_a_folder_that_may_not_be_mounted_gives_nothing_away(store: Store, photos: Path) -> None:
     (photos / "nas").mkdir()
     move(store, photos / "red/1.jpg", photos / "nas/1.jpg")
@@ -283,6 +296,22 @@ def test_labels_stay_with_the_bytes_of_files_that_change_places(store: Store, ph
     same, facts = Pending(content, []).settled(content.files.read(FILES.names, where))
     assert same.sort_by("path") == content.files.read(FILES.names, where).sort_by("path")
     assert not len(facts)
+
+
+def test_each_of_many_files_that_are_read_again_keeps_its_own_label(tmp_path: Path) -> None:
+    store = StoreContent(str(tmp_path / "store"))
+    rows = [
+        FileRow(f"/{number}.jpg", b"%032d" % number, 1, 1, str(number), None, {}, None, None, None)
+        for number in range(40)
+    ]
+    for start in range(0, 40, 10):
+        part = [row.to_store() for row in rows[start : start + 10]]
+        store.files.append(pa.Table.from_pylist(part, FILES))
+    chosen = [rows[number] for number in (33, 2, 17, 0, 39, 16)]
+    read = [replace(row, label=None).to_store() for row in chosen]
+    read.insert(3, replace(chosen[0], path="/new.jpg", label=None).to_store())
+    files, _ = Pending(store, []).settled(pa.Table.from_pylist(read, FILES))
+    assert files["label"].to_pylist() == ["33", "2", "17", None, "0", "39", "16"]
 
 
 def test_a_copy_takes_nothing_from_a_file_that_is_there(store: Store, photos: Path) -> None:
@@ -404,6 +433,38 @@ def test_a_copy_takes_no_facts_of_a_file_in_quarantine(moved: Moved, photos: Pat
         assert moved.reserved() == _RESERVED
     moved.local.undo()
     assert (moved.facts(), moved.reserved()) == (moved.before, set())
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_photo_that_is_restored_to_another_path_has_the_facts_of_the_one_in_quarantine(
+    moved: Moved, photos: Path
+) -> None:
+    (stored,) = photos.parent.glob("local/quarantine/*/files/*")
+    (photos / "other").mkdir()
+    for number, path in enumerate((photos / "red/new.jpg", photos / "other/new.jpg")):
+        shutil.copy2(stored, path)
+        report = moved.store.add(path.parent, fingerprints_only=True, workers=1)
+        assert report.warnings == ()
+        assert facts_of(moved.store, path) == ("green", {"camera": "a"}), number
+        assert facts_of(moved.store, moved.copy) == ("blue", {"camera": "a"})
+        assert moved.reserved() == _RESERVED
+    moved.store.add(photos / "red", labels_from_folders=False, fingerprints_only=True, workers=1)
+    moved.local.undo()
+    moved.store.add(photos / "red", labels_from_folders=False, fingerprints_only=True, workers=1)
+    assert (moved.facts(), moved.reserved()) == (moved.before, set())
+
+
+def test_the_facts_of_a_file_that_a_person_has_put_back_are_reserved_no_more(
+    moved: Moved, photos: Path
+) -> None:
+    (stored,) = photos.parent.glob("local/quarantine/*/files/*")
+    shutil.copy2(stored, moved.path)
+    assert follow_as_add(moved.store, photos / "red") == []
+    assert (moved.facts()[0], moved.reserved()) == (moved.before[0], set())
+    new = photos / "red/new.jpg"
+    move(moved.store, moved.path, new)
+    assert follow_as_add(moved.store, photos / "red") == []
+    assert facts_of(moved.store, new) == moved.before[0]
 
 
 def test_a_workspace_does_not_reserve_facts_again_that_an_undo_has_given_back(

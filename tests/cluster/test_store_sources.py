@@ -31,7 +31,8 @@ from embedkit.cluster.claims import Registry
 from embedkit.cluster.embedder import BLOCK, Embedder
 from embedkit.cluster.files import StoreFiles
 from embedkit.cluster.listing import LISTED, listed
-from embedkit.cluster.location import Location, without_secrets
+from embedkit.cluster.location import Location, store_location, without_secrets
+from embedkit.cluster.moved_facts import missing_files
 from embedkit.cluster.rows import from_bytes
 from embedkit.cluster.seen import SeenPaths
 from embedkit.cluster.shards import is_member, member_of, member_path
@@ -310,6 +311,24 @@ def test_a_remote_folder_that_cannot_be_listed_is_a_failure(
     assert failures[0].reason == "no access to https://host/a"
 
 
+def test_a_folder_of_tables_that_cannot_be_listed_whole_says_so(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        memory.pipe(f"/tables/{name}/list.parquet", write_parquet({"path": [f"/{name}.jpg"]}))
+    real = type(memory).ls
+
+    def refusing(self: Any, path: str, **options: Any) -> Any:
+        if path.endswith("/a"):
+            raise PermissionError("no access")
+        return real(self, path, **options)
+
+    monkeypatch.setattr(type(memory), "ls", refusing)
+    rows, failures = entries("memory://tables")
+    assert list(rows) == ["/b.jpg"]
+    assert failures == [Failure("memory://tables/a", "scan", "no access")]
+
+
 def test_objects_of_s3_are_listed_page_by_page_in_the_order_of_their_keys(
     bucket: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -528,12 +547,38 @@ def test_relative_paths_start_at_the_folder_of_the_table(memory: Any, web: WebSe
     assert content(path) == b"here"
 
 
+def test_names_of_columns_are_trimmed_and_a_label_is_no_attribute_too(tmp_path: Path) -> None:
+    table = {"Path": ["a.jpg"], " label ": ["cat"], "label": ["dog"], "Label": ["owl"]}
+    pq.write_table(pa.table(table), tmp_path / "list.parquet")
+    (row,) = entries(str(tmp_path / "list.parquet"))[0].values()
+    assert (row["label"], row["attributes"]) == ("cat", {"Label": "owl"})
+
+
+def test_a_time_that_no_file_has_is_none(tmp_path: Path) -> None:
+    times = pa.array([253_402_300_799, 5], pa.timestamp("s"))  # the end of the year 9999
+    pq.write_table(
+        pa.table({"path": ["a.jpg", "b.jpg"], "mtime_ns": times}), tmp_path / "l.parquet"
+    )
+    rows, failures = entries(str(tmp_path / "l.parquet"))
+    assert [row["mtime_ns"] for row in rows.values()] == [0, 5_000_000_000] and failures == []
+
+
 def test_a_table_is_listed_in_pieces(tmp_path: Path) -> None:
     names = [f"{number}.jpg" for number in range(25_000)]
     pq.write_table(pa.table({"path": names}), tmp_path / "list.parquet")
     pieces = list(listed([str(tmp_path / "list.parquet")], False))
     assert [len(piece) for piece in pieces] == [10_000, 10_000, 5_000]
     assert pa.concat_tables(pieces)["path"].to_pylist() == [f"{tmp_path}/{name}" for name in names]
+
+
+def test_a_photo_of_a_web_server_that_does_not_answer_is_not_missing(web: WebServer) -> None:
+    web.files["/here.jpg"] = b"1"
+    names = ["here.jpg", "gone.jpg", *(f"status/{number}/a.jpg" for number in (410, 403, 429, 503))]
+    refused = "http://127.0.0.1:9/a.jpg"  # no server
+    found = missing_files([*(f"{web.url}/{name}" for name in names), refused])
+    assert found == [False, True, True, False, False, False, False]
+    with pytest.raises(StorageError, match="503"):
+        Location(f"{web.url}/status/503/a.jpg").info()
 
 
 def test_a_table_without_paths_is_an_error(tmp_path: Path) -> None:
@@ -948,6 +993,14 @@ def test_a_url_with_credentials_is_refused_and_not_shown(url: str, tmp_path: Pat
     assert list(rows) == ["https://host/ok.jpg?w=1"]
     assert [item.path for item in failures] == [f"{tmp_path}/list.parquet, row 1"]
     assert "not-to-be-shown" not in repr(failures)
+
+
+@pytest.mark.parametrize("open_place", [Location, store_location])
+def test_an_impossible_name_is_shown_without_its_password(open_place: Any) -> None:
+    for name in ("a\0b", "a\x07b\0"):
+        with pytest.raises(BadInput) as caught:
+            open_place(f"s3://AKIA:hidden@bucket/{name}")
+        assert "hidden" not in str(caught.value) and "bucket/a" in str(caught.value)
 
 
 def test_names_that_only_look_like_credentials_are_allowed() -> None:

@@ -1,8 +1,8 @@
-"""Facts that a store reserves for files that a plan has moved.
+"""The facts of files that a plan has moved, which a store reserves for them.
 
-Their rows in the store stay, because a store does not record which files are missing. But a file
-with the same bytes does not take their facts, and when the store forgets them, their facts are kept
-until an undo: they return only to the path and the bytes to which they belong.
+Their rows in the store stay, because a store does not record which files are missing. But a known
+copy does not take their facts, and when the store forgets them, their facts are kept. They return
+to the path and the bytes to which they belong, or go to photos that are added again elsewhere.
 """
 
 import os
@@ -10,20 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from embedkit.cluster.kept_facts import FactKey, discard, keep_rows, kept_facts_of, key_of
 from embedkit.cluster.merging import FileRow
-from embedkit.cluster.moved_facts import (
-    discard,
-    keep_rows,
-    kept_facts_of,
-    key_of,
-    replace_files,
-    with_fact,
-)
+from embedkit.cluster.moved_facts import replace_files
 from embedkit.cluster.store import StoreContent
 
 
 @dataclass
-class Reservations:
+class QuarantinedFacts:
     """What changes when files were moved to quarantine, or are in their places again."""
 
     reserved: list[dict[str, Any]] = field(default_factory=list)
@@ -31,11 +25,11 @@ class Reservations:
     :data:`embedkit.cluster.tables.KEPT_FACTS`."""
     receivers: dict[str, FileRow] = field(default_factory=dict)
     """Files in place that lack facts that were reserved for them, with these, by path."""
-    used: list[tuple[bytes, str, str]] = field(default_factory=list)
-    """SHA-256, path and name of facts that need not be reserved any more."""
+    returned: list[FactKey] = field(default_factory=list)
+    """Facts of files in place, which need not be reserved any more."""
 
     @classmethod
-    def of(cls, store: StoreContent, files: Mapping[str, FileRow]) -> "Reservations":
+    def of(cls, store: StoreContent, files: Mapping[str, FileRow]) -> "QuarantinedFacts":
         """Return what changes for known files, given by their absolute paths."""
         found = cls()
         in_place: dict[str, FileRow] = {}
@@ -52,16 +46,16 @@ class Reservations:
             known = found.receivers.get(row["place"], in_place.get(row["place"]))
             if known is None or known.sha256 != row["sha256"] or not row["reserved"]:
                 continue
-            found.used.append(key_of(row))
+            found.returned.append(key_of(row))
             if row["name"] not in known.facts():
-                found.receivers[known.path] = with_fact(known, row["name"], row["value"])
+                found.receivers[known.path] = known.with_fact(row["name"], row["value"])
         return found
 
     def __bool__(self) -> bool:
-        return bool(self.reserved or self.used)
+        return bool(self.reserved or self.returned)
 
     def store(self, store: StoreContent) -> None:
         """Make the changes. The caller holds the lease; it can be repeated when it was killed."""
         keep_rows(store, self.reserved)
         replace_files(store, self.receivers.values())
-        discard(store, self.used)
+        discard(store, self.returned)

@@ -21,7 +21,7 @@ from embedkit.cluster.labels import files_of_images
 from embedkit.cluster.lookup import find_keys
 from embedkit.cluster.merging import CSV, FOLDER, FileRow
 from embedkit.cluster.moved_facts import replace_files
-from embedkit.cluster.reservations import Reservations
+from embedkit.cluster.quarantined_facts import QuarantinedFacts
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import FILES, VERDICTS
 
@@ -49,14 +49,22 @@ class StoreFacts:
 
         The rows of the missing ones stay: the next ``add`` finds out that they are missing.
         """
-        if not Reservations.of(self._store, _rows(self._store, paths)):
+        if not QuarantinedFacts.of(self._store, _rows(self._store, paths)):
             return
         with self._store.writing("undo"):
-            Reservations.of(self._store, _rows(self._store, paths)).store(self._store)
+            QuarantinedFacts.of(self._store, _rows(self._store, paths)).store(self._store)
 
     def known(self, paths: Sequence[str]) -> Collection[str]:
         """Return those of some paths that belong to a known file."""
         return _rows(self._store, paths).keys()
+
+    def located(self, sha256s: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Return the paths of the known files of images on this machine, by SHA-256 (hex)."""
+        found = files_of_images(self._store.files, map(bytes.fromhex, sha256s), {})
+        return {
+            digest.hex(): [file_name(file.path) for file in files if not is_url(file.path)]
+            for digest, files in found.items()
+        }
 
     @contextmanager
     def edit(self) -> Iterator[FactEditor]:
