@@ -137,7 +137,8 @@ class Duplicates(Result):
     chance_hamming, chance_distance : float
         Expected number of unrelated pairs within ``max_hamming`` and within ``max_distance``.
     recall : float
-        Share of all pairs within ``max_distance`` that the search finds, 0 to 1.
+        Share of the candidates by embedding that the search compares, 0 to 1: 1 for up to 200,000
+        embeddings, else measured on sampled images.
     examined : int
         Pairs whose files this search opened and compared; stored results are not counted.
     workspace : str or None
