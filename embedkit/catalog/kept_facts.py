@@ -62,7 +62,7 @@ def assign(
             common = {stored: _common_names(receiver.stored_path, stored) for stored in accepted}
             accepted = [stored for stored in accepted if common[stored] == max(common.values())]
             if len({free[stored].value for stored in accepted}) > 1:
-                # More files are moved than restored from quarantine to another path.
+                # A file is more likely moved than restored from quarantine to another path.
                 accepted = [stored for stored in accepted if not free[stored].reserved]
             if len({free[stored].value for stored in accepted}) != 1:
                 yield receiver, None

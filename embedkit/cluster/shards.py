@@ -124,7 +124,8 @@ class Shards:
 class _Places:
     """Start and size of the members of an archive by name, in 24 bytes each.
 
-    Of several members with one name, the first counts.
+    Of several members with one name, the first counts. Names are kept as hashes of 64 bits, which
+    are as good as never equal for two names.
     """
 
     def __init__(self, members: Sequence[Member]) -> None:

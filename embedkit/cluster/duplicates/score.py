@@ -128,10 +128,10 @@ def compare_part(
         ours, theirs = home.traits.embeddings, visitors.traits.embeddings
 
         def vectors_of(rows: np.ndarray) -> np.ndarray:
-            here, there = rows[rows < len(home)], rows[rows >= len(home)] - len(home)
+            is_own = rows < len(home)
             found = np.empty((len(rows), ours.vectors.shape[1]), np.float32)
-            found[rows < len(home)] = ours.vectors[ours.rows[here]]
-            found[rows >= len(home)] = theirs.vectors[theirs.rows[there]]
+            found[is_own] = ours.vectors[ours.rows[rows[is_own]]]
+            found[~is_own] = theirs.vectors[theirs.rows[rows[~is_own] - len(home)]]
             return found
 
         # Vectors may be rounded: pairs a little farther apart than the limit are there as well.
