@@ -16,7 +16,7 @@ from embedkit import Workspace
 from embedkit.errors import DamagedCache, EmbedkitError
 from embedkit.index import index as index_module
 
-FLIPS = 10
+FLIPS = 5
 """Number of flips in each file."""
 CACHES = ("files.listing", "index", "features", "outliers")
 ARTEFACTS = ("heads",)

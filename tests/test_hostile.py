@@ -69,7 +69,7 @@ def test_a_damaged_file_is_read_or_unreadable_and_nothing_is_printed(
 def test_many_damaged_files_are_read_or_unreadable_and_nothing_is_printed(
     kind: str, fuzz: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    check(fuzz, kind, 200, tmp_path, capfd)
+    check(fuzz, kind, 80, tmp_path, capfd)
 
 
 @pytest.mark.parametrize("kind", KINDS)

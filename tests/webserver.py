@@ -20,6 +20,9 @@ TOKEN = "t" * 43
 HOST = "127.0.0.1:8899"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 
+LAYOUTS = pytest.mark.parametrize(("scheme", "width"), [("dark", 390), ("light", 1280)])
+"""Each colour scheme and each width of a page once."""
+
 Serve = Callable[..., TestClient]
 
 

@@ -15,6 +15,7 @@ from scenery import scene
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
+ON_RAY = ROOT / "docs/guides/cluster.md"
 NOT_RUN = {
     "pip install": "tests of the installation make an environment of their own",
     "git clone": "there is no repository to clone",
@@ -86,8 +87,26 @@ def home(tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page != ON_RAY],
+    ids=lambda page: str(page.relative_to(ROOT / "docs")),
+)
 def test_every_command_and_snippet_of_a_page_works(page: Path, home: Path) -> None:
+    run_all(page, home)
+
+
+@pytest.mark.usefixtures("two_workers")
+def test_every_command_and_snippet_of_the_page_on_clusters_works(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
+    run_all(ON_RAY, home)
+
+
+def run_all(page: Path, home: Path) -> None:
+    """Run the commands and the snippets of a page in order."""
     names: dict[str, object] = {"__name__": "__docs__"}
     for language, text in blocks(page):
         if language == "python":

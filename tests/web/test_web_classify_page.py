@@ -8,7 +8,7 @@ import pytest
 from classes import NEW, draw, heads_folder  # noqa: F401
 from PIL import Image
 from webphotos import workspace_with_heads  # noqa: F401
-from webserver import Open, opened, record_status, running, spoken, violations  # noqa: F401
+from webserver import LAYOUTS, Open, opened, record_status, running, spoken, violations  # noqa: F401
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of
@@ -159,8 +159,7 @@ def test_the_cells_of_the_confusion_matrix_open_their_photos(
     page.wait_for_selector(".matrix table")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@LAYOUTS
 def test_no_view_violates_a_rule_of_accessibility(
     opened: Open, new: list[Path], scheme: str, width: int
 ) -> None:

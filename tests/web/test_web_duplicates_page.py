@@ -9,7 +9,7 @@ from conftest import draw_photo
 from PIL import Image
 from scenery import saved, scene
 from webphotos import copies  # noqa: F401
-from webserver import Open, opened, running, violations  # noqa: F401
+from webserver import LAYOUTS, Open, opened, running, violations  # noqa: F401
 
 from embedkit import Workspace
 
@@ -360,8 +360,7 @@ def test_without_permission_to_write_the_page_says_so(opened: Open) -> None:
 
 
 @pytest.mark.usefixtures("copies")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@LAYOUTS
 def test_the_page_violates_no_rule_of_accessibility(opened: Open, scheme: str, width: int) -> None:
     page = opened("/duplicates", color_scheme=scheme, viewport={"width": width, "height": 844})
     page.wait_for_selector("main .button.primary")

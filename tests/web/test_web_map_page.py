@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from webphotos import mislabelled  # noqa: F401
-from webserver import Open, filled, opened, running, violations  # noqa: F401
+from webserver import LAYOUTS, Open, filled, opened, running, violations  # noqa: F401
 
 from embedkit import Workspace
 from embedkit.browse.projection import project, read_projection
@@ -218,8 +218,7 @@ def test_without_webgl_the_page_says_so_and_counts_the_photos(shown: Callable[..
     page.wait_for_selector("text=12 photos: 6 blue, 6 red")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@LAYOUTS
 def test_the_map_violates_no_rule_of_accessibility(
     mapped: Workspace, shown: Callable[..., Any], scheme: str, width: int
 ) -> None:

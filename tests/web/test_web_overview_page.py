@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from webserver import (  # noqa: F401
+    LAYOUTS,
     Open,
     filled,
     opened,
@@ -48,8 +49,7 @@ def test_a_wrong_folder_says_so(workspace: Workspace, opened: Open, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("filled")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@LAYOUTS
 def test_the_overview_violates_no_rule_of_accessibility(
     opened: Open, scheme: str, width: int
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import draw_photo
 from scenery import scene
-from webserver import Open, drawn_again, filled, opened, running, violations  # noqa: F401
+from webserver import LAYOUTS, Open, drawn_again, filled, opened, running, violations  # noqa: F401
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of
@@ -359,8 +359,7 @@ def test_a_match_is_compared_with_the_query_in_five_ways(
 
 
 @pytest.mark.usefixtures("filled")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@LAYOUTS
 def test_no_page_violates_a_rule_of_accessibility(
     opened: Open, photos: Path, scheme: str, width: int
 ) -> None:

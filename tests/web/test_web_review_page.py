@@ -8,7 +8,7 @@ from classes import NEW, draw
 from conftest import draw_photo
 from PIL import ImageFilter
 from webphotos import mislabelled  # noqa: F401
-from webserver import Open, drawn_again, opened, record_status, running, spoken, violations  # noqa: F401
+from webserver import LAYOUTS, Open, drawn_again, opened, record_status, running, spoken, violations  # noqa: F401
 
 from embedkit import Workspace
 
@@ -271,8 +271,7 @@ def test_an_empty_workspace_says_how_to_add_photos(opened: Open) -> None:
 
 
 @pytest.mark.usefixtures("reviewed")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@LAYOUTS
 def test_no_view_violates_a_rule_of_accessibility(opened: Open, scheme: str, width: int) -> None:
     page = opened("/review", color_scheme=scheme, viewport={"width": width, "height": 820})
     page.wait_for_selector(".begin")
