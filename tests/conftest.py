@@ -1,6 +1,7 @@
 """What tests share: photos that are drawn, a tiny network with weights made here, workspaces."""
 
 import atexit
+import io
 import logging
 import os
 import shutil
@@ -8,7 +9,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,11 @@ atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 def draw_photo(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
     """A smooth random picture: no two seeds look alike, and JPEG keeps it."""
+    return _drawn(seed, size).copy()
+
+
+@lru_cache(maxsize=64)
+def _drawn(seed: int, size: tuple[int, int]) -> Image.Image:
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
     image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
@@ -44,7 +50,14 @@ def write_photos(folder: Path) -> None:
     for number in range(12):
         path = folder / ("red" if number < 6 else "blue") / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        draw_photo(number).save(path, quality=92)
+        path.write_bytes(_jpeg(number))
+
+
+@cache
+def _jpeg(seed: int) -> bytes:
+    file = io.BytesIO()
+    draw_photo(seed).save(file, "JPEG", quality=92)
+    return file.getvalue()
 
 
 @pytest.fixture
