@@ -374,24 +374,24 @@ def test_the_page_violates_no_rule_of_accessibility(opened: Open, scheme: str, w
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
-def test_forty_groups_are_decided_by_keys_with_the_right_verdicts(
+def test_a_hundred_groups_are_decided_by_keys_with_the_right_verdicts(
     workspace: Workspace, tmp_path: Path, opened: Open
 ) -> None:
     expected = {}
-    for number in range(40):
-        original = saved(scene(number, (480, 360)), tmp_path / f"set/{number:03}.jpg", quality=92)
+    for number in range(100):
+        original = saved(scene(number, (240, 180)), tmp_path / f"set/{number:03}.jpg", quality=92)
         Image.open(original).save(original.with_name(f"{number:03} small.jpg"), quality=60)
         pair = frozenset((original.name, f"{number:03} small.jpg"))
         expected[pair] = "different" if number % 10 == 3 else "duplicate"
     workspace.add([tmp_path / "set"])
     page = opened("/duplicates")
     search(page)
-    for number in range(1, 41):
+    for number in range(1, 101):
         at_group(page, number)
         name = page.inner_text(".compare figcaption b >> nth=0")
         copy = page.inner_text(".compare figcaption b >> nth=1")
         page.keyboard.press("n" if expected[frozenset((name, copy))] == "different" else "Enter")
     page.wait_for_selector(".toast >> text=All groups are decided")
-    page.wait_for_selector("text=40 of 40 groups decided")
+    page.wait_for_selector("text=100 of 100 groups decided")
     assert verdicts(workspace) == expected
-    assert "36 files to move" in page.inner_text(".totals p")
+    assert "90 files to move" in page.inner_text(".totals p")
