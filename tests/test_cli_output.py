@@ -439,8 +439,8 @@ def test_completion_suggests_nothing_from_a_busy_or_damaged_workspace(
     run("add photos -q --labels-from-folders -b 'resnet50?size=96'")
     catalog = tmp_path / "indexes/default/catalog.duckdb"
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(flush=True); "
-         "sys.stdin.read()", str(catalog)],
+        [sys.executable, "-c", "import duckdb, sys; c = duckdb.connect(sys.argv[1]); "
+         "print(flush=True); sys.stdin.read()", str(catalog)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert holder.stdout is not None and holder.stdout.readline()
