@@ -22,6 +22,7 @@ from embedkit.results.cleaning import (
     TrashedFile,
     UndoReport,
 )
+from embedkit.results.collecting import CollectReport, PlannedRequests
 from embedkit.results.comparison import (
     BackboneMetrics,
     ComparedQuery,
@@ -129,6 +130,7 @@ __all__ = [
     "ClassCount",
     "ClassMetrics",
     "ClassSplit",
+    "CollectReport",
     "ComparedQuery",
     "Comparison",
     "CopyReport",
@@ -159,6 +161,7 @@ __all__ = [
     "PairedTest",
     "PhotoPredictions",
     "PlanRow",
+    "PlannedRequests",
     "Prediction",
     "Predictions",
     "ProbeAccuracy",

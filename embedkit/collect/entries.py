@@ -1,0 +1,154 @@
+"""The entries of a manifest: images as they appear in posts, with their facts and labels."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+from embedkit.collect.database import Database
+from embedkit.collect.recipe import FACTS
+
+ENTRY_COLUMNS = ("path", "sha256", "url", "page", *FACTS, "label", "outcome", "candidates")
+"""What is known about an image as it appears in one post."""
+
+
+class Entries:
+    """The table of entries. An image has one for each post and page that it appears on."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, entries: Iterable[tuple[str, str, Mapping[str, str]]]) -> int:
+        """Record images with their page and facts; return the number of new entries.
+
+        The facts of a known entry are replaced, and its label is to be decided again. Addresses
+        that were never seen are left out.
+        """
+        new = 0
+        with self._database.transaction():
+            for url, page, facts in entries:
+                rows = self._database.rows("SELECT id FROM requests WHERE url = ?", url)
+                if not rows:
+                    continue
+                key = (rows[0][0], page, facts.get("post", ""))
+                values = [facts.get(name, "") for name in FACTS]
+                known = self._database.rows(
+                    f"""SELECT {", ".join(FACTS)} FROM entries
+                        WHERE request_id = ? AND page = ? AND post = ?""",
+                    *key,
+                )
+                if not known:
+                    self._database.run(
+                        f"""INSERT INTO entries (request_id, page, {", ".join(FACTS)})
+                            VALUES (?, ?, {", ".join("?" * len(FACTS))})""",
+                        *key[:2],
+                        *values,
+                    )
+                elif list(known[0]) != values:
+                    self._database.run(
+                        f"""UPDATE entries SET outcome = '', {", ".join(f"{n} = ?" for n in FACTS)}
+                            WHERE request_id = ? AND page = ? AND post = ?""",
+                        *values,
+                        *key,
+                    )
+                new += not known
+        return new
+
+    def enter(
+        self, path: str, data: bytes, width: int, height: int, facts: Mapping[str, str]
+    ) -> None:
+        """Record an image that another program has downloaded, by its path below the folder."""
+        digest, now = sha256(data).hexdigest(), time.time()
+        url = f"file:{path}"
+        with self._database.transaction():
+            self._database.run(
+                "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?)",
+                path,
+                digest,
+                len(data),
+                width,
+                height,
+                now,
+            )
+            self._database.run(
+                """INSERT INTO requests (url, kind, host, state, seen_at, sha256, path)
+                   VALUES (?, 'image', '', 'stored', ?, ?, ?)
+                   ON CONFLICT (url) DO UPDATE SET sha256 = excluded.sha256""",
+                url,
+                now,
+                digest,
+                path,
+            )
+            self._database.run(
+                "DELETE FROM entries WHERE request_id = (SELECT id FROM requests WHERE url = ?)",
+                url,
+            )
+            self.add([(url, facts.get("page") or facts.get("url", ""), facts)])
+
+    def keep_only(self, paths: Iterable[str]) -> None:
+        """Forget the images with other paths."""
+        with self._database.transaction():
+            self._database.run("CREATE TEMP TABLE kept (path TEXT PRIMARY KEY)")
+            self._database.run_many("INSERT INTO kept VALUES (?)", ((p,) for p in paths))
+            self._database.run(
+                """DELETE FROM entries WHERE request_id IN
+                   (SELECT id FROM requests WHERE path NOT IN (SELECT path FROM kept))"""
+            )
+            self._database.run("DELETE FROM requests WHERE path NOT IN (SELECT path FROM kept)")
+            self._database.run("DELETE FROM images WHERE path NOT IN (SELECT path FROM kept)")
+            self._database.run("DROP TABLE kept")
+
+    def after(self, after: int, count: int, *, undecided: bool) -> list[tuple[Any, ...]]:
+        """Return entries with numbers above ``after``, in order, all or those without an outcome.
+
+        Each is its number, caption, tags, page, address, label, outcome and candidates.
+        """
+        condition = "AND e.outcome = ''" if undecided else ""
+        return self._database.rows(
+            f"""SELECT e.id, caption, tags, page, url, label, outcome, candidates
+                FROM entries e JOIN requests r ON r.id = request_id
+                WHERE e.id > ? {condition} ORDER BY e.id LIMIT ?""",
+            after,
+            count,
+        )
+
+    def set_labels(self, rows: Sequence[tuple[str | None, str, str, int]]) -> None:
+        """Store the label, outcome and candidates of entries, by number."""
+        with self._database.transaction():
+            self._database.run_many(
+                "UPDATE entries SET label = ?, outcome = ?, candidates = ? WHERE id = ?", rows
+            )
+
+    def outcomes(self) -> dict[str, int]:
+        """Return the number of entries with a stored image, by outcome."""
+        return dict(
+            self._database.rows(
+                """SELECT outcome, count(*) FROM entries JOIN requests r ON r.id = request_id
+                   WHERE state = 'stored' GROUP BY 1"""
+            )
+        )
+
+    def label_counts(self) -> dict[str, int]:
+        """Return the number of entries with a stored image, by label."""
+        return dict(
+            self._database.rows(
+                """SELECT label, count(*) FROM entries JOIN requests r ON r.id = request_id
+                   WHERE state = 'stored' AND label IS NOT NULL GROUP BY 1 ORDER BY 1"""
+            )
+        )
+
+    def labelled_images(self) -> Iterator[tuple[str, str]]:
+        """Yield the paths and labels of the stored images with one label, in order of path."""
+        yield from self._database.rows(
+            """SELECT path, min(label) FROM entries JOIN requests r ON r.id = request_id
+               WHERE state = 'stored' AND label IS NOT NULL
+               GROUP BY path HAVING count(DISTINCT label) = 1 ORDER BY path"""
+        )
+
+    def described(self) -> Iterator[tuple[Any, ...]]:
+        """Yield all entries with a stored image: the columns of :data:`ENTRY_COLUMNS`."""
+        names = ", ".join(ENTRY_COLUMNS)
+        yield from self._database.stream(
+            f"""SELECT {names} FROM entries e JOIN requests r ON r.id = request_id
+                WHERE state = 'stored' ORDER BY path, e.id"""
+        )
