@@ -14,11 +14,7 @@ from embedkit.errors import BadInput
 @click.command()
 @click.argument("recipe", type=PATH, metavar="RECIPE")
 @click.option("--dry-run", is_flag=True, help="List what would be requested. Request nothing.")
-@click.option(
-    "--labels-only",
-    is_flag=True,
-    help="Apply the label rules to all photos again. Request nothing.",
-)
+@click.option("--labels-only", is_flag=True, help="Apply the label rules again. Request nothing.")
 @click.option(
     "--from-folder",
     type=PATH,
@@ -67,14 +63,16 @@ def collect(
         raise BadInput(f"{given[0]} and {given[1]} cannot be used together")
     if dry_run and (links is not None or sidecars or csv is not None):
         raise BadInput("--dry-run writes nothing; give it without --links, --sidecars and --csv")
+    if sidecars and from_folder is not None:
+        raise BadInput("--sidecars would replace the files that --from-folder reads")
     with show.progress_bar() as progress:
-        collection = Collection(recipe, progress, warn=show_collect.warning)
+        collection = Collection(recipe, progress, warn=show_collect.warning, folder=from_folder)
         if dry_run:
             planned = collection.plan()
         elif labels_only:
             report = collection.label()
         elif from_folder is not None:
-            report = collection.read_sidecars(from_folder)
+            report = collection.read_sidecars()
         else:
             report = collection.fetch()
     if dry_run:

@@ -1,4 +1,4 @@
-"""The process that fetches: ``python -m embedkit.collect.child RECIPE``.
+"""The process that fetches: ``python -m embedkit.collect.child RECIPE FOLDER``.
 
 Scrapy's event loop can run once in a process, so a process of its own runs it. It writes one JSON
 object a line on stdout: ``progress``, ``warning``, and at the end ``done`` or ``error``. It ends at
@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,11 @@ from embedkit.results import Progress
 LOCK = ".collect.lock"
 
 
-def _main(path: Path) -> None:
+def _main(path: Path, folder: Path) -> None:
     from embedkit.collect.scrapy_download import crawl
 
-    recipe = read_source_recipe(path)
+    recipe = replace(read_source_recipe(path), folder=folder)
     recipe.check_source()
-    folder = recipe.folder
     name = shown(str(folder))
     with storage_errors(f"cannot write to {name}"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,6 +67,6 @@ def _end_with_parent() -> None:
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        _main(Path(sys.argv[1]))
+        _main(Path(sys.argv[1]), Path(sys.argv[2]))
     except EmbedkitError as error:
         _say(error={"type": type(error).__name__, "message": str(error)})

@@ -65,9 +65,9 @@ CREATE TABLE entries (
     licence TEXT NOT NULL DEFAULT '',
     label TEXT,
     outcome TEXT NOT NULL DEFAULT '',
-    candidates TEXT NOT NULL DEFAULT '',
-    UNIQUE (request_id, page, post)
+    candidates TEXT NOT NULL DEFAULT ''
 );
+CREATE INDEX of_request ON entries (request_id);
 CREATE TABLE hosts (
     host TEXT PRIMARY KEY,
     delay REAL NOT NULL DEFAULT 0,

@@ -30,29 +30,46 @@ class Entries:
                 rows = self._database.rows("SELECT id FROM requests WHERE url = ?", url)
                 if not rows:
                     continue
-                key = (rows[0][0], page, facts.get("post", ""))
-                values = [facts.get(name, "") for name in FACTS]
-                known = self._database.rows(
-                    f"""SELECT {", ".join(FACTS)} FROM entries
-                        WHERE request_id = ? AND page = ? AND post = ?""",
-                    *key,
-                )
-                if not known:
+                request, values = rows[0][0], [facts.get(name, "") for name in FACTS]
+                known = self._find(request, page, facts)
+                if known is None:
                     self._database.run(
                         f"""INSERT INTO entries (request_id, page, {", ".join(FACTS)})
                             VALUES (?, ?, {", ".join("?" * len(FACTS))})""",
-                        *key[:2],
+                        request,
+                        page,
                         *values,
                     )
-                elif list(known[0]) != values:
+                    new += 1
+                elif known[1:] != (page, *values):
                     self._database.run(
-                        f"""UPDATE entries SET outcome = '', {", ".join(f"{n} = ?" for n in FACTS)}
-                            WHERE request_id = ? AND page = ? AND post = ?""",
+                        f"""UPDATE entries SET outcome = '', page = ?,
+                            {", ".join(f"{name} = ?" for name in FACTS)} WHERE id = ?""",
+                        page,
                         *values,
-                        *key,
+                        known[0],
                     )
-                new += not known
         return new
+
+    def _find(self, request: int, page: str, facts: Mapping[str, str]) -> tuple[Any, ...] | None:
+        """Return the known entry of an image: its number, page and facts; None if it is new.
+
+        It is that of the same post. If posts have no identity, it is that on the same page, or one
+        with the same caption and tags, which has moved to another page.
+        """
+        post = facts.get("post", "")
+        rows = self._database.rows(
+            f"""SELECT id, page, {", ".join(FACTS)} FROM entries
+                WHERE request_id = ? AND post = ? AND (post <> '' OR page = ?
+                OR (caption = ? AND tags = ?)) ORDER BY page <> ?, id LIMIT 1""",
+            request,
+            post,
+            page,
+            facts.get("caption", ""),
+            facts.get("tags", ""),
+            page,
+        )
+        return rows[0] if rows else None
 
     def enter(
         self, path: str, data: bytes, width: int, height: int, facts: Mapping[str, str]

@@ -40,6 +40,8 @@ class Collection:
         Called with a :class:`Progress` repeatedly.
     warn : callable, optional
         Called with each warning as soon as its cause is known.
+    folder : path, optional
+        The folder of the collection. Default: the one that the recipe names.
 
     Attributes
     ----------
@@ -67,12 +69,16 @@ class Collection:
         recipe: str | os.PathLike[str],
         progress: ProgressCallback = no_progress,
         warn: Callable[[str], None] = _no_warning,
+        *,
+        folder: str | os.PathLike[str] | None = None,
     ) -> None:
         check_extra()
         self._path = Path(absolute(recipe))
         self._progress = progress
         self._warn = warn
         self._recipe = read_source_recipe(self._path)
+        if folder is not None:
+            self._recipe = replace(self._recipe, folder=Path(absolute(folder)))
 
     def __repr__(self) -> str:
         return f"Collection({str(self._path)!r})"
@@ -111,7 +117,7 @@ class Collection:
         """
         self._recipe.check_source()
         began = time.monotonic()
-        done = fetch(self._path, self._progress, self._warn)
+        done = fetch(self._path, self.folder, self._progress, self._warn)
         with Manifest(self.folder) as manifest:
             label_entries(manifest, self._recipe.rules, undecided=True)
             return replace(
@@ -160,17 +166,12 @@ class Collection:
             label_entries(manifest, self._recipe.rules)
             return replace(_content(self.folder, manifest), seconds=time.monotonic() - began)
 
-    def read_sidecars(self, folder: str | os.PathLike[str]) -> CollectReport:
-        """Apply the label rules to images that another program has downloaded.
+    def read_sidecars(self) -> CollectReport:
+        """Apply the label rules to images that another program has downloaded into the folder.
 
         Captions, tags and the like come from the .json and .txt files beside the images. They are
         kept in a manifest in the folder, which :meth:`Workspace.add` reads. Images without such
-        files are entered too: a rule may read their path. Nothing else in the folder is changed.
-
-        Parameters
-        ----------
-        folder : path
-            The folder of the images; its subfolders are searched too.
+        files are entered too. Nothing else in the folder is changed.
 
         Raises
         ------
@@ -178,13 +179,14 @@ class Collection:
             The folder does not exist, contains a collection from the web, or a sidecar cannot be
             read.
         """
-        place = Path(absolute(folder))
         began = time.monotonic()
-        warnings = tuple(enter_folder(place, self._progress))
-        with Manifest(place) as manifest:
+        warnings = tuple(enter_folder(self.folder, self._progress))
+        with Manifest(self.folder) as manifest:
             label_entries(manifest, self._recipe.rules)
             return replace(
-                _content(place, manifest), warnings=warnings, seconds=time.monotonic() - began
+                _content(self.folder, manifest),
+                warnings=warnings,
+                seconds=time.monotonic() - began,
             )
 
     def write_links(self, folder: str | os.PathLike[str]) -> int:

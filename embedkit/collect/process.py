@@ -27,13 +27,15 @@ def check_extra() -> None:
             raise MissingExtra(f"collect needs {name}; run pip install 'embedkit[collect]'")
 
 
-def fetch(recipe: Path, progress: ProgressCallback, warn: Callable[[str], None]) -> Done:
-    """Fetch what a recipe describes, in a process of its own.
+def fetch(
+    recipe: Path, folder: Path, progress: ProgressCallback, warn: Callable[[str], None]
+) -> Done:
+    """Fetch what a recipe describes into a folder, in a process of its own.
 
     That process ends when this one does, or when this function is interrupted. Raises what it
     raises.
     """
-    command = [sys.executable, "-m", "embedkit.collect.child", str(recipe)]
+    command = [sys.executable, "-m", "embedkit.collect.child", str(recipe), str(folder)]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
