@@ -7,6 +7,7 @@ from typing import Any
 
 from embedkit.collect.database import Database
 from embedkit.collect.hosts import host_of
+from embedkit.collect.images import KeptImage
 from embedkit.collect.states import CHECKED_AGAIN, IMAGE, LIST, POST, REDIRECTED, STORED
 
 
@@ -184,28 +185,19 @@ class Addresses:
             address.id,
         )
 
-    def store(
-        self,
-        address: Address,
-        digest: str,
-        path: str,
-        size: int,
-        width: int,
-        height: int,
-        **columns: Any,
-    ) -> None:
-        """Record that the image of an address is on disk."""
+    def store(self, address: Address, image: KeptImage, **columns: Any) -> bool:
+        """Record that the image of an address is on disk; return whether it is a new one."""
         with self._database.transaction():
-            self._database.run(
+            cursor = self._database.run(
                 "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO NOTHING",
-                path,
-                digest,
-                size,
-                width,
-                height,
+                image.path,
+                image.digest,
+                image.bytes,
+                image.width,
+                image.height,
                 time.time(),
             )
-            self.finish(address, STORED, sha256=digest, path=path, **columns)
+            self.finish(address, STORED, sha256=image.digest, path=image.path, **columns)
             self._database.run(
                 """WITH RECURSIVE sources (id) AS (
                        SELECT id FROM requests WHERE redirected_to = ?
@@ -214,9 +206,10 @@ class Addresses:
                    UPDATE requests SET state = 'stored', sha256 = ?, path = ?
                    WHERE id IN sources""",
                 address.id,
-                digest,
-                path,
+                image.digest,
+                image.path,
             )
+            return cursor.rowcount == 1
 
     def redirect(self, address: Address, target: str, status: int) -> bool:
         """Record that an address redirects; return whether its target was new.

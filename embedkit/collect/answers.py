@@ -134,18 +134,14 @@ class Answers:
         except UnreadableImage as error:
             self.fail(address, 200, error.reason, may_pass=False)
             return
-        self._manifest.addresses.store(
+        is_new = self._manifest.addresses.store(
             address,
-            image.digest,
-            image.path,
-            image.bytes,
-            image.width,
-            image.height,
+            image,
             status=200,
             etag=answer.header("etag"),
             last_modified=answer.header("last-modified"),
         )
-        self.done.images += 1
+        self.done.images += is_new
 
     def _read(self, address: Address, answer: Answer) -> None:
         selectors = self._recipe.pages

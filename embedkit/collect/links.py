@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from embedkit._internal.artifacts import storage_errors
-from embedkit._internal.paths import shown
+from embedkit._internal.paths import from_stored, shown
 from embedkit.collect.images import FOLDER
 from embedkit.errors import BadInput
 
@@ -45,9 +45,11 @@ def write_links(images: Iterable[tuple[str, str]], collection: Path, target: Pat
                     f"the labels {shown(labels[folder.casefold()])!r} and {shown(label)!r} would "
                     f"have the same folder in {shown(str(target))}; rename one of them"
                 )
-            place = target / folder / Path(path).name
-            wanted[place] = os.path.relpath(collection / path, place.parent)
-        own = os.path.realpath(collection / FOLDER)
+            place = target / folder / _link_name(path)
+            while place in wanted:
+                place = place.with_stem(f"{place.stem}_")
+            wanted[place] = os.path.relpath(collection / from_stored(path), place.parent)
+        own = os.path.realpath(collection)
         for place in _links_below(target):
             points_to = os.path.realpath(place)
             if os.path.commonpath([own, points_to]) == own and place not in wanted:
@@ -62,6 +64,12 @@ def write_links(images: Iterable[tuple[str, str]], collection: Path, target: Pat
                 place.unlink()
             place.symlink_to(destination)
         return len(wanted)
+
+
+def _link_name(path: str) -> str:
+    """Return the name of the link to an image: its digest, or its path in one word."""
+    parts = from_stored(path).split("/")
+    return parts[-1] if parts[0] == FOLDER else "_".join(parts)
 
 
 def _links_below(target: Path) -> list[Path]:

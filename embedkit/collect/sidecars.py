@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from embedkit._internal.artifacts import atomic_write, storage_errors
-from embedkit._internal.paths import shown
+from embedkit._internal.paths import from_stored, shown
 from embedkit.collect.entries import ENTRY_COLUMNS
 from embedkit.collect.lists import as_text
 from embedkit.errors import BadInput
@@ -118,7 +118,7 @@ def write_sidecars(entries: Iterable[tuple[Any, ...]], folder: Path) -> int:
 
 
 def _write(folder: Path, facts: dict[str, str]) -> None:
-    image = folder / facts["path"]
+    image = folder / from_stored(facts["path"])
     content: dict[str, Any] = {
         name: facts[name] for name in ENTRY_COLUMNS if name in facts and name not in _OWN
     }

@@ -17,7 +17,7 @@ class CollectReport:
     pages : int
         Pages that were read in this run.
     new_images : int
-        Images that were downloaded in this run.
+        Images that the collection did not have before this run.
     unchanged : int
         Answers of this run that said that nothing has changed.
     megabytes : float
