@@ -25,6 +25,8 @@ from embedkit.errors import CollectionBusy, EmbedkitError
 from embedkit.results import Progress
 
 LOCK = ".collect.lock"
+_PATIENCE = 5.0
+"""Seconds to wait for a process whose parent was killed, and which ends a moment later."""
 
 
 def _main(path: Path, folder: Path) -> None:
@@ -37,7 +39,7 @@ def _main(path: Path, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder, (FOLDER,))
         busy = CollectionBusy(f"another process collects into {name}; wait until it has ended")
-        with exclusive_lock(folder / LOCK, busy), Manifest(folder) as manifest:
+        with exclusive_lock(folder / LOCK, busy, _PATIENCE), Manifest(folder) as manifest:
 
             async def run(download: Download) -> None:
                 crawler = Crawl(recipe, manifest, download, _report, _warn)

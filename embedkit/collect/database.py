@@ -1,5 +1,7 @@
 """The SQLite file of a manifest: its tables, transactions and errors."""
 
+import errno
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -159,7 +161,10 @@ class Database:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise storage_error(f"cannot write {name}", error) from error
+            cause: Exception = error
+            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                cause = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise storage_error(f"cannot write {name}", cause) from error
         except sqlite3.DatabaseError as error:
             raise BadArtefact(
                 f"{name} is damaged ({error}); restore it from a backup, or move it away to "

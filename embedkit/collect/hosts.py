@@ -4,8 +4,6 @@ import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
-from w3lib.url import safe_url_string
-
 DEFAULT_PORTS = {"http": 80, "https": 443}
 ANY = "*"
 """A host in a recipe that allows every public host."""
@@ -16,6 +14,8 @@ def normalised(url: str, base: str = "") -> str | None:
 
     The host is in lower case, without the default port of the scheme and without a user name.
     """
+    from w3lib.url import safe_url_string
+
     try:
         parts = urlsplit(safe_url_string(urljoin(base, url.strip())))
         host, port = parts.hostname, parts.port
