@@ -108,7 +108,8 @@ def prepare(
 
 def run(name: str, arguments: argparse.Namespace, photos: list[bytes]) -> None:
     """Run one program with kills, and print what happened."""
-    with tempfile.TemporaryDirectory() as temporary, hosts(2) as (site, images):
+    port = 80 if name == "gallery-dl" else 0  # its generic extractor loses the port of a host
+    with tempfile.TemporaryDirectory() as temporary, hosts(2, port) as (site, images):
         folder = Path(temporary)
         pages = fill(site, images, photos)
         command, pattern = prepare(
@@ -126,7 +127,7 @@ def run(name: str, arguments: argparse.Namespace, photos: list[bytes]) -> None:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-            aim = len(images.hits) + chance.randint(1, 2 * len(photos) // arguments.kills)
+            aim = len(images.hits) + chance.randint(1, max(1, len(photos) // arguments.kills))
             pause = chance.random() * arguments.delay
             while process.poll() is None:
                 if kill < arguments.kills and len(images.hits) >= aim:
@@ -137,7 +138,7 @@ def run(name: str, arguments: argparse.Namespace, photos: list[bytes]) -> None:
                 time.sleep(0.002)
             process.wait()
             time.sleep(0.5)  # for a request that is under way
-            hits = [f"{host.port}{hit.path}" for host in (site, images) for hit in host.hits]
+            hits = [f"{host.name}{hit.path}" for host in (site, images) for hit in host.hits]
             again = sum((Counter(hits) - known).values()) - len(set(hits) - set(known))
             known, before = Counter(hits), len(hits)
             repeated, most = repeated + again, max(most, again)

@@ -36,10 +36,17 @@ class Hit:
 Route = Reply | Callable[["Host", Mapping[str, str]], Reply]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """Clients that are killed reset their connections."""
+
+
 class Host:
     """One host: replies by path, and the requests it got."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
         self.routes: dict[str, Route] = {}
         self.hits: list[Hit] = []
         self._lock = threading.Lock()
@@ -53,14 +60,10 @@ class Host:
 
             def log_message(self, *_: Any) -> None: ...
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = _Server((address, port), Handler)
         self.port = self.server.server_address[1]
+        self.name = address if port == 80 else f"{address}:{self.port}"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-    @property
-    def name(self) -> str:
-        return f"127.0.0.1:{self.port}"
 
     def url(self, path: str) -> str:
         return f"http://{self.name}{path}"
@@ -120,9 +123,9 @@ class Host:
 
 
 @contextmanager
-def hosts(count: int) -> Iterator[list[Host]]:
-    """Yield running hosts."""
-    running = [Host() for _ in range(count)]
+def hosts(count: int, port: int = 0) -> Iterator[list[Host]]:
+    """Yield running hosts, on free ports of one address or on one port of several addresses."""
+    running = [Host(f"127.0.0.{2 + n if port else 1}", port) for n in range(count)]
     try:
         yield running
     finally:

@@ -92,5 +92,7 @@ def collect(
             show.print_line(f"{written} photos with a .json and a .txt file")
         if report.images:
             show.print_hint(f"next: embedkit add {as_argument(report.folder)}")
-    if report.closed:
+    if not report.images:
+        show.print_warning("nothing was collected; the lines above say why")
+    if report.closed or not report.images:
         raise click.exceptions.Exit(1)

@@ -119,20 +119,25 @@ class Addresses:
 
         Images come before pages, so that what is known is fetched before more is looked for.
         """
-        rows = self._database.rows(
-            """SELECT id, url, kind, host, attempts, redirects, etag, last_modified, sha256
-               FROM requests WHERE state = 'seen' AND host = ? AND not_before <= ?
-               ORDER BY kind <> 'image', id LIMIT 1""",
-            host,
-            now,
-        )
-        return Address(*rows[0]) if rows else None
+        for kind in (IMAGE, POST, LIST):
+            rows = self._database.rows(
+                """SELECT id, url, kind, host, attempts, redirects, etag, last_modified, sha256
+                   FROM requests WHERE state = 'seen' AND host = ? AND kind = ?
+                   AND not_before <= ? ORDER BY id LIMIT 1""",
+                host,
+                kind,
+                now,
+            )
+            if rows:
+                return Address(*rows[0])
+        return None
 
-    def next_time(self, host: str) -> float | None:
+    def next_time(self, host: str, now: float) -> float | None:
         """Return the earliest time for an address of a host; None if none is to be requested."""
-        rows = self._database.rows(
-            "SELECT min(not_before) FROM requests WHERE state = 'seen' AND host = ?", host
-        )
+        waiting = "FROM requests WHERE state = 'seen' AND host = ?"
+        if self._database.rows(f"SELECT 1 {waiting} AND not_before <= ? LIMIT 1", host, now):
+            return 0.0
+        rows = self._database.rows(f"SELECT min(not_before) {waiting}", host)
         return None if rows[0][0] is None else float(rows[0][0])
 
     def pending(self) -> Iterator[tuple[str, str]]:

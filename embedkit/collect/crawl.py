@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from embedkit.collect.addresses import Address
 from embedkit.collect.answers import FIRST_PAUSE, REDIRECTS, Answers
 from embedkit.collect.done import Done
-from embedkit.collect.download import Answer, Download, DownloadFailed
+from embedkit.collect.download import Answer, Download, DownloadFailed, PrivateAddress
 from embedkit.collect.hosts import host_of, is_private, literal_address, normalised, origin_of
 from embedkit.collect.lists import read_list
 from embedkit.collect.manifest import Manifest
@@ -86,6 +86,9 @@ class Crawl:
         self._robots_attempts: dict[str, int] = {}
         self._queue: list[tuple[float, str]] = []
         self._queued: set[str] = set()
+        self._private: set[str] = set()
+        self._images_before = manifest.addresses.count_images()
+        self._next_report = 0.0
         self.done = Done()
         self._answers = Answers(
             recipe, manifest, self._pacing, self.done, found=self._enqueue, warn=warn
@@ -143,19 +146,22 @@ class Crawl:
 
     def _enqueue_again(self, host: str) -> None:
         """Queue a host that has been busy, if it has more addresses."""
-        earliest = self._manifest.addresses.next_time(host)
+        earliest = self._manifest.addresses.next_time(host, time.time())
         if earliest is not None:
             self._enqueue(host, earliest)
 
     def _start_ready(self, tasks: set["asyncio.Task[None]"]) -> float:
         """Start requests to hosts that are ready; return when the next one will be."""
+        images = self._recipe.limits.images or math.inf
         while self._queue and len(tasks) < CONCURRENT and not self._is_over():
+            if self._images_before + self.done.images + len(tasks) >= images:
+                return math.inf  # those under way may be all that is missing
             ready, host = self._queue[0]
             if ready > time.time():
                 return ready
             heapq.heappop(self._queue)
             self._queued.discard(host)
-            earliest = self._manifest.addresses.next_time(host)
+            earliest = self._manifest.addresses.next_time(host, time.time())
             if earliest is None:
                 continue
             ready = max(earliest, self._pacing.ready_at(host))
@@ -173,11 +179,15 @@ class Crawl:
                 done.stopped = f"limits.requests = {limits.requests} is reached"
             elif limits.megabytes and done.bytes >= limits.megabytes * 1e6:
                 done.stopped = f"limits.megabytes = {limits.megabytes:g} is reached"
-            elif limits.images and self._manifest.addresses.count_images() >= limits.images:
+            elif limits.images and self._images_before + done.images >= limits.images:
                 done.stopped = f"limits.images = {limits.images} is reached"
         return bool(done.stopped)
 
     def _report(self, waits: float = 0.0) -> None:
+        """Report the progress, at most once a second: counting takes time."""
+        if time.monotonic() < self._next_report:
+            return
+        self._next_report = time.monotonic() + 1.0
         counts = self._manifest.addresses.counts()
         stored = counts.get((IMAGE, STORED), 0)
         total = sum(count for (kind, _), count in counts.items() if kind == IMAGE)
@@ -190,11 +200,14 @@ class Crawl:
 
     async def _visit(self, host: str) -> None:
         """Request the next address of a host, or its robots.txt first."""
+        if self._is_over():
+            return
         try:
             while (address := self._manifest.addresses.waiting(host, time.time())) is not None:
                 origin = origin_of(address.url)
                 rules = self._known_rules(origin)
-                reason = forbidden(self._recipe, address.url)
+                reason = BY_ADDRESS if host in self._private else None
+                reason = reason or forbidden(self._recipe, address.url)
                 if reason is not None:
                     self._manifest.addresses.finish(address, SKIPPED, reason=reason)
                 elif rules is None:
@@ -238,6 +251,9 @@ class Crawl:
             self.done.bytes += len(answer.body)
             self._check_peer(address.url, answer)
             self._answers.handle(address, answer)
+        except PrivateAddress:
+            self._private.add(address.host)
+            self._manifest.addresses.finish(address, SKIPPED, reason=BY_ADDRESS)
         except DownloadFailed as error:
             if error.of_host:
                 self._pacing.failed(address.host, str(error))
@@ -247,7 +263,7 @@ class Crawl:
         """Raise :class:`DownloadFailed` for an answer from a private address."""
         is_named = self._recipe.hosts.names_exactly(host_of(url))
         if answer.address and is_private(answer.address) and not is_named:
-            raise DownloadFailed(BY_ADDRESS, may_pass=False, of_host=False)
+            raise PrivateAddress
 
     # -- robots.txt ------------------------------------------------------------------------------
 
@@ -278,9 +294,15 @@ class Crawl:
                 if answer.status not in REDIRECTS or target is None:
                     break
                 literal = literal_address(host_of(target))
-                if literal and is_private(literal) and forbidden(self._recipe, target):
-                    raise DownloadFailed("it redirects to a private address", may_pass=True)
                 url = target
+                if literal and is_private(literal) and forbidden(self._recipe, target):
+                    raise PrivateAddress
+        except PrivateAddress as error:
+            if host_of(url) == host:
+                self._private.add(host)
+            else:
+                self._robots_failed(host, f"robots.txt redirects to {host_of(url)}: {error}")
+            return
         except DownloadFailed as error:
             self._robots_failed(host, f"robots.txt: {error}")
             return

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from embedkit.collect.states import BY_ADDRESS
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -34,6 +36,13 @@ class DownloadFailed(Exception):
         self.may_pass = may_pass
         self.of_host = of_host
         """Whether the host is to blame, and not this address."""
+
+
+class PrivateAddress(DownloadFailed):
+    """A host that the recipe does not name has a private address."""
+
+    def __init__(self) -> None:
+        super().__init__(BY_ADDRESS, may_pass=False, of_host=False)
 
 
 class Download(Protocol):

@@ -119,7 +119,7 @@ class Collection:
         began = time.monotonic()
         done = fetch(self._path, self.folder, self._progress, self._warn)
         with Manifest(self.folder) as manifest:
-            label_entries(manifest, self._recipe.rules, undecided=True)
+            label_entries(manifest, self._recipe)
             return replace(
                 _content(self.folder, manifest),
                 requests=done.requests,
@@ -163,7 +163,7 @@ class Collection:
         """
         began = time.monotonic()
         with self._manifest() as manifest:
-            label_entries(manifest, self._recipe.rules)
+            label_entries(manifest, self._recipe)
             return replace(_content(self.folder, manifest), seconds=time.monotonic() - began)
 
     def read_sidecars(self) -> CollectReport:
@@ -182,7 +182,7 @@ class Collection:
         began = time.monotonic()
         warnings = tuple(enter_folder(self.folder, self._progress))
         with Manifest(self.folder) as manifest:
-            label_entries(manifest, self._recipe.rules)
+            label_entries(manifest, self._recipe)
             return replace(
                 _content(self.folder, manifest),
                 warnings=warnings,

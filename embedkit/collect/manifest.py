@@ -53,6 +53,15 @@ class Manifest:
         """Return a block whose changes are committed at once, or not at all."""
         return self._database.transaction()
 
+    def note(self, key: str) -> str | None:
+        """Return a note that was kept; None without one."""
+        rows = self._database.rows("SELECT value FROM info WHERE key = ?", key)
+        return rows[0][0] if rows else None
+
+    def set_note(self, key: str, value: str) -> None:
+        """Keep a note."""
+        self._database.run("INSERT OR REPLACE INTO info VALUES (?, ?)", key, value)
+
     def copy_to(self, folder: Path) -> None:
         """Write a copy of the manifest to another folder."""
         self._database.copy_to(folder)

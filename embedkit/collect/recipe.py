@@ -58,7 +58,7 @@ class PageSelectors:
     @property
     def digest(self) -> str:
         """The SHA-256 of all selectors, hex: pages that were read with others are read again."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return _digest(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,8 @@ class SourceRecipe:
         How fast and how much to fetch.
     rules : LabelRules or None
         Which photo gets which label; None for no labels.
+    rules_digest : str
+        The SHA-256 of the rules as they are written, hex.
     """
 
     path: Path
@@ -176,6 +178,7 @@ class SourceRecipe:
     images: ListColumns | None
     limits: Limits
     rules: LabelRules | None
+    rules_digest: str
 
     def check_source(self) -> None:
         """Raise :class:`BadRecipe` unless the recipe has all that fetching needs."""
@@ -225,9 +228,16 @@ def read_source_recipe(path: Path) -> SourceRecipe:
         images=images,
         limits=_limits(content),
         rules=None if labels is None else LabelRules.from_table(labels, where),
+        rules_digest=_digest(labels),
     )
     content.check_known()
     return recipe
+
+
+def _digest(content: Any) -> str:
+    """Return the SHA-256, hex, of a value of a TOML file."""
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _read(path: Path, where: str) -> dict[str, Any]:

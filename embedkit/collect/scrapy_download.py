@@ -17,10 +17,9 @@ from twisted.internet.interfaces import IHostnameResolver, IResolutionReceiver
 from zope.interface import implementer
 
 from embedkit._internal.text import one_line
-from embedkit.collect.download import Answer, Download, DownloadFailed
+from embedkit.collect.download import Answer, Download, DownloadFailed, PrivateAddress
 from embedkit.collect.hosts import host_of, is_private
 from embedkit.collect.recipe import SourceRecipe
-from embedkit.collect.states import BY_ADDRESS
 from embedkit.version import __version__
 
 _MAX_THROTTLE = 60.0
@@ -119,7 +118,7 @@ class _Scrapy:
             response = await self._engine.download_async(request)
         except failures.CannotResolveHostError as error:
             if host in _Resolver.refused:
-                raise DownloadFailed(BY_ADDRESS, may_pass=False, of_host=False) from error
+                raise PrivateAddress from error
             raise DownloadFailed("its host is unknown", may_pass=True) from error
         except failures.DownloadTimeoutError as error:
             reason = f"no answer within {self._recipe.limits.timeout:g} s"

@@ -1,6 +1,5 @@
 """Full and read-only disks, damaged manifests and a second process."""
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from conftest import draw_photo
-from sites import Host, hosts
+from sites import Host, Reply, hosts
 
 from embedkit.cli.app import embedkit
 from embedkit.collect.facade import Collection
@@ -96,14 +95,12 @@ def test_a_manifest_of_a_later_version_is_an_error(site: Host, tmp_path: Path) -
     with Manifest(tmp_path / "collected") as manifest:
         manifest._database.run("UPDATE info SET value = '2' WHERE key = 'version'")
 
-    with pytest.raises(BadArtefact, match="version 2.*update embedkit"):
+    with pytest.raises(BadArtefact, match=r"version 2.*update embedkit"):
         Collection(tmp_path / "collect.toml").fetch()
     assert site.hits == []
 
 
-def test_a_second_process_is_told_that_another_one_collects(
-    site: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_process_is_told_that_another_one_collects(site: Host, tmp_path: Path) -> None:
     site.image("/0.png", b"", seconds=20)
     command = [sys.executable, "-m", "embedkit", "collect", str(tmp_path / "collect.toml")]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as first:
@@ -128,8 +125,7 @@ def test_without_the_extra_the_error_names_it(
 
 
 def test_a_host_that_is_given_up_is_named_and_the_status_is_1(site: Host, tmp_path: Path) -> None:
-    shutil.rmtree(tmp_path / "collected", ignore_errors=True)
-    site.routes["/robots.txt"] = site.routes["/nothing"] = lambda *_: broken()
+    site.routes["/robots.txt"] = Reply(status=500)
     text = (tmp_path / "collect.toml").read_text() + "attempts = 1\n"
     (tmp_path / "collect.toml").write_text(text)
 
@@ -143,9 +139,3 @@ def test_a_host_that_is_given_up_is_named_and_the_status_is_1(site: Host, tmp_pa
     assert done.returncode == 1
     assert f"{site.name} got no more requests: robots.txt: HTTP status 500" in done.stderr
     assert site.paths() == []
-
-
-def broken():
-    from sites import Reply
-
-    return Reply(status=500)

@@ -1,5 +1,6 @@
 """Collecting from real servers on loopback, in the process that users start."""
 
+import gzip
 import io
 import json
 import os
@@ -194,3 +195,34 @@ def test_a_killed_collection_loses_nothing_and_repeats_only_what_was_under_way(
         before = len(images.hits)
         subprocess.run(command, check=True, capture_output=True)
         assert images.hits[before:] == []
+
+
+def test_names_and_addresses_of_this_machine_are_refused_unless_named(tmp_path: Path) -> None:
+    with hosts(1) as [inner]:
+        inner.image("/1.jpg", jpeg(1))
+        addresses = ("localhost", "127.0.0.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]")
+        rows = "\n".join(f"http://{address}:{inner.port}/1.jpg" for address in addresses)
+        (tmp_path / "list.csv").write_text(f"url\n{rows}\n")
+        path = tmp_path / "collect.toml"
+        text = 'contact = "me@example.org"\n{}[list]\nfile = "list.csv"\n[limits]\ndelay = 0\n'
+        path.write_text(text.format(""))
+
+        report = Collection(path).fetch()
+
+        assert inner.hits == []
+        assert report.skipped == {"its host has a private address": 5}
+        path.write_text(text.format(f'hosts = ["localhost:{inner.port}"]\n'))
+        assert Collection(path).fetch().images == 1
+        assert [hit.headers["host"] for hit in inner.hits] == [f"localhost:{inner.port}"] * 2
+
+
+def test_a_page_that_unpacks_to_more_than_the_limit_is_a_failure(tmp_path: Path) -> None:
+    with hosts(1) as [site]:
+        packed = gzip.compress(bytes(300_000_000))
+        headers = {"Content-Encoding": "gzip", "Content-Type": "text/html"}
+        site.routes["/"] = Reply(packed, headers=headers)
+        path = recipe(tmp_path, site.url("/"), [site], delay=0)
+
+        report = Collection(path).fetch()
+
+        assert report.failed == {"larger than 10 MB": 1}
