@@ -630,7 +630,7 @@ def test_labels_follow_photos_after_the_seventh_schema_step(
         for statement in (
             f"INSERT INTO labels SELECT file_id, ' Cafe\u0301 ', 'csv' FROM {missing}",
             "UPDATE labels SET label = '\u3000猫' WHERE label = '猫'",
-            f"INSERT INTO attributes SELECT file_id, 'post', 'p' FROM {missing}",
+            f"INSERT INTO attributes (file_id, name, value) SELECT file_id, 'post', 'p' FROM {missing}",
             "INSERT INTO labels SELECT min(file_id), ' ', 'csv' FROM files",
         ):
             connection.execute(statement).fetchall()

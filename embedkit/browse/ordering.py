@@ -8,7 +8,9 @@ from secrets import token_bytes
 import numpy as np
 
 from embedkit._internal.paths import absolute
+from embedkit._internal.text import CAPTION_SHOWN, plain_line
 from embedkit.catalog import Catalog
+from embedkit.catalog.kept_facts import CAPTION
 from embedkit.errors import BadInput
 from embedkit.ingest.labels import as_label
 from embedkit.results.verdicts import REMOVAL_VERDICTS
@@ -73,6 +75,8 @@ class PhotoDetails:
     """Luma of the image at 8 x 8 pixels, row by row; empty if it is unknown."""
     mark: str | None
     """The verdict ``keep``, ``off-topic`` or ``poor``; None without one."""
+    caption: str | None
+    """Caption of one of the files, shortened to one line; None without one."""
 
 
 def order_photos(
@@ -127,6 +131,9 @@ def details(catalog: Catalog, ids: Sequence[int]) -> list[PhotoDetails | None]:
     """Return the details of photos; None for a photo without a file."""
     with catalog.read() as reader:
         files = reader.files.of_images(list(ids))
+        captions = reader.files.attribute(
+            CAPTION, [file.path for of_image in files.values() for file in of_image]
+        )
         sketches = reader.images.sizes_and_lumas(list(files))
         digests = [bytes.fromhex(of_image[0].sha256) for of_image in files.values()]
         marks = {
@@ -140,6 +147,7 @@ def details(catalog: Catalog, ids: Sequence[int]) -> list[PhotoDetails | None]:
         if not of_image:
             found.append(None)
             continue
+        caption = next(filter(None, (captions.get(file.path) for file in of_image)), None)
         width, height, luma = sketches.get(image_id, (0, 0, b""))
         found.append(
             PhotoDetails(
@@ -151,6 +159,7 @@ def details(catalog: Catalog, ids: Sequence[int]) -> list[PhotoDetails | None]:
                 height=height,
                 placeholder=_placeholder(luma),
                 mark=marks.get(of_image[0].sha256),
+                caption=plain_line(caption, CAPTION_SHOWN) if caption else None,
             )
         )
     return found

@@ -22,6 +22,7 @@ from embedkit.results.cleaning import (
     TrashedFile,
     UndoReport,
 )
+from embedkit.results.collection import CollectedFile, CollectionReport
 from embedkit.results.comparison import (
     BackboneMetrics,
     ComparedQuery,
@@ -129,6 +130,8 @@ __all__ = [
     "ClassCount",
     "ClassMetrics",
     "ClassSplit",
+    "CollectedFile",
+    "CollectionReport",
     "ComparedQuery",
     "Comparison",
     "CopyReport",
