@@ -10,7 +10,6 @@ import numpy as np
 from embedkit._internal.paths import absolute
 from embedkit._internal.text import CAPTION_SHOWN, plain_line
 from embedkit.catalog import Catalog
-from embedkit.catalog.kept_facts import CAPTION
 from embedkit.errors import BadInput
 from embedkit.ingest.labels import as_label
 from embedkit.results.verdicts import REMOVAL_VERDICTS
@@ -131,9 +130,6 @@ def details(catalog: Catalog, ids: Sequence[int]) -> list[PhotoDetails | None]:
     """Return the details of photos; None for a photo without a file."""
     with catalog.read() as reader:
         files = reader.files.of_images(list(ids))
-        captions = reader.files.attribute(
-            CAPTION, [file.path for of_image in files.values() for file in of_image]
-        )
         sketches = reader.images.sizes_and_lumas(list(files))
         digests = [bytes.fromhex(of_image[0].sha256) for of_image in files.values()]
         marks = {
@@ -147,7 +143,7 @@ def details(catalog: Catalog, ids: Sequence[int]) -> list[PhotoDetails | None]:
         if not of_image:
             found.append(None)
             continue
-        caption = next(filter(None, (captions.get(file.path) for file in of_image)), None)
+        caption = next(filter(None, (file.caption for file in of_image)), None)
         width, height, luma = sketches.get(image_id, (0, 0, b""))
         found.append(
             PhotoDetails(

@@ -62,6 +62,7 @@ class LiveFile:
     label: str | None
     sha256: str
     """Hex digest of the image."""
+    caption: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """Facts about removed files, carried over to the kept file.
 
-Labels and attributes from a CSV or a manifest belong to files; verdicts belong to the content of images. When a
-file is removed and the kept file has no label, it gets the label of the removed one; the same
-applies to each other column and each verdict. Contradictory values are not carried over, nor is a
-verdict about another label than that of the kept file, nor one that a photo is off-topic or poor.
-A verdict keeps the time of its decision, so that a later decision of another workspace counts.
-The quarantine's journal records what is carried over before a fact is changed, so that an undo
-can take back exactly that.
+Labels and attributes, from a CSV or a manifest, belong to files; verdicts belong to the content of
+images. When a file is removed and the kept file has no label, it gets the label of the removed one;
+the same applies to each attribute and each verdict. Contradictory values are not carried over, nor
+is a verdict about another label than that of the kept file, nor one that a photo is off-topic or
+poor. A verdict keeps the time of its decision, so that a later decision of another workspace
+counts. The quarantine's journal records what is carried over before a fact is changed, so that an
+undo can take back exactly that.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from embedkit.catalog.kept_facts import CAPTION
 from embedkit.errors import BadInput
 from embedkit.results import Matches
 from embedkit.search.queries import Queries, name_of, open_query, stored_photo
@@ -176,11 +175,4 @@ class SearchMethods(WorkspaceBase):
     def _matches(self, queries: Queries, k: int, search_filter: SearchFilter) -> list[Matches]:
         """Search the index as it was when the queries were made."""
         index = self._embeddings.index_for(queries)
-        found = search(CatalogFiles(self._catalog), index, queries, k, search_filter)
-        paths = list(dict.fromkeys(match.path for matches in found for match in matches))
-        with self._catalog.read() as reader:
-            captions = reader.files.attribute(CAPTION, paths)
-        if captions:
-            for matches in found:
-                matches[:] = [replace(match, caption=captions.get(match.path)) for match in matches]
-        return found
+        return search(CatalogFiles(self._catalog), index, queries, k, search_filter)

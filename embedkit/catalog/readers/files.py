@@ -55,13 +55,13 @@ class FileReader:
         if not image_ids:
             return found
         condition, values = file_filter(label, folder)
-        for image_id, stored, file_label, sha256 in self._session.rows(
-            f"""SELECT l.*, i.sha256
-                FROM ({live_files("image_id IN (SELECT unnest($ids))")} {condition}) l
+        live = live_files("image_id IN (SELECT unnest($ids))", captions=True)
+        for image_id, stored, file_label, caption, sha256 in self._session.rows(
+            f"""SELECT l.*, i.sha256 FROM ({live} {condition}) l
                 JOIN images i USING (image_id)""",
             {"ids": list(image_ids), **values},
         ):
-            file = LiveFile(paths.native_path(stored), file_label, sha256.hex())
+            file = LiveFile(paths.native_path(stored), file_label, sha256.hex(), caption)
             found.setdefault(image_id, []).append(file)
         for files in found.values():
             files.sort(key=lambda file: file.path)
@@ -71,11 +71,13 @@ class FileReader:
         """Return an Arrow table of all live files, in order of image id.
 
         Columns: image_id, sha256, and the stored absolute path, followed by NUL and the label if
-        the file has one.
+        the file has one, and by another NUL and the caption if it has that.
         """
         return self._session.table(
-            f"""SELECT image_id, sha256, place || coalesce(chr(0) || label, '')
-                FROM ({live_files()}) JOIN images USING (image_id) ORDER BY image_id"""
+            f"""SELECT image_id, sha256, concat(place, CASE
+                       WHEN caption IS NOT NULL THEN concat(chr(0), label, chr(0), caption)
+                       WHEN label IS NOT NULL THEN concat(chr(0), label) END)
+                FROM ({live_files(captions=True)}) JOIN images USING (image_id) ORDER BY image_id"""
         )
 
     def in_image_range(self, first: int, stop: int) -> list[tuple[int, str, str | None]]:
@@ -246,21 +248,6 @@ class FileReader:
             if source == MANIFEST:
                 file.from_manifest.add(name)
         return found
-
-    def attribute(self, name: str, absolute: Sequence[str]) -> dict[str, str]:
-        """Return the values of an attribute of the known files among paths, by path."""
-        places = [paths.to_stored(path) for path in absolute]
-        if not self._session.scalar("SELECT count(*) FROM attributes WHERE name = ?", [name]):
-            return {}
-        rows = self._session.rows(
-            f"""SELECT place, arg_min(value, {PRECEDENCE}) FROM
-                    (SELECT file_id, {FILE_PATH} AS place FROM files f JOIN roots r USING (root_id)
-                     WHERE file_id IN (SELECT file_id FROM attributes WHERE name = $name))
-                JOIN attributes USING (file_id)
-                WHERE name = $name AND place IN (SELECT unnest($places)) GROUP BY place""",
-            {"name": name, "places": places},
-        )
-        return {paths.native_path(stored): value for stored, value in rows}
 
     # -- files to read -------------------------------------------------------------------------
 

@@ -91,7 +91,8 @@ class LabelReader:
         """
         rows = self._session.rows(
             f"""SELECT image_id, min(label), max(label)
-                FROM {NEW_LABELS} JOIN files f USING (image_id) LEFT JOIN {STORED_LABELS} USING (file_id)
+                FROM {NEW_LABELS} JOIN files f USING (image_id)
+                LEFT JOIN {STORED_LABELS} USING (file_id)
                 WHERE NOT missing AND NOT broken GROUP BY image_id"""
         )
         return {image_id: first if first == last else None for image_id, first, last in rows}

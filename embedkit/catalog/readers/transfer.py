@@ -96,8 +96,8 @@ class TransferReader:
 
         ``wanted`` is an Arrow table with root_id and path; paths of unknown files are skipped.
         Columns: place, bytes, mtime_ns, sha256 (null for a file that could not be used), label
-        (from a table or a manifest), folder_label, attributes, stage, reason, decoder, and is_hidden: whether
-        the file is missing, or skipped by an option.
+        (from a table or a manifest), folder_label, attributes, stage, reason, decoder, and
+        is_hidden: whether the file is missing, or skipped by an option.
         """
         with self._session.view("wanted", wanted.select(["root_id", "path"])):
             return self._session.table(

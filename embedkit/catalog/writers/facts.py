@@ -1,10 +1,11 @@
 """Facts about files, which follow the bytes of a file when it moves.
 
 A fact is one cell of a label table, or a value in the manifest of a collection: a name (``label``,
-or that of an attribute), a value and a source. It belongs to a file while the file is at its path with the same bytes. When the file goes missing, is
-removed, or gets other bytes, :meth:`FactWriter.detach` keeps the fact for the bytes, together with
-the path. :meth:`FactWriter.attach` gives kept facts to files with these bytes that have no such
-fact: that is how a label follows a photo that was moved.
+or that of an attribute), a value and a source. It belongs to a file while the file is at its path
+with the same bytes. When the file goes missing, is removed, or gets other bytes,
+:meth:`FactWriter.detach` keeps the fact for the bytes, together with the path.
+:meth:`FactWriter.attach` gives kept facts to files with these bytes that have no such fact: that is
+how a label follows a photo that was moved.
 """
 
 from collections.abc import Iterator
@@ -278,10 +279,14 @@ class FactWriter:
         ]
 
     def _store(self, facts: list[tuple[int, str, str, str]]) -> None:
-        """Store facts (file_id, name, value, source) of files without one of that name and source."""
+        """Store facts of files without one of that name and source.
+
+        Each is file_id, name, value and source.
+        """
         with self._session.view("facts", _table(("file_id", "name", "value", "source"), facts)):
             self._session.run(
-                f"INSERT INTO labels SELECT file_id, value, source FROM facts WHERE name = '{LABEL}'"
+                f"""INSERT INTO labels SELECT file_id, value, source FROM facts
+                    WHERE name = '{LABEL}'"""
             )
             self._session.run(f"INSERT INTO attributes FROM facts WHERE name <> '{LABEL}'")
 

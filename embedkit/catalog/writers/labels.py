@@ -104,7 +104,7 @@ class LabelWriter:
         self, table: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]
     ) -> list[int]:
         """Delete rows of a table: path and the values of some columns of each."""
-        files = self._files.locate([path for path, _, _ in rows], include_missing=True)
+        files = self._files.locate([path for path, *_ in rows], include_missing=True)
         known = [(number, file_id, *rows[number][1:]) for number, file_id, *_ in files]
         texts = {name: [row[index] for row in known] for index, name in enumerate(columns, 2)}
         batch = pa.table(
