@@ -33,6 +33,7 @@ PUBLIC = [
     "ClassCount",
     "ClassMetrics",
     "ClassSplit",
+    "CollectionReport",
     "ComparedQuery",
     "Comparison",
     "CopyReport",
