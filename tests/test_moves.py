@@ -219,7 +219,9 @@ def test_labels_stay_with_their_bytes_after_random_changes(
     for _ in range(3):
         for _ in range(3):
             act()
-        assert all("got the label of a missing copy" in warning for warning in workspace.add().warnings)
+        assert all(
+            "got the label of a missing copy" in warning for warning in workspace.add().warnings
+        )
         with workspace._catalog.read() as reader:
             found = reader.files.of_images(reader.files.image_ids().tolist())
             assert len(reader.labels.column("post")) == 12
