@@ -36,6 +36,7 @@ PUBLIC = [
     "CollectReport",
     "Collection",
     "CollectionBusy",
+    "CollectionReport",
     "ComparedQuery",
     "Comparison",
     "CopyReport",

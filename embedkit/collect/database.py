@@ -11,8 +11,8 @@ from typing import Any
 from embedkit._internal.artifacts import storage_error
 from embedkit._internal.paths import shown
 from embedkit.errors import BadArtefact
+from embedkit.results.collection import MANIFEST_NAME
 
-FILE_NAME = "manifest.sqlite"
 VERSION = 1
 
 _WAIT = 30.0
@@ -93,7 +93,7 @@ class Database:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE_NAME
+        self.path = folder / MANIFEST_NAME
         with self.errors():
             folder.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self.path, timeout=_WAIT, isolation_level=None)
@@ -113,7 +113,7 @@ class Database:
     def copy_to(self, folder: Path) -> None:
         """Write a copy of the manifest to another folder."""
         with self.errors():
-            target = sqlite3.connect(folder / FILE_NAME)
+            target = sqlite3.connect(folder / MANIFEST_NAME)
             try:
                 self._connection.backup(target)
             finally:

@@ -5,7 +5,6 @@ from itertools import islice
 from pathlib import Path
 
 from embedkit._internal.paths import absolute, shown, to_stored
-from embedkit.collect.database import FILE_NAME
 from embedkit.collect.manifest import Manifest
 from embedkit.collect.sidecars import read_sidecars
 from embedkit.errors import BadInput, UnreadableImage
@@ -13,6 +12,7 @@ from embedkit.images.decode import read_bytes
 from embedkit.images.opening import open_image
 from embedkit.images.scan import FoundFile, scan
 from embedkit.results import Progress, ProgressCallback
+from embedkit.results.collection import MANIFEST_NAME
 
 _BATCH = 500
 
@@ -34,7 +34,7 @@ def enter_folder(folder: Path, progress: ProgressCallback) -> list[str]:
     with Manifest(folder) as manifest:
         if manifest.has_runs():
             raise BadInput(
-                f"{shown(str(folder / FILE_NAME))} is that of a collection from the web; use "
+                f"{shown(str(folder / MANIFEST_NAME))} is that of a collection from the web; use "
                 "--labels-only to apply the rules of its recipe again"
             )
         kept = []

@@ -10,7 +10,6 @@ from pathlib import Path
 from embedkit._internal.paths import absolute, shown
 from embedkit._internal.tables import write_table
 from embedkit.collect.crawl import begin
-from embedkit.collect.database import FILE_NAME
 from embedkit.collect.entering import enter_folder
 from embedkit.collect.entries import ENTRY_COLUMNS
 from embedkit.collect.labelling import label_entries
@@ -23,6 +22,7 @@ from embedkit.collect.sidecars import write_sidecars
 from embedkit.collect.states import FAILED, IMAGE, SEEN, SKIPPED
 from embedkit.errors import BadInput
 from embedkit.results import CollectReport, PlannedRequests, ProgressCallback, no_progress
+from embedkit.results.collection import MANIFEST_NAME
 
 
 def _no_warning(text: str, /) -> None:
@@ -138,7 +138,7 @@ class Collection:
         self._recipe.check_source()
         with tempfile.TemporaryDirectory(prefix="embedkit-") as temporary:
             copy = Path(temporary)
-            if (self.folder / FILE_NAME).exists():
+            if (self.folder / MANIFEST_NAME).exists():
                 with Manifest(self.folder) as manifest:
                     manifest.copy_to(copy)
             with Manifest(copy) as manifest:
@@ -213,7 +213,7 @@ class Collection:
             write_table(Path(absolute(path)), ENTRY_COLUMNS, manifest.entries.described())
 
     def _manifest(self) -> Manifest:
-        if not (self.folder / FILE_NAME).exists():
+        if not (self.folder / MANIFEST_NAME).exists():
             raise BadInput(
                 f"nothing has been collected into {shown(str(self.folder))} yet; collect first"
             )

@@ -23,6 +23,7 @@ from embedkit.results.cleaning import (
     UndoReport,
 )
 from embedkit.results.collecting import CollectReport, PlannedRequests
+from embedkit.results.collection import CollectedFile, CollectionReport
 from embedkit.results.comparison import (
     BackboneMetrics,
     ComparedQuery,
@@ -131,6 +132,8 @@ __all__ = [
     "ClassMetrics",
     "ClassSplit",
     "CollectReport",
+    "CollectedFile",
+    "CollectionReport",
     "ComparedQuery",
     "Comparison",
     "CopyReport",
