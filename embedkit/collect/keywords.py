@@ -73,9 +73,9 @@ class KeywordFinder:
                         waiting.append((after_gap, place + 1))
                 if position == length:
                     break
-                node = node.get(text[position])
-                if node is None:
+                if text[position] not in node:
                     break
+                node = node[text[position]]
                 position += 1
 
 

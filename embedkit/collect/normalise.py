@@ -6,8 +6,8 @@ Katakana and hiragana stay apart: as one script, the topping マシ would be fou
 import re
 import unicodedata
 
-CJK = "\u3005-\u3007\u303b\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3400-\u9fff\uf900-\ufaff"
-CJK += "\U00020000-\U0003ffff"
+_KANA = "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff"
+CJK = f"\u3005-\u3007\u303b\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff{_KANA}"
 """Letters that are written without spaces between words, as the inside of a character class."""
 
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\ufe58\ufe63\uff0d"

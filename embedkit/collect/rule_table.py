@@ -118,7 +118,7 @@ def _read_rule(
         label,
         terms,
         _read_unless(rule, place),
-        _read_requires(rule, requires, place),
+        _read_requires(rule, None if other else requires, place),
         priority,
         _read_fields(rule, fields, place),
     )

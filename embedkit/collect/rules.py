@@ -11,7 +11,7 @@
     before = ['次は']              # right after a match of one of these
     after = ['駅(?!前)', 'より']   # right before a match of one of these
 
-    [labels.requires]              # optional; a rule counts only where one of these occurs
+    [labels.requires]              # optional; a label counts only if one of these occurs
     keywords = ["二郎", "jiro"]
     patterns = ['^.{1,8}$']
 
@@ -39,7 +39,7 @@ two lines or two tags. In regular expressions, ``^`` and ``$`` are the ends of a
 
 An occurrence inside a longer one, of any rule that looks at the same text, does not count: the name
 of one store in the name of another. Occurrences that only overlap count both. Of the labels that
-match, those with the highest priority remain. A rule with ``other = true`` competes like a label.
+match, those with the highest priority remain. A rule with ``other = true`` competes like a label, but without the common ``requires``.
 
 Each text is read up to ``MAX_TEXT`` characters. A regular expression that backtracks without end is
 at the risk of its author.
@@ -230,8 +230,10 @@ class _FieldText:
 
     def contains(self, terms: Terms) -> bool:
         """Return whether one of the terms occurs outside the common exceptions."""
-        spans = (*self._other.get(id(terms), ()), *_spans(terms.patterns, self._text))
-        return any(not self._common_cover().contains(*span) for span in spans)
+        cover = self._common_cover()
+        return any(not cover.contains(*span) for span in self._other.get(id(terms), ())) or any(
+            not cover.contains(*span) for span in _spans(terms.patterns, self._text)
+        )
 
     def _excepted(self, start: int, end: int) -> bool:
         return self._common_cover().contains(start, end) or self._beside(
