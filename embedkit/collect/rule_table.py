@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from embedkit.collect.keywords import words_of
@@ -45,7 +45,7 @@ class Rule:
         The class; ``None`` for a rule that names something that is none of the classes.
     terms : Terms
         What the rule looks for.
-    unless : Exceptions
+    unless : Exceptions or None
         Exceptions of this rule, besides the common ones.
     requires : Terms or None
         Terms of which one must occur in the texts.
@@ -57,7 +57,7 @@ class Rule:
 
     label: str | None
     terms: Terms
-    unless: Exceptions
+    unless: Exceptions | None
     requires: Terms | None
     priority: int
     fields: tuple[str, ...]
@@ -68,7 +68,7 @@ class RuleTable:
     """All rules, with the exceptions that apply to each of them."""
 
     rules: tuple[Rule, ...]
-    unless: Exceptions
+    unless: Exceptions | None
 
 
 def read_table(table: Mapping[str, Any], where: str) -> RuleTable:
@@ -89,6 +89,13 @@ def read_table(table: Mapping[str, Any], where: str) -> RuleTable:
     if all(rule.label is None for rule in parsed):
         raise BadRecipe(f"{place} has no rule with a label; add one with [[labels.rules]]")
     _check_distinct(parsed, rules, place)
+    shared: dict[Terms, Terms] = {}  # equal requirements are looked for once
+    parsed = [
+        replace(rule, requires=shared.setdefault(rule.requires, rule.requires))
+        if rule.requires
+        else rule
+        for rule in parsed
+    ]
     return RuleTable(tuple(parsed), _read_unless(table, place))
 
 
@@ -131,8 +138,10 @@ def _read_terms(table: Mapping[str, Any], place: str) -> Terms:
     )
 
 
-def _read_unless(table: Mapping[str, Any], place: str) -> Exceptions:
-    value = table.get("unless", [])
+def _read_unless(table: Mapping[str, Any], place: str) -> Exceptions | None:
+    if "unless" not in table:
+        return None
+    value = table["unless"]
     place = f"{place}.unless"
     if isinstance(value, list):
         value = {"keywords": value}

@@ -39,7 +39,8 @@ two lines or two tags. In regular expressions, ``^`` and ``$`` are the ends of a
 
 An occurrence inside a longer one, of any rule that looks at the same text, does not count: the name
 of one store in the name of another. Occurrences that only overlap count both. Of the labels that
-match, those with the highest priority remain. A rule with ``other = true`` competes like a label, but without the common ``requires``.
+match, those with the highest priority remain. A rule with ``other = true`` competes like a
+label, but the common ``requires`` does not apply to it.
 
 Each text is read up to ``MAX_TEXT`` characters. A regular expression that backtracks without end is
 at the risk of its author.
@@ -82,6 +83,9 @@ class Decision:
     label: str | None
     outcome: Literal["label", "ambiguous", "unmatched"]
     candidates: tuple[str, ...]
+
+
+_UNMATCHED = Decision(None, "unmatched", ())
 
 
 class LabelRules:
@@ -130,12 +134,14 @@ class LabelRules:
             if texts.get(field)
         ]
         numbers = {number for text in found for number in text.rules()}
-        matches = [rule for rule in map(self._rules.__getitem__, numbers) if _allowed(rule, found)]
-        highest = max((rule.priority for rule in matches), default=0)
+        matches = [self._rules[n] for n in numbers if _allowed(self._rules[n], found)]
+        if not matches:
+            return _UNMATCHED
+        highest = max(rule.priority for rule in matches)
         labels = {rule.label for rule in matches if rule.priority == highest}
         candidates = tuple(sorted(label for label in labels if label is not None))
         if not candidates:
-            return Decision(None, "unmatched", ())
+            return _UNMATCHED
         if len(labels) > 1:
             return Decision(None, "ambiguous", candidates)
         return Decision(candidates[0], "label", candidates)
@@ -159,39 +165,40 @@ class _FieldRules:
         self.field = field
         self.unless = table.unless
         self.rules = {n: rule for n, rule in enumerate(table.rules) if field in rule.fields}
-        self.with_patterns = {n: rule for n, rule in self.rules.items() if rule.terms.patterns}
-        self._owners: list[_Owner] = []
-        """What each keyword belongs to: a rule, by number, or exceptions or requirements."""
+        self._with_patterns = {n: rule for n, rule in self.rules.items() if rule.terms.patterns}
+        self._owners: list[tuple[bool, int]] = []
+        """What each keyword belongs to: a rule, or the exceptions or requirements of this id."""
         keywords: list[Words] = []
         for number, rule in self.rules.items():
-            self._add(keywords, rule.terms, number)
-            self._add(keywords, rule.unless.terms, rule.unless)
-        self._add(keywords, table.unless.terms, table.unless)
+            self._add(keywords, rule.terms, True, number)
+            if rule.unless is not None:
+                self._add(keywords, rule.unless.terms, False, id(rule.unless))
+        if table.unless is not None:
+            self._add(keywords, table.unless.terms, False, id(table.unless))
         requirements = {id(rule.requires): rule.requires for rule in self.rules.values()}
         for terms in requirements.values():
             if terms is not None:
-                self._add(keywords, terms, terms)
+                self._add(keywords, terms, False, id(terms))
         self._finder = KeywordFinder(keywords)
 
-    def _add(self, keywords: list[Words], terms: Terms, owner: "_Owner") -> None:
+    def _add(self, keywords: list[Words], terms: Terms, is_rule: bool, owner: int) -> None:
         keywords += terms.keywords
-        self._owners += [owner] * len(terms.keywords)
+        self._owners += [(is_rule, owner)] * len(terms.keywords)
 
     def read(self, text: str) -> "_FieldText":
         names: list[tuple[int, int, int]] = []
         other: dict[int, list[Span]] = {}
         for start, end, keyword in self._finder.find(text):
-            owner = self._owners[keyword]
-            if isinstance(owner, int):
+            is_rule, owner = self._owners[keyword]
+            if is_rule:
                 names.append((start, end, owner))
+            elif owner in other:
+                other[owner].append((start, end))
             else:
-                other.setdefault(id(owner), []).append((start, end))
-        for number, rule in self.with_patterns.items():
+                other[owner] = [(start, end)]
+        for number, rule in self._with_patterns.items():
             names += [(*span, number) for span in _spans(rule.terms.patterns, text)]
         return _FieldText(self, text, names, other)
-
-
-_Owner = int | Exceptions | Terms
 
 
 class _FieldText:
@@ -209,7 +216,7 @@ class _FieldText:
         self._text = text
         self._names = names
         self._other = other
-        self._common: _Cover | None = None
+        self._covers: dict[int, _Cover] = {}
 
     def rules(self) -> set[int]:
         """Return the numbers of the rules of which an occurrence counts."""
@@ -217,43 +224,42 @@ class _FieldText:
         if not self._names:
             return numbers
         inside = _nested({(start, end) for start, end, _ in self._names})
-        own: dict[int, _Cover] = {}
         for start, end, number in self._names:
-            if number in numbers or (start, end) in inside or self._excepted(start, end):
-                continue
-            unless = self._rules.rules[number].unless
-            if number not in own:
-                own[number] = self._cover(unless)
-            if not own[number].contains(start, end) and not self._beside(unless, start, end):
+            if (
+                number not in numbers
+                and (start, end) not in inside
+                and not self._excepted(self._rules.unless, start, end)
+                and not self._excepted(self._rules.rules[number].unless, start, end)
+            ):
                 numbers.add(number)
         return numbers
 
     def contains(self, terms: Terms) -> bool:
         """Return whether one of the terms occurs outside the common exceptions."""
-        cover = self._common_cover()
+        cover = self._cover(self._rules.unless)
         return any(not cover.contains(*span) for span in self._other.get(id(terms), ())) or any(
             not cover.contains(*span) for span in _spans(terms.patterns, self._text)
         )
 
-    def _excepted(self, start: int, end: int) -> bool:
-        return self._common_cover().contains(start, end) or self._beside(
-            self._rules.unless, start, end
-        )
-
-    def _common_cover(self) -> "_Cover":
-        if self._common is None:
-            self._common = self._cover(self._rules.unless)
-        return self._common
-
-    def _cover(self, unless: Exceptions) -> "_Cover":
-        keywords = self._other.get(id(unless), ())
-        return _Cover((*keywords, *_spans(unless.terms.patterns, self._text)))
-
-    def _beside(self, unless: Exceptions, start: int, end: int) -> bool:
+    def _excepted(self, unless: Exceptions | None, start: int, end: int) -> bool:
+        if unless is None:
+            return False
+        if self._cover(unless).contains(start, end):
+            return True
         first = max(self._text.rfind("\n", 0, start) + 1, start - MAX_BEFORE)
-        return any(pattern.search(self._text, first, start) for pattern in unless.before) or any(
-            pattern.match(self._text, end) for pattern in unless.after
-        )
+        for pattern in unless.before:
+            if pattern.search(self._text, first, start):
+                return True
+        return any(pattern.match(self._text, end) for pattern in unless.after)
+
+    def _cover(self, unless: Exceptions | None) -> "_Cover":
+        if unless is None:
+            return _Cover(())
+        if id(unless) not in self._covers:
+            keywords = self._other.get(id(unless), ())
+            spans = (*keywords, *_spans(unless.terms.patterns, self._text))
+            self._covers[id(unless)] = _Cover(spans)
+        return self._covers[id(unless)]
 
 
 class _Cover:
