@@ -1,7 +1,7 @@
 """Find many keywords in a folded text at once."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from embedkit.collect.normalise import CJK, normalise
@@ -41,15 +41,15 @@ class KeywordFinder:
 
     Parameters
     ----------
-    keywords : sequence of tuple of str
-        The words of each keyword, see :func:`words_of`. Between two words of a keyword, a text may
-        have nothing or up to ``MAX_GAP`` separators.
+    keywords : iterable of (tuple of str, int)
+        The words of each keyword, see :func:`words_of`, and the number to report. Between two words
+        of a keyword, a text may have nothing or up to ``MAX_GAP`` separators.
     """
 
-    def __init__(self, keywords: Sequence[tuple[str, ...]]) -> None:
+    def __init__(self, keywords: Iterable[tuple[tuple[str, ...], int]]) -> None:
         self._root = _Node()
         starts: dict[str, set[str]] = {}
-        for number, words in enumerate(keywords):
+        for words, number in keywords:
             node = self._root
             for place, word in enumerate(words):
                 if place:
@@ -66,7 +66,7 @@ class KeywordFinder:
         self._start = re.compile("|".join(branches)) if branches else None
 
     def find(self, text: str) -> list[tuple[int, int, int]]:
-        """Return start, end and number of the keyword of each occurrence."""
+        """Return start, end and number of each occurrence."""
         found: list[tuple[int, int, int]] = []
         if self._start is None:
             return found

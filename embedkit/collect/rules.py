@@ -48,14 +48,15 @@ at the risk of its author.
 
 import bisect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, Self
 from urllib.parse import unquote
 
 from embedkit.collect.keywords import KeywordFinder
 from embedkit.collect.normalise import normalise
-from embedkit.collect.rule_table import Exceptions, Rule, RuleTable, Terms, Words, read_table
+from embedkit.collect.rule_table import Exceptions, Rule, RuleTable, Terms, read_table
 
 MAX_TEXT = 20_000
 """Maximum number of characters of a text that rules look at."""
@@ -83,9 +84,6 @@ class Decision:
     label: str | None
     outcome: Literal["label", "ambiguous", "unmatched"]
     candidates: tuple[str, ...]
-
-
-_UNMATCHED = Decision(None, "unmatched", ())
 
 
 class LabelRules:
@@ -134,14 +132,17 @@ class LabelRules:
             if texts.get(field)
         ]
         numbers = {number for text in found for number in text.rules()}
-        matches = [self._rules[n] for n in numbers if _allowed(self._rules[n], found)]
-        if not matches:
-            return _UNMATCHED
-        highest = max(rule.priority for rule in matches)
-        labels = {rule.label for rule in matches if rule.priority == highest}
+        labels: set[str | None] = set()
+        highest = 0
+        for rule in sorted((self._rules[n] for n in numbers), key=_by_priority):
+            if labels and rule.priority < highest:
+                break
+            if rule.label not in labels and _allowed(rule, found):
+                labels.add(rule.label)
+                highest = rule.priority
         candidates = tuple(sorted(label for label in labels if label is not None))
         if not candidates:
-            return _UNMATCHED
+            return Decision(None, "unmatched", ())
         if len(labels) > 1:
             return Decision(None, "ambiguous", candidates)
         return Decision(candidates[0], "label", candidates)
@@ -150,6 +151,10 @@ class LabelRules:
 def _folded(field: str, text: str) -> str:
     text = text[:MAX_TEXT]
     return normalise(unquote(text.replace("+", " ")) if field == "url" else text)
+
+
+def _by_priority(rule: Rule) -> int:
+    return -rule.priority
 
 
 def _allowed(rule: Rule, found: Sequence["_FieldText"]) -> bool:
@@ -165,66 +170,52 @@ class _FieldRules:
         self.field = field
         self.unless = table.unless
         self.rules = {n: rule for n, rule in enumerate(table.rules) if field in rule.fields}
+        self.owners: dict[int, int] = {}
+        """Negative number by which occurrences of exceptions and requirements are known, by id."""
         self._with_patterns = {n: rule for n, rule in self.rules.items() if rule.terms.patterns}
-        self._owners: list[tuple[bool, int]] = []
-        """What each keyword belongs to: a rule, or the exceptions or requirements of this id."""
-        keywords: list[Words] = []
-        for number, rule in self.rules.items():
-            self._add(keywords, rule.terms, True, number)
-            if rule.unless is not None:
-                self._add(keywords, rule.unless.terms, False, id(rule.unless))
-        if table.unless is not None:
-            self._add(keywords, table.unless.terms, False, id(table.unless))
-        requirements = {id(rule.requires): rule.requires for rule in self.rules.values()}
-        for terms in requirements.values():
-            if terms is not None:
-                self._add(keywords, terms, False, id(terms))
+        keywords = [(words, n) for n, rule in self.rules.items() for words in rule.terms.keywords]
+        for terms in self._terms_of_none():
+            if id(terms) not in self.owners:
+                self.owners[id(terms)] = owner = -1 - len(self.owners)
+                keywords += [(words, owner) for words in terms.keywords]
         self._finder = KeywordFinder(keywords)
 
-    def _add(self, keywords: list[Words], terms: Terms, is_rule: bool, owner: int) -> None:
-        keywords += terms.keywords
-        self._owners += [(is_rule, owner)] * len(terms.keywords)
+    def _terms_of_none(self) -> Iterator[Terms]:
+        if self.unless is not None:
+            yield self.unless.terms
+        for rule in self.rules.values():
+            if rule.unless is not None:
+                yield rule.unless.terms
+            if rule.requires is not None:
+                yield rule.requires
 
     def read(self, text: str) -> "_FieldText":
-        names: list[tuple[int, int, int]] = []
-        other: dict[int, list[Span]] = {}
-        for start, end, keyword in self._finder.find(text):
-            is_rule, owner = self._owners[keyword]
-            if is_rule:
-                names.append((start, end, owner))
-            elif owner in other:
-                other[owner].append((start, end))
-            else:
-                other[owner] = [(start, end)]
+        found = self._finder.find(text)
         for number, rule in self._with_patterns.items():
-            names += [(*span, number) for span in _spans(rule.terms.patterns, text)]
-        return _FieldText(self, text, names, other)
+            found += [(*span, number) for span in _spans(rule.terms.patterns, text)]
+        return _FieldText(self, text, found)
 
 
 class _FieldText:
     """One text of a photo, with what was found in it."""
 
-    def __init__(
-        self,
-        rules: _FieldRules,
-        text: str,
-        names: list[tuple[int, int, int]],
-        other: Mapping[int, list[Span]],
-    ) -> None:
+    def __init__(self, rules: _FieldRules, text: str, found: list[tuple[int, int, int]]) -> None:
         self.field = rules.field
         self._rules = rules
         self._text = text
-        self._names = names
-        self._other = other
+        self._found = found
+        """Start, end, and number of the rule, or number of the exceptions or requirements."""
         self._covers: dict[int, _Cover] = {}
+        self._contained: dict[int, bool] = {}
 
     def rules(self) -> set[int]:
         """Return the numbers of the rules of which an occurrence counts."""
         numbers: set[int] = set()
-        if not self._names:
+        names = [occurrence for occurrence in self._found if occurrence[2] >= 0]
+        if not names:
             return numbers
-        inside = _nested({(start, end) for start, end, _ in self._names})
-        for start, end, number in self._names:
+        inside = _nested({(start, end) for start, end, _ in names})
+        for start, end, number in names:
             if (
                 number not in numbers
                 and (start, end) not in inside
@@ -236,10 +227,15 @@ class _FieldText:
 
     def contains(self, terms: Terms) -> bool:
         """Return whether one of the terms occurs outside the common exceptions."""
-        cover = self._cover(self._rules.unless)
-        return any(not cover.contains(*span) for span in self._other.get(id(terms), ())) or any(
-            not cover.contains(*span) for span in _spans(terms.patterns, self._text)
-        )
+        if id(terms) not in self._contained:
+            cover = self._cover(self._rules.unless)
+            spans = chain(self._keywords(terms), _spans(terms.patterns, self._text))
+            self._contained[id(terms)] = any(not cover.contains(*span) for span in spans)
+        return self._contained[id(terms)]
+
+    def _keywords(self, terms: Terms) -> Iterator[Span]:
+        owner = self._rules.owners.get(id(terms))
+        return ((start, end) for start, end, number in self._found if number == owner)
 
     def _excepted(self, unless: Exceptions | None, start: int, end: int) -> bool:
         if unless is None:
@@ -256,8 +252,7 @@ class _FieldText:
         if unless is None:
             return _Cover(())
         if id(unless) not in self._covers:
-            keywords = self._other.get(id(unless), ())
-            spans = (*keywords, *_spans(unless.terms.patterns, self._text))
+            spans = (*self._keywords(unless.terms), *_spans(unless.terms.patterns, self._text))
             self._covers[id(unless)] = _Cover(spans)
         return self._covers[id(unless)]
 
@@ -288,10 +283,8 @@ def _nested(spans: Iterable[Span]) -> set[Span]:
     return inside
 
 
-def _spans(patterns: Iterable[re.Pattern[str]], text: str) -> list[Span]:
-    return [
-        found.span()
-        for pattern in patterns
-        for found in pattern.finditer(text)
-        if found.end() > found.start() and "\n" not in found[0]
-    ]
+def _spans(patterns: Iterable[re.Pattern[str]], text: str) -> Iterator[Span]:
+    for pattern in patterns:
+        for found in pattern.finditer(text):
+            if found.end() > found.start() and "\n" not in found[0]:
+                yield found.span()

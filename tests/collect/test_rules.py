@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from embedkit.collect.keywords import KeywordFinder
 from embedkit.collect.rules import MAX_TEXT, Decision, LabelRules
 from embedkit.errors import BadRecipe
 
@@ -252,8 +253,6 @@ def test_the_order_of_rules_does_not_matter(
     st.text("ab三- ", max_size=12),
 )
 def test_each_occurrence_of_a_keyword_is_found(keywords: list[str], text: str) -> None:
-    from embedkit.collect.keywords import KeywordFinder
-
     expected = {
         (start, start + len(keyword), number)
         for number, keyword in enumerate(keywords)
@@ -262,7 +261,9 @@ def test_each_occurrence_of_a_keyword_is_found(keywords: list[str], text: str) -
         and not re.search("[ab]{2}", text[max(0, start - 1) : start] + keyword[0])
         and not re.search("[ab]{2}", keyword[-1] + text[start + len(keyword) :][:1])
     }
-    found = KeywordFinder([(keyword,) for keyword in keywords]).find(text)
+    found = KeywordFinder([((keyword,), number) for number, keyword in enumerate(keywords)]).find(
+        text
+    )
     assert sorted(found) == sorted(expected)
 
 
