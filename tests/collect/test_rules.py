@@ -366,5 +366,41 @@ def test_the_example_rules_know_each_store_by_its_name(store: str) -> None:
     assert JIRO.decide({"caption": "うまかった", "tags": f"ラーメン二郎\n{store}"}).label == store
 
 
+@pytest.mark.parametrize(
+    ("caption", "store"),
+    [
+        ("総本山にて小豚", "三田本店"),
+        ("スモジ 小豚ヤサイ", "相模大野店"),
+        ("ﾗｰﾒﾝ二郎 ﾋﾊﾞﾘｶﾞｵｶ", "ひばりヶ丘駅前店"),
+        ("今日は府中！", "府中店"),
+        ("二郎@神保町", "神田神保町店"),
+        ("Ramen Jiro Meguro, near Meguro station", "目黒店"),
+        ("#ラーメン二郎 #目黒 #二郎系", "目黒店"),
+        ("新宿駅から三田へ。小ラーメン", "三田本店"),
+        ("三田より旨い目黒 二郎", "目黒店"),
+        ("目黒在住、三田二郎の常連", "三田本店"),
+        ("昨日は三田、今日は目黒 #ラーメン二郎", "目黒店"),
+        ("ラーメン二郎品川店。次回は目黒に行きたい", "品川店"),
+        ("三田は行列で断念、目黒二郎へ", "目黒店"),
+        ("札幌 ラーメン二郎", "札幌店"),
+        ("京都で紅葉、ラーメン二郎 京都店", "京都店"),
+        ("三田二郎と目黒二郎をはしご", None),
+        ("新宿の二郎", None),
+        ("蒙古タンメン中本 目黒店", None),
+        ("ラーメン豚山 上野毛店 ニンニクマシマシ", None),
+        ("二郎系ラーメン 麺屋あっぱれ 目黒店 ニンニクマシ", None),
+        ("AFURI 目黒店 柚子塩ラーメン", None),
+        ("元二郎目黒店の店主が開いた店", None),
+        ("ラーメン二郎 赤羽店", None),
+        ("東京都内の二郎", None),
+        ("京都の紅葉", None),
+        ("府中で競馬", None),
+        ("クラスモジュール", None),
+    ],
+)
+def test_the_example_rules_read_captions_as_a_person_does(caption: str, store: str | None) -> None:
+    assert label(JIRO, caption) == store
+
+
 def test_the_example_rules_have_forty_stores() -> None:
     assert len(JIRO.labels) == 40
