@@ -214,7 +214,7 @@ class _FieldText:
         names = [occurrence for occurrence in self._found if occurrence[2] >= 0]
         if not names:
             return numbers
-        inside = _nested({(start, end) for start, end, _ in names})
+        inside = _nested({name[:2] for name in names}) if len(names) > 1 else ()
         for start, end, number in names:
             if (
                 number not in numbers
@@ -242,11 +242,11 @@ class _FieldText:
             return False
         if self._cover(unless).contains(start, end):
             return True
-        first = max(self._text.rfind("\n", 0, start) + 1, start - MAX_BEFORE)
-        for pattern in unless.before:
-            if pattern.search(self._text, first, start):
+        for pattern in unless.after:
+            if pattern.match(self._text, end):
                 return True
-        return any(pattern.match(self._text, end) for pattern in unless.after)
+        first = max(self._text.rfind("\n", 0, start) + 1, start - MAX_BEFORE)
+        return any(pattern.search(self._text, first, start) for pattern in unless.before)
 
     def _cover(self, unless: Exceptions | None) -> "_Cover":
         if unless is None:
