@@ -62,6 +62,8 @@ MAX_TEXT = 20_000
 """Maximum number of characters of a text that rules look at."""
 MAX_BEFORE = 30
 """Maximum number of characters in front of an occurrence that ``before`` looks at."""
+_TEXTS_KEPT = 5_000
+"""Texts whose occurrences are remembered."""
 
 Span = tuple[int, int]
 
@@ -127,9 +129,7 @@ class LabelRules:
             fields are empty, other fields are ignored.
         """
         found = [
-            rules.read(_folded(field, texts[field]))
-            for field, rules in self._fields.items()
-            if texts.get(field)
+            rules.read(texts[field]) for field, rules in self._fields.items() if texts.get(field)
         ]
         numbers = {number for text in found for number in text.rules()}
         labels: set[str | None] = set()
@@ -179,6 +179,7 @@ class _FieldRules:
                 self.owners[id(terms)] = owner = -1 - len(self.owners)
                 keywords += [(words, owner) for words in terms.keywords]
         self._finder = KeywordFinder(keywords)
+        self._read: dict[str, _FieldText] = {}
 
     def _terms_of_none(self) -> Iterator[Terms]:
         if self.unless is not None:
@@ -190,6 +191,17 @@ class _FieldRules:
                 yield rule.requires
 
     def read(self, text: str) -> "_FieldText":
+        """Read a text; photos of one post, which share their texts, are read once."""
+        if (known := self._read.get(text)) is None:
+            if len(self._read) >= _TEXTS_KEPT:
+                self._read.clear()
+            known = self._read[text] = self._read_anew(_folded(self.field, text))
+        return known
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_read": {}}
+
+    def _read_anew(self, text: str) -> "_FieldText":
         found = self._finder.find(text)
         for number, rule in self._with_patterns.items():
             found += [(*span, number) for span in _spans(rule.terms.patterns, text)]
