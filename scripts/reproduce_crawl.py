@@ -123,20 +123,39 @@ delay = 0  # this machine's own site
     )
 
 
-def describe(workspace: Workspace, truth: Mapping[str, dict[str, str]]) -> None:
-    """Print the photos of the workspace and the faults among them."""
-    info = workspace.info()
-    digests = {path.stem for path in Path(workspace.folder.parent / "collected").rglob("*.jpg")}
-    rows = [truth[digest] for digest in digests if digest in truth]
-    kinds = Counter(row["kind"] for row in rows)
+def labels_of(collection: Collection, table: Path) -> dict[str, str]:
+    """Return the labels of the images of a collection, by digest."""
+    collection.write_csv(table)
+    found: dict[str, set[str]] = {}
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["sha256"], set()).update({row["label"]} - {""})
+    return {digest: labels.pop() for digest, labels in found.items() if len(labels) == 1}
+
+
+def describe(images: Path, truth: Mapping[str, dict[str, str]], labels: Mapping[str, str]) -> None:
+    """Print the photos that are left and the faults among them."""
+    left = {path.stem: truth[path.stem] for path in images.glob("*/*.jpg")}
+    originals = {row["path"] for row in left.values()}
+    copies = sum(row["kind"] == "copy" and row["copy_of"] in originals for row in left.values())
+    wrong = sum(
+        bool(row["class"]) and labels.get(digest, row["class"]) != row["class"]
+        for digest, row in left.items()
+    )
     print(
-        f"   {len(rows)} photos, {sum(info.labels.values())} with a label: {kinds['copy']} planted "
-        f"copies, {kinds['wrong_label']} under a wrong store, {kinds['off_topic']} without a bowl"
+        f"   {len(left)} photos, {len(left.keys() & labels.keys())} with a label: {copies} copies "
+        f"beside their original, {wrong} under a wrong store, "
+        f"{sum(not row['class'] for row in left.values())} without a bowl"
     )
 
 
-def review(workspace: Workspace, truth: Mapping[str, dict[str, str]], verdicts: int) -> None:
-    """Decide about the first photos of each list, as the truth says."""
+def review(
+    workspace: Workspace,
+    truth: Mapping[str, dict[str, str]],
+    labels: dict[str, str],
+    verdicts: int,
+) -> None:
+    """Decide about the first photos of each list, as the truth says, and note new labels."""
     for what in ("off-topic", "labels"):
         given: Counter[str] = Counter()
         for _ in range(ROUNDS):
@@ -150,6 +169,7 @@ def review(workspace: Workspace, truth: Mapping[str, dict[str, str]], verdicts: 
                     verdict = "right"
                 else:
                     verdict = f"relabel={store}"
+                    labels[Path(item.path).stem] = store
                 workspace.verdicts.set(verdict, item.path)
                 given[verdict.partition("=")[0]] += 1
         print(f"   {what}: {dict(given)}")
@@ -178,7 +198,9 @@ def main() -> None:
         kinds = publish(site, pages, images)
         stores = sorted({row["path"].split("/")[1] for row in rows})
         write_recipe(folder / "collect.toml", pages, images, stores)
-        report = Collection(folder / "collect.toml").fetch()
+        collection = Collection(folder / "collect.toml")
+        report = collection.fetch()
+        labels = labels_of(collection, folder / "entries.csv")
         print(f"   captions: {dict(kinds)}")
         print(
             f"   {report.images} images from {report.pages} pages; {sum(report.labels.values())} "
@@ -187,13 +209,13 @@ def main() -> None:
     workspace = Workspace(folder / "workspace")
     with timed("adding"):
         workspace.add(report.folder, backbones=NETWORKS)
-        describe(workspace, truth)
+        describe(collection.folder / "images", truth, labels)
     with timed("cleaning: copies, and copies under two stores"):
         workspace.clean(conflicts="drop-all").apply()
-        describe(workspace, truth)
+        describe(collection.folder / "images", truth, labels)
     with timed("reviewing"):
-        review(workspace, truth, options.verdicts)
-        describe(workspace, truth)
+        review(workspace, truth, labels, options.verdicts)
+        describe(collection.folder / "images", truth, labels)
     with timed("splitting by post"):
         split = workspace.split(VAL, TEST, group="post")
         print(
