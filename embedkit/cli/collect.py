@@ -47,9 +47,8 @@ def collect(
     Examples:
 
     \b
+        embedkit collect collect.toml
         embedkit collect collect.toml --dry-run
-        embedkit collect collect.toml --links by-label
-        embedkit collect collect.toml --from-folder downloads
     """
     from embedkit.collect.facade import Collection
 
