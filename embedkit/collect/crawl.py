@@ -26,6 +26,8 @@ from embedkit.results import Progress
 
 CONCURRENT = 16
 """Requests under way at a time, each to another host."""
+_SKIPPED_AT_A_TIME = 500
+_ROBOTS_BYTES = 10_000_000
 
 
 def begin(recipe: SourceRecipe, manifest: Manifest) -> int:
@@ -82,7 +84,8 @@ class Crawl:
         self._download = download
         self._progress = progress
         self._pacing = Pacing(manifest, recipe.limits)
-        self._rules: dict[str, Rules] = {}
+        self._rules: dict[str, tuple[Rules, float]] = {}
+        """The rules of each origin, and the time of the answer."""
         self._robots_attempts: dict[str, int] = {}
         self._queue: list[tuple[float, str]] = []
         self._queued: set[str] = set()
@@ -168,7 +171,7 @@ class Crawl:
             if ready > time.time():
                 self._enqueue(host, earliest)
                 continue
-            tasks.add(asyncio.ensure_future(self._visit(host)))
+            tasks.add(asyncio.create_task(self._visit(host)))
         return math.inf if self._is_over() or not self._queue else self._queue[0][0]
 
     def _is_over(self) -> bool:
@@ -203,23 +206,37 @@ class Crawl:
         if self._is_over():
             return
         try:
-            while (address := self._manifest.addresses.waiting(host, time.time())) is not None:
-                origin = origin_of(address.url)
-                rules = self._known_rules(origin)
-                reason = BY_ADDRESS if host in self._private else None
-                reason = reason or forbidden(self._recipe, address.url)
-                if reason is not None:
-                    self._manifest.addresses.finish(address, SKIPPED, reason=reason)
-                elif rules is None:
-                    await self._fetch_robots(origin)
-                    return
-                elif not rules.allows(address.url):
-                    self._manifest.addresses.finish(address, SKIPPED, reason=BY_ROBOTS)
-                else:
-                    await self._fetch(address)
-                    return
+            address = self._next_allowed(host)
+            if address is None:
+                return
+            origin = origin_of(address.url)
+            if self._known_rules(origin) is None:
+                await self._fetch_robots(origin)
+            else:
+                await self._fetch(address)
         finally:
             self._enqueue_again(host)
+
+    def _next_allowed(self, host: str) -> Address | None:
+        """Return the next address of a host that may be requested, as far as its rules are known.
+
+        Addresses before it are skipped, some at a time: other hosts have their turn in between.
+        """
+        addresses = self._manifest.addresses
+        with self._manifest.transaction():
+            for _ in range(_SKIPPED_AT_A_TIME):
+                address = addresses.waiting(host, time.time())
+                if address is None:
+                    return None
+                reason = BY_ADDRESS if host in self._private else None
+                reason = reason or forbidden(self._recipe, address.url)
+                rules = self._known_rules(origin_of(address.url))
+                if reason is None and rules is not None and not rules.allows(address.url):
+                    reason = BY_ROBOTS
+                if reason is None:
+                    return address
+                addresses.finish(address, SKIPPED, reason=reason)
+        return None
 
     @asynccontextmanager
     async def _turn(self, host: str) -> AsyncIterator[None]:
@@ -269,16 +286,16 @@ class Crawl:
 
     def _known_rules(self, origin: str) -> Rules | None:
         """Return the rules of an origin; None if its robots.txt is unknown or too old."""
-        if origin not in self._rules:
-            kept = self._manifest.hosts.robots(origin)
-            if kept is None or kept[1] < time.time() - MAX_AGE:
-                return None
-            self._set_rules(origin, kept[0])
-        return self._rules[origin]
+        known = self._rules.get(origin)
+        if known is None and (kept := self._manifest.hosts.robots(origin)) is not None:
+            known = self._set_rules(origin, *kept)
+        return known[0] if known and known[1] > time.time() - MAX_AGE else None
 
-    def _set_rules(self, origin: str, content: str) -> None:
-        rules = self._rules[origin] = Rules.parse(content, self._recipe.agent)
+    def _set_rules(self, origin: str, content: str, answered: float) -> tuple[Rules, float]:
+        rules = Rules.parse(content, self._recipe.agent)
+        self._rules[origin] = rules, answered
         self._pacing.set_crawl_delay(host_of(origin), origin, rules.delay)
+        return rules, answered
 
     async def _fetch_robots(self, origin: str) -> None:
         """Request the robots.txt of an origin. Without an answer, nothing of it is requested."""
@@ -288,7 +305,7 @@ class Crawl:
             for _ in range(MAX_REDIRECTS + 1):
                 asked.add(host_of(url))
                 async with self._turn(host_of(url)):
-                    answer = await self._download(url, {}, int(1e6))
+                    answer = await self._download(url, {}, _ROBOTS_BYTES)
                 self._check_peer(url, answer)
                 target = normalised(answer.header("location") or "", url)
                 if answer.status not in REDIRECTS or target is None:
@@ -318,7 +335,7 @@ class Crawl:
             self._pacing.succeeded(host)
             content = answer.body.decode("utf-8", "replace") if answer.status == 200 else ""
             self._manifest.hosts.store_robots(origin, content)
-            self._set_rules(origin, content)
+            self._set_rules(origin, content, time.time())
 
     def _robots_failed(self, host: str, reason: str) -> None:
         """Wait before robots.txt is requested again, or give its host up for this run."""
