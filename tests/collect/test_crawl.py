@@ -551,3 +551,15 @@ def test_a_list_of_addresses_is_fetched_with_its_captions(web: Web, run: Run) ->
     assert [(item["caption"], item["tags"]) for item in run.entries()] == [
         ("目黒のラーメン", "二郎")
     ]
+
+
+def test_many_forbidden_addresses_are_skipped_and_the_allowed_ones_fetched(
+    web: Web, run: Run
+) -> None:
+    web.replies["http://site.test/robots.txt"] = reply(b"User-agent: *\nDisallow: /no/")
+    urls = [f"/no/{number}.jpg" for number in range(1200)]
+    web.page("http://site.test/list", article(*urls, "/1.jpg"))
+
+    assert run(web).images == 1
+    assert run.reasons("skipped") == {"robots.txt forbids it": 1200}
+    assert not any("/no/" in url for url in web.urls)
