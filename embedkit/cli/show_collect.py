@@ -49,7 +49,7 @@ def summary(report: CollectReport, *, has_rules: bool) -> None:
         print_warning(f"{shown(host)} got no more requests: {reason}")
     if report.stopped:
         print_warning(f"stopped: {report.stopped}")
-    if report.waiting:
+    if report.waiting and report.requests:
         print_warning(
             f"{counted(report.waiting, 'address', 'addresses')} still to be requested; the same "
             "command continues"

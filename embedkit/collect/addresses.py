@@ -8,7 +8,9 @@ from typing import Any
 from embedkit.collect.database import Database
 from embedkit.collect.hosts import host_of
 from embedkit.collect.images import KeptImage
-from embedkit.collect.states import CHECKED_AGAIN, IMAGE, LIST, POST, REDIRECTED, STORED
+from embedkit.collect.states import CHECKED_AGAIN, FAILED, IMAGE, LIST, POST, REDIRECTED, STORED
+
+_DAY = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -93,16 +95,24 @@ class Addresses:
             )
         )
 
-    def reconsider(self) -> None:
+    def retry(self) -> None:
         """Request addresses again that failed for a reason that may pass.
 
-        Those that the recipe or a robots.txt forbade are checked again, too.
+        A host that answers that access is forbidden is not asked again on the same day.
         """
+        self._database.run(
+            """UPDATE requests SET state = 'seen', attempts = 0, not_before = 0
+               WHERE state = 'failed' AND may_pass
+               AND (coalesce(status, 0) NOT IN (401, 403) OR answered_at < ?)""",
+            time.time() - _DAY,
+        )
+
+    def check_again(self) -> None:
+        """Check addresses again that the recipe or a robots.txt forbade."""
         marks = ", ".join("?" * len(CHECKED_AGAIN))
         self._database.run(
             f"""UPDATE requests SET state = 'seen', attempts = 0, not_before = 0
-               WHERE (state = 'failed' AND may_pass)
-               OR (state = 'skipped' AND reason IN ({marks}))""",
+               WHERE state = 'skipped' AND reason IN ({marks})""",
             *CHECKED_AGAIN,
         )
 
@@ -216,25 +226,48 @@ class Addresses:
             )
             return cursor.rowcount == 1
 
-    def redirect(self, address: Address, target: str, status: int) -> bool:
-        """Record that an address redirects; return whether its target was new.
+    def redirect(self, address: Address, target: str, status: int) -> str | None:
+        """Record that an address redirects to another one, which is to be requested if it is new.
 
-        An image whose target is on disk counts as stored.
+        An image whose target is on disk counts as stored. Returns what is wrong with the redirect:
+        a circle, or an image that redirects to a page; then the address has failed.
         """
         with self._database.transaction():
-            new = self.see([target], address.kind, address.id, address.redirects + 1)
-            number, state, digest, path = self._database.rows(
-                "SELECT id, state, sha256, path FROM requests WHERE url = ?", target
+            self.see([target], address.kind, address.id, address.redirects + 1)
+            number, kind, state, digest, path = self._database.rows(
+                "SELECT id, kind, state, sha256, path FROM requests WHERE url = ?", target
             )[0]
+            problem = None
+            if address.id in self._chain(number):
+                problem = "it redirects in a circle"
+            elif IMAGE in (kind, address.kind) and kind != address.kind:
+                problem = "it redirects to a page" if kind != IMAGE else "it redirects to an image"
+            if problem is not None:
+                self.finish(address, FAILED, status=status, reason=problem)
+                return problem
             self.finish(
                 address,
                 STORED if state == STORED else REDIRECTED,
                 status=status,
                 redirected_to=number,
-                sha256=digest,
-                path=path,
+                **({} if path is None else {"sha256": digest, "path": path}),
             )
-            return bool(new)
+        return None
+
+    def _chain(self, number: int) -> list[int]:
+        """Return an address and those that it redirects to."""
+        chain: list[int] = []
+        following: int | None = number
+        while following is not None and following not in chain:
+            chain.append(following)
+            rows = self._database.rows("SELECT redirected_to FROM requests WHERE id = ?", following)
+            following = rows[0][0]
+        return chain
+
+    def selectors(self, address: Address) -> str | None:
+        """Return the digest of the selectors that a page was read with; None if it was not."""
+        rows = self._database.rows("SELECT selectors FROM requests WHERE id = ?", address.id)
+        return rows[0][0] if rows else None
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Return the number of addresses by kind and state."""

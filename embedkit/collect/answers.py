@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from embedkit._internal.paths import shown
+from embedkit._internal.text import one_line
 from embedkit.collect.addresses import Address
 from embedkit.collect.directives import Directives
 from embedkit.collect.done import Done
@@ -13,13 +14,14 @@ from embedkit.collect.images import keep
 from embedkit.collect.manifest import Manifest
 from embedkit.collect.pacing import REFUSALS, Pacing, retry_after
 from embedkit.collect.pages import Page, read_page
-from embedkit.collect.permission import forbidden
 from embedkit.collect.recipe import FACTS, PageSelectors, SourceRecipe
 from embedkit.collect.states import FAILED, FETCHED, IMAGE, LIST, POST, SKIPPED, STORED
 from embedkit.errors import BadRecipe, UnreadableImage
 
 MAX_HOPS = 10
 """Redirects of a page or image that are followed."""
+MAX_EMPTY = 20
+"""Pages in a row without photos or posts after which no further pages are read."""
 REDIRECTS = (301, 302, 303, 307, 308)
 FIRST_PAUSE = 10.0
 """Seconds before an address that failed is requested again; they double with each attempt."""
@@ -62,6 +64,7 @@ class Answers:
         self._found = found
         self._warn = warn
         self._checked: set[str] = set()
+        self._empty = 0
         self.run_started = 0.0
         """Time at which the run began: a page is requested once in a run."""
 
@@ -109,16 +112,13 @@ class Answers:
             )
 
     def _redirect(self, address: Address, answer: Answer) -> None:
-        target = normalised(answer.header("location") or "", address.url)
-        if target is None or answer.header("location") is None:
+        location = answer.header("location")
+        target = normalised(location, address.url) if location else None
+        if target is None:
             self.fail(address, answer.status, "a redirect to nowhere", may_pass=False)
         elif address.redirects + 1 > MAX_HOPS:
             self.fail(address, answer.status, f"more than {MAX_HOPS} redirects", may_pass=False)
-        elif (reason := forbidden(self._recipe, target)) is not None:
-            reason = f"it redirects to {shown(host_of(target))}: {reason}"
-            self._manifest.addresses.finish(address, SKIPPED, status=answer.status, reason=reason)
-        else:
-            self._manifest.addresses.redirect(address, target, answer.status)
+        elif self._manifest.addresses.redirect(address, target, answer.status) is None:
             if address.kind != IMAGE:
                 self._manifest.addresses.see_again([target], self.run_started)
             self._found(host_of(target))
@@ -148,17 +148,27 @@ class Answers:
         if selectors is None or answer.text is None:
             self.fail(address, 200, "not a page of text", may_pass=False)
             return
-        page = read_page(answer.text, address.url, selectors, self._recipe.agent)
+        try:
+            page = read_page(answer.text, address.url, selectors, self._recipe.agents)
+        except Exception as error:  # parsers raise anything for hostile text
+            self.fail(address, 200, f"it cannot be read: {one_line(error)}", may_pass=False)
+            return
         self._check(address, page, selectors)
         directives = page.directives | self._directives(answer)
         manifest, directive = self._manifest, directives.forbids_images
         with manifest.transaction():
             new = 0
+            if manifest.addresses.selectors(address) not in (None, selectors.digest):
+                manifest.entries.forget(address.url)
             has_photos = not selectors.follow or address.kind == POST
             images = page.images if has_photos and not directive else ()
             manifest.addresses.see([image.url for image in images], IMAGE, address.id)
             new += manifest.entries.add((item.url, address.url, item.facts) for item in images)
-            if address.kind == LIST and not directives.forbids_links:
+            self._empty = 0 if page.images or page.posts else self._empty + 1
+            if self._empty == MAX_EMPTY:
+                self.say(f"{MAX_EMPTY} pages in a row without photos: no further pages are read")
+            is_trap = self._empty >= MAX_EMPTY
+            if address.kind == LIST and not directives.forbids_links and not is_trap:
                 new += len(manifest.addresses.see(page.posts, POST, address.id))
                 manifest.addresses.see(page.next, LIST, address.id)
                 if new:
@@ -199,16 +209,16 @@ class Answers:
         if needed and address.kind == LIST and len(self._recipe.start) == 1:
             raise BadRecipe(f"{missing(needed)}; correct the selector and run the command again")
         if needed:
-            self._say(missing(needed))
+            self.say(missing(needed))
         if address.kind == LIST and selectors.next and not page.next:
-            self._say(f"{missing('next')}: it is taken for the last page")
+            self.say(f"{missing('next')}: it is taken for the last page")
         for name in FACTS if page.images else ():
             if getattr(selectors, name) and not any(name in image.facts for image in page.images):
-                self._say(missing(name))
+                self.say(missing(name))
 
-    def _say(self, warning: str) -> None:
+    def say(self, warning: str) -> None:
         self.done.warnings.append(warning)
         self._warn(warning)
 
     def _directives(self, answer: Answer) -> Directives:
-        return Directives.parse(answer.headers.get("x-robots-tag", ()), self._recipe.agent)
+        return Directives.parse(answer.headers.get("x-robots-tag", ()), self._recipe.agents)

@@ -6,10 +6,13 @@ Nothing here knows how bytes are transferred: ``download`` does that (:mod:`.scr
 import asyncio
 import heapq
 import math
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import astuple
 
+from embedkit._internal.paths import shown
 from embedkit.collect.addresses import Address
 from embedkit.collect.answers import FIRST_PAUSE, REDIRECTS, Answers
 from embedkit.collect.done import Done
@@ -19,18 +22,21 @@ from embedkit.collect.lists import read_list
 from embedkit.collect.manifest import Manifest
 from embedkit.collect.pacing import REFUSALS, Pacing, retry_after
 from embedkit.collect.permission import forbidden
-from embedkit.collect.recipe import SourceRecipe
-from embedkit.collect.robots import MAX_AGE, MAX_REDIRECTS, Rules
+from embedkit.collect.recipe import ListColumns, SourceRecipe
+from embedkit.collect.robots import MAX_AGE, MAX_REDIRECTS, Rules, decoded
 from embedkit.collect.states import BY_ADDRESS, BY_ROBOTS, IMAGE, LIST, SKIPPED, STORED
+from embedkit.errors import BadInput
 from embedkit.results import Progress
 
 CONCURRENT = 16
 """Requests under way at a time, each to another host."""
 _SKIPPED_AT_A_TIME = 500
 _ROBOTS_BYTES = 10_000_000
+_LIST = "list"
+"""Key of the note about the table that was read last."""
 
 
-def begin(recipe: SourceRecipe, manifest: Manifest) -> int:
+def begin(recipe: SourceRecipe, manifest: Manifest, warn: Callable[[str], None]) -> int:
     """Record the addresses that a recipe names; return the number of the run.
 
     A new run requests the first pages again, and what failed for a reason that may pass. A run that
@@ -41,17 +47,36 @@ def begin(recipe: SourceRecipe, manifest: Manifest) -> int:
     manifest.addresses.see(recipe.start, LIST)
     if recipe.pages is not None:
         manifest.addresses.read_pages_again(recipe.pages.digest)
+    manifest.addresses.check_again()
     if not continues:
         manifest.addresses.see_again(recipe.start, started)
-        manifest.addresses.reconsider()
+        manifest.addresses.retry()
         if recipe.limits.refresh_days is not None:
             manifest.addresses.refresh(started - recipe.limits.refresh_days * 86400)
     if recipe.images is not None:
-        for batch in read_list(recipe.images):
-            with manifest.transaction():
-                manifest.addresses.see([url for url, _, _ in batch], IMAGE)
-                manifest.entries.add(batch)
+        enter_list(recipe.images, manifest, warn)
     return run
+
+
+def enter_list(columns: ListColumns, manifest: Manifest, warn: Callable[[str], None]) -> None:
+    """Record the addresses in a table, unless it is the one of the last time."""
+    try:
+        status = os.stat(columns.file)
+    except OSError as error:
+        raise BadInput(f"{shown(columns.file)}: {error.strerror}") from error
+    identity = repr((astuple(columns), status.st_size, status.st_mtime_ns))
+    if manifest.note(_LIST) == identity:
+        return
+    rows = usable = 0
+    written: set[int] = set()
+    for batch, count in read_list(columns):
+        with manifest.transaction():
+            manifest.addresses.see([url for url, _, _ in batch], IMAGE)
+            manifest.entries.add(batch, written)
+        rows, usable = rows + count, usable + len(batch)
+    if usable < rows:
+        warn(f"{rows - usable} of {rows} rows of {shown(columns.file)} have no http(s) address")
+    manifest.set_note(_LIST, identity)
 
 
 class Crawl:
@@ -125,7 +150,9 @@ class Crawl:
             for task in tasks:
                 task.cancel()
         self.done.closed = self._pacing.closed()
-        if not self.done.stopped and not self.done.closed:
+        open_hosts = self._manifest.addresses.waiting_hosts().keys() - self.done.closed.keys()
+        if not open_hosts:
+            self.done.stopped = ""
             self._manifest.finish_run(run)
         return self.done
 
@@ -133,7 +160,7 @@ class Crawl:
 
     def _begin(self) -> int:
         """Record what the recipe names, and queue all hosts; return the number of the run."""
-        run = begin(self._recipe, self._manifest)
+        run = begin(self._recipe, self._manifest, self._answers.say)
         self._answers.run_started = self._manifest.started_at(run)
         for host, earliest in self._manifest.addresses.waiting_hosts().items():
             self._enqueue(host, earliest)
@@ -196,7 +223,7 @@ class Crawl:
         total = sum(count for (kind, _), count in counts.items() if kind == IMAGE)
         stage = "collecting images"
         if waits > 1:
-            stage = f"waiting {waits:.0f} s, as the hosts ask"
+            stage = f"waiting {waits:.0f} s before the next request"
         self._progress(Progress(stage, stored, total))
 
     # -- one request -----------------------------------------------------------------------------
@@ -292,7 +319,7 @@ class Crawl:
         return known[0] if known and known[1] > time.time() - MAX_AGE else None
 
     def _set_rules(self, origin: str, content: str, answered: float) -> tuple[Rules, float]:
-        rules = Rules.parse(content, self._recipe.agent)
+        rules = Rules.parse(content, self._recipe.agents)
         self._rules[origin] = rules, answered
         self._pacing.set_crawl_delay(host_of(origin), origin, rules.delay)
         return rules, answered
@@ -333,7 +360,7 @@ class Crawl:
             self._robots_failed(host, f"robots.txt: HTTP status {answer.status}")
         else:
             self._pacing.succeeded(host)
-            content = answer.body.decode("utf-8", "replace") if answer.status == 200 else ""
+            content = decoded(answer.body) if answer.status == 200 else ""
             self._manifest.hosts.store_robots(origin, content)
             self._set_rules(origin, content, time.time())
 

@@ -69,7 +69,9 @@ CREATE TABLE entries (
     outcome TEXT NOT NULL DEFAULT '',
     candidates TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX of_request ON entries (request_id);
+CREATE INDEX by_post ON entries (request_id, post, page);
+CREATE INDEX by_caption ON entries (request_id, caption);
+CREATE INDEX by_page ON entries (page);
 CREATE TABLE hosts (
     host TEXT PRIMARY KEY,
     delay REAL NOT NULL DEFAULT 0,

@@ -1,6 +1,7 @@
 """What a site forbids beside robots.txt: X-Robots-Tag headers and robots meta elements."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 FORBID_IMAGES = ("noai", "noimageai", "noindex", "noimageindex", "noml", "none")
@@ -9,6 +10,7 @@ FORBID_LINKS = ("nofollow", "none")
 """Directives that forbid to follow the links of a page."""
 _WITH_VALUES = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
 """Directives with a colon, which a name of a crawler has too."""
+_CRAWLER = re.compile(r"\s*([a-z0-9_*-]+)\s*:")
 
 
 @dataclass(frozen=True)
@@ -18,21 +20,22 @@ class Directives:
     names: frozenset[str] = frozenset()
 
     @classmethod
-    def parse(cls, values: Iterable[str], agent: str = "") -> "Directives":
+    def parse(cls, values: Iterable[str], agents: Collection[str] = ()) -> "Directives":
         """Read the values of X-Robots-Tag headers or meta elements.
 
-        A value such as ``otherbot: noindex`` counts only if it names ``agent``.
+        A value such as ``otherbot: noindex`` counts only if it names one of ``agents``, which are
+        in lower case.
         """
-        names = set()
+        names: set[str] = set()
         for value in values:
             applies = True
-            for part in value.lower().split(","):
-                crawler, colon, rest = part.partition(":")
-                if colon and crawler.strip() not in _WITH_VALUES:
+            for part in re.split("[,;]", value.lower()):
+                named = _CRAWLER.match(part)
+                if named and named[1] not in _WITH_VALUES:
                     # It names the crawler that this and the following directives are for.
-                    applies, part = crawler.strip() in ("*", agent.lower()), rest
+                    applies, part = named[1] in ("*", *agents), part[named.end() :]
                 if applies:
-                    names.add(part.strip())
+                    names.update(part.split())
         return cls(frozenset(names & {*FORBID_IMAGES, *FORBID_LINKS}))
 
     def __or__(self, other: "Directives") -> "Directives":

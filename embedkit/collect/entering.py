@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 from embedkit._internal.paths import absolute, shown, to_stored
+from embedkit._internal.text import counted
 from embedkit.collect.manifest import Manifest
 from embedkit.collect.sidecars import read_sidecars
 from embedkit.errors import BadInput, UnreadableImage
@@ -21,7 +22,7 @@ def enter_folder(folder: Path, progress: ProgressCallback) -> list[str]:
     """Enter all images below a folder; return warnings.
 
     Images of an earlier call that are gone are forgotten. Raises :class:`BadInput` for a folder
-    that does not exist, one that was collected from the web, and a sidecar that cannot be read.
+    that does not exist, has no images, or was collected from the web.
     """
     if not folder.is_dir():
         raise BadInput(f"{shown(str(folder))} is not a folder")
@@ -31,6 +32,7 @@ def enter_folder(folder: Path, progress: ProgressCallback) -> list[str]:
     if not files:
         raise BadInput(f"{shown(str(folder))} contains no images")
     described = unreadable = done = 0
+    broken: list[str] = []
     with Manifest(folder) as manifest:
         if manifest.has_runs():
             raise BadInput(
@@ -41,7 +43,11 @@ def enter_folder(folder: Path, progress: ProgressCallback) -> list[str]:
         for batch in _batches(files):
             with manifest.transaction():
                 for path in batch:
-                    facts = read_sidecars(path)
+                    try:
+                        facts = read_sidecars(path)
+                    except BadInput as error:
+                        broken.append(str(error))
+                        facts = None
                     relative = to_stored(path[len(str(folder)) :].lstrip("/\\"))
                     try:
                         data = read_bytes(path)
@@ -58,6 +64,8 @@ def enter_folder(folder: Path, progress: ProgressCallback) -> list[str]:
     warnings = []
     if described < len(kept):
         warnings.append(f"{len(kept) - described} of {len(kept)} images have no .json or .txt file")
+    if broken:
+        warnings.append(f"{counted(len(broken), 'sidecar')} cannot be read, the first: {broken[0]}")
     if unreadable:
         warnings.append(f"{unreadable} files are not images that can be read, and were left out")
     return warnings

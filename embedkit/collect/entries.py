@@ -18,12 +18,19 @@ class Entries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, entries: Iterable[tuple[str, str, Mapping[str, str]]]) -> int:
+    def add(
+        self,
+        entries: Iterable[tuple[str, str, Mapping[str, str]]],
+        written: set[int] | None = None,
+    ) -> int:
         """Record images with their page and facts; return the number of new entries.
 
-        The facts of a known entry are replaced, and its label is to be decided again. Addresses
-        that were never seen are left out.
+        The facts of a known entry are replaced, and its label is to be decided again. An image that
+        occurs twice with different facts has two entries: ``written`` has the entries that were
+        written before in the same reading, and gets more. Addresses that were never seen are left
+        out.
         """
+        written = set() if written is None else written
         new = 0
         with self._database.transaction():
             for url, page, facts in entries:
@@ -31,17 +38,20 @@ class Entries:
                 if not rows:
                     continue
                 request, values = rows[0][0], [facts.get(name, "") for name in FACTS]
-                known = self._find(request, page, facts)
+                known = self._find(request, page, facts, written)
                 if known is None:
-                    self._database.run(
+                    cursor = self._database.run(
                         f"""INSERT INTO entries (request_id, page, {", ".join(FACTS)})
                             VALUES (?, ?, {", ".join("?" * len(FACTS))})""",
                         request,
                         page,
                         *values,
                     )
+                    written.add(int(cursor.lastrowid or 0))
                     new += 1
-                elif known[1:] != (page, *values):
+                    continue
+                written.add(known[0])
+                if known[1:] != (page, *values):
                     self._database.run(
                         f"""UPDATE entries SET outcome = '', page = ?,
                             {", ".join(f"{name} = ?" for name in FACTS)} WHERE id = ?""",
@@ -51,25 +61,36 @@ class Entries:
                     )
         return new
 
-    def _find(self, request: int, page: str, facts: Mapping[str, str]) -> tuple[Any, ...] | None:
+    def _find(
+        self, request: int, page: str, facts: Mapping[str, str], written: set[int]
+    ) -> tuple[Any, ...] | None:
         """Return the known entry of an image: its number, page and facts; None if it is new.
 
-        It is that of the same post. If posts have no identity, it is that on the same page, or one
-        with the same caption and tags, which has moved to another page.
+        It is that of the same post. If posts have no identity, it is one with the same caption and
+        tags, which may have moved to another page, or one on the same page whose facts have
+        changed.
         """
-        post = facts.get("post", "")
+        columns = f"SELECT id, page, {', '.join(FACTS)} FROM entries WHERE request_id = ?"
+        if post := facts.get("post"):
+            rows = self._database.rows(f"{columns} AND post = ? ORDER BY id LIMIT 1", request, post)
+            return rows[0] if rows else None
         rows = self._database.rows(
-            f"""SELECT id, page, {", ".join(FACTS)} FROM entries
-                WHERE request_id = ? AND post = ? AND (post <> '' OR page = ?
-                OR (caption = ? AND tags = ?)) ORDER BY page <> ?, id LIMIT 1""",
+            f"{columns} AND post = '' AND caption = ? AND tags = ? ORDER BY page <> ?, id LIMIT 1",
             request,
-            post,
-            page,
             facts.get("caption", ""),
             facts.get("tags", ""),
             page,
         )
+        if not rows:
+            found = self._database.rows(
+                f"{columns} AND post = '' AND page = ? ORDER BY id", request, page
+            )
+            rows = [row for row in found if row[0] not in written]
         return rows[0] if rows else None
+
+    def forget(self, page: str) -> None:
+        """Forget the entries of a page."""
+        self._database.run("DELETE FROM entries WHERE page = ?", page)
 
     def enter(
         self, path: str, data: bytes, width: int, height: int, facts: Mapping[str, str]
@@ -141,7 +162,7 @@ class Entries:
         return dict(
             self._database.rows(
                 """SELECT outcome, count(*) FROM entries JOIN requests r ON r.id = request_id
-                   WHERE state = 'stored' GROUP BY 1"""
+                   WHERE path IS NOT NULL GROUP BY 1"""
             )
         )
 
@@ -150,7 +171,7 @@ class Entries:
         return dict(
             self._database.rows(
                 """SELECT label, count(*) FROM entries JOIN requests r ON r.id = request_id
-                   WHERE state = 'stored' AND label IS NOT NULL GROUP BY 1 ORDER BY 1"""
+                   WHERE path IS NOT NULL AND label IS NOT NULL GROUP BY 1 ORDER BY 1"""
             )
         )
 
@@ -158,7 +179,7 @@ class Entries:
         """Yield the paths and labels of the stored images with one label, in order of path."""
         yield from self._database.rows(
             """SELECT path, min(label) FROM entries JOIN requests r ON r.id = request_id
-               WHERE state = 'stored' AND label IS NOT NULL
+               WHERE path IS NOT NULL AND label IS NOT NULL
                GROUP BY path HAVING count(DISTINCT label) = 1 ORDER BY path"""
         )
 
@@ -167,5 +188,5 @@ class Entries:
         names = ", ".join(ENTRY_COLUMNS)
         yield from self._database.stream(
             f"""SELECT {names} FROM entries e JOIN requests r ON r.id = request_id
-                WHERE state = 'stored' ORDER BY path, e.id"""
+                WHERE path IS NOT NULL ORDER BY path, e.id"""
         )

@@ -142,7 +142,7 @@ class Collection:
                 with Manifest(self.folder) as manifest:
                     manifest.copy_to(copy)
             with Manifest(copy) as manifest:
-                begin(self._recipe, manifest)
+                begin(self._recipe, manifest, self._warn)
                 pages: list[str] = []
                 images: list[str] = []
                 skipped: dict[str, str] = {}

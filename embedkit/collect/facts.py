@@ -24,7 +24,7 @@ _COLUMNS = ("caption", "tags", "post", "author", "date", "licence", "page", "url
 _FILES = f"""
     SELECT i.sha256, i.path, label, {", ".join(_COLUMNS)}
     FROM (SELECT sha256, min(path) AS path FROM images GROUP BY sha256) i
-    LEFT JOIN requests r ON r.sha256 = i.sha256 AND r.state = 'stored'
+    LEFT JOIN requests r ON r.sha256 = i.sha256
     LEFT JOIN entries e ON e.request_id = r.id
     ORDER BY i.sha256, e.id"""
 """Query of the photos with their entries. One photo can be in several posts."""

@@ -4,11 +4,13 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from embedkit._internal.artifacts import storage_errors
+from embedkit._internal.artifacts import read_json, storage_errors, write_json
 from embedkit._internal.paths import from_stored, shown
 from embedkit.collect.images import FOLDER
 from embedkit.errors import BadInput
 
+_LIST = ".embedkit-links.json"
+"""File with the links that were made: no others are removed."""
 _MAX_NAME = 200
 """Longest name of a label's folder, bytes."""
 
@@ -16,8 +18,8 @@ _MAX_NAME = 200
 def write_links(images: Iterable[tuple[str, str]], collection: Path, target: Path) -> int:
     """Make ``target`` have one folder a label, with a relative link to each of its images.
 
-    Links to images that have another label now are removed; other files are left alone. Returns the
-    number of links.
+    Links of earlier calls to images that have another label now are removed; other files and links
+    are left alone. Images that are not on disk any more have no link. Returns the number of links.
 
     Parameters
     ----------
@@ -31,52 +33,76 @@ def write_links(images: Iterable[tuple[str, str]], collection: Path, target: Pat
     Raises
     ------
     BadInput
-        Two labels would have the same folder.
+        Two labels would have the same folder, or another file has the place of a link.
     StorageError
         A link cannot be written or removed.
     """
     with storage_errors(f"cannot write to {shown(str(target))}"):
-        wanted = {}
-        labels: dict[str, str] = {}
-        for path, label in images:
-            folder = _folder_name(label)
-            if labels.setdefault(folder.casefold(), label) != label:
-                raise BadInput(
-                    f"the labels {shown(labels[folder.casefold()])!r} and {shown(label)!r} would "
-                    f"have the same folder in {shown(str(target))}; rename one of them"
-                )
-            place = target / folder / _link_name(path)
-            while place in wanted:
-                place = place.with_stem(f"{place.stem}_")
-            wanted[place] = os.path.relpath(collection / from_stored(path), place.parent)
-        own = os.path.realpath(collection)
-        for place in _links_below(target):
-            points_to = os.path.realpath(place)
-            if os.path.commonpath([own, points_to]) == own and place not in wanted:
-                place.unlink()
-                if not any(place.parent.iterdir()):
-                    place.parent.rmdir()
-        for place, destination in wanted.items():
+        wanted = _wanted(images, collection, target)
+        own = _own_links(target)
+        for name, destination in wanted.items():
+            place = target / name
+            if os.path.lexists(place) and (name not in own or not place.is_symlink()):
+                if place.is_symlink() and os.readlink(place) == destination:
+                    continue
+                raise BadInput(f"{shown(str(place))} exists already; give another folder")
+        target.mkdir(parents=True, exist_ok=True)
+        write_json(target / _LIST, {"links": sorted(own | wanted.keys())})
+        for name in own - wanted.keys():
+            _remove(target / name)
+        for name, destination in wanted.items():
+            place = target / name
             if place.is_symlink() and os.readlink(place) == destination:
                 continue
             place.parent.mkdir(parents=True, exist_ok=True)
             if place.is_symlink():
                 place.unlink()
             place.symlink_to(destination)
+        write_json(target / _LIST, {"links": sorted(wanted)})
         return len(wanted)
+
+
+def _wanted(images: Iterable[tuple[str, str]], collection: Path, target: Path) -> dict[str, str]:
+    """Return the links by their path below the target, with what they point to."""
+    wanted: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    for path, label in images:
+        image = collection / from_stored(path)
+        if not image.exists():
+            continue
+        folder = _folder_name(label)
+        if labels.setdefault(folder.casefold(), label) != label:
+            raise BadInput(
+                f"the labels {shown(labels[folder.casefold()])!r} and {shown(label)!r} would "
+                f"have the same folder in {shown(str(target))}; rename one of them"
+            )
+        name = Path(folder) / _link_name(path)
+        while str(name) in wanted:
+            name = name.with_stem(f"{name.stem}_")
+        wanted[str(name)] = os.path.relpath(image, (target / name).parent)
+    return wanted
+
+
+def _own_links(target: Path) -> set[str]:
+    """Return the links that earlier calls have made, by their path below the target."""
+    if not (target / _LIST).exists():
+        return set()
+    links = read_json(target / _LIST).get("links")
+    return {name for name in links if isinstance(name, str)} if isinstance(links, list) else set()
+
+
+def _remove(link: Path) -> None:
+    """Remove a link, and its folder if that is empty then."""
+    if link.is_symlink():
+        link.unlink()
+        if not any(link.parent.iterdir()):
+            link.parent.rmdir()
 
 
 def _link_name(path: str) -> str:
     """Return the name of the link to an image: its digest, or its path in one word."""
     parts = from_stored(path).split("/")
     return parts[-1] if parts[0] == FOLDER else "_".join(parts)
-
-
-def _links_below(target: Path) -> list[Path]:
-    if not target.is_dir():
-        return []
-    folders = [item for item in target.iterdir() if item.is_dir() and not item.is_symlink()]
-    return [item for folder in folders for item in folder.iterdir() if item.is_symlink()]
 
 
 def _folder_name(label: str) -> str:

@@ -15,11 +15,14 @@ from embedkit.errors import BadInput
 Row = tuple[int, dict[str, str]]
 """The number of a line or row, and its values by our names: url, page and those of FACTS."""
 
+Entry = tuple[str, str, dict[str, str]]
+"""A normalised address, its page, and its facts."""
+
 _BATCH = 10_000
 
 
-def read_list(columns: ListColumns) -> Iterator[list[tuple[str, str, dict[str, str]]]]:
-    """Yield batches of the addresses in a table: normalised address, page and facts of each.
+def read_list(columns: ListColumns) -> Iterator[tuple[list[Entry], int]]:
+    """Yield batches of the addresses in a table, and the number of rows of each batch.
 
     Rows without an http or https address are left out. Raises :class:`BadInput` for a table that
     cannot be read or has no column of addresses.
@@ -32,7 +35,7 @@ def read_list(columns: ListColumns) -> Iterator[list[tuple[str, str, dict[str, s
             if url is not None:
                 facts = {name: values[name] for name in FACTS if values.get(name)}
                 found.append((url, normalised(values.get("page", "")) or "", facts))
-        yield found
+        yield found, len(batch)
 
 
 def _rows(columns: ListColumns) -> Iterator[Row]:
@@ -73,6 +76,7 @@ def _parquet(path: Path, url: str, names: dict[str, str]) -> Iterator[Row]:
 
 def _jsonl(path: Path, url: str, names: dict[str, str]) -> Iterator[Row]:
     try:
+        number = 0
         with open(path, encoding="utf-8-sig") as file:
             is_known = False
             for number, line in enumerate(file, 1):
@@ -87,17 +91,20 @@ def _jsonl(path: Path, url: str, names: dict[str, str]) -> Iterator[Row]:
                 raise BadInput(_no_column(path, url))
     except OSError as error:
         raise BadInput(f"{shown(str(path))}: {error.strerror}") from error
+    except UnicodeError as error:
+        raise BadInput(f"{shown(str(path))} is not UTF-8; save it as UTF-8") from error
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{shown(str(path))}, line {number + 1}: not JSON ({error})") from error
+        raise BadInput(f"{shown(str(path))}, line {number}: not JSON ({error})") from error
 
 
 def as_text(value: Any) -> str:
-    """Return a value as text; the items of a list one a line."""
+    """Return a value as text that can be stored; the items of a list one a line."""
     if value is None:
         return ""
     if isinstance(value, (list, tuple)):
-        return "\n".join(filter(None, map(as_text, value)))
-    return value if isinstance(value, str) else str(value)
+        return "\n".join(filter(None, (as_text(i) for i in value if not isinstance(i, list))))
+    text = value if isinstance(value, str) else str(value)
+    return text.encode("utf-8", "replace").decode("utf-8")  # without lone surrogates
 
 
 def _no_column(path: Path, url: str) -> str:

@@ -15,6 +15,8 @@ MAX_WAIT = 3600.0
 """Longest time for which a host is waited for, seconds; it is asked again in the next run."""
 _FIRST_WAIT = 5.0
 """Wait after a first refusal that does not say how long, seconds; it doubles with each."""
+_MAX_MEMORY = 7 * 24 * 3600.0
+"""Longest time for which a host gets no requests, seconds, whatever it asks for."""
 _MAX_DELAY = 300.0
 """Longest delay that refusals lead to, seconds."""
 
@@ -87,6 +89,8 @@ class Pacing:
     def set_crawl_delay(self, host: str, origin: str, seconds: float) -> None:
         """Set the delay that the robots.txt of an origin asks for."""
         self._host(host).crawl_delay[origin] = seconds
+        if seconds > MAX_WAIT:
+            self.close(host, f"its robots.txt asks for a pause of {seconds / 3600:.1f} hours")
 
     def succeeded(self, host: str) -> None:
         """Record an answer that is neither a refusal nor a failure."""
@@ -103,6 +107,7 @@ class Pacing:
         """Record that a host asked for fewer requests; return when it may be asked again."""
         record = self._host(host)
         wait = _FIRST_WAIT * 2**record.failures if retry_after is None else retry_after
+        wait = min(wait, _MAX_MEMORY)
         if record.failures == 0:  # further refusals in a row are about the same requests
             record.delay = min(max(2 * self.delay(host), 1.0), _MAX_DELAY)
         record.not_before = max(record.not_before, self._clock() + wait)
@@ -127,7 +132,10 @@ class Pacing:
     def _host(self, host: str) -> _Host:
         if host not in self._hosts:
             kept = self._manifest.hosts.get(host)
-            self._hosts[host] = _Host(kept.delay, kept.last_request, kept.not_before)
+            now = self._clock()  # which may have been ahead when these were written
+            self._hosts[host] = _Host(
+                kept.delay, min(kept.last_request, now), min(kept.not_before, now + _MAX_MEMORY)
+            )
             self._close_if_late(self._hosts[host])
         return self._hosts[host]
 

@@ -1,6 +1,6 @@
 """Read a page: its photos with their facts, further pages, and what its site forbids."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,11 +39,11 @@ class Page:
     """What the page itself forbids."""
 
 
-def read_page(text: str, url: str, selectors: PageSelectors, agent: str) -> Page:
+def read_page(text: str, url: str, selectors: PageSelectors, agents: Collection[str]) -> Page:
     """Read the HTML of a page from an address, which relative addresses start at."""
     from parsel import Selector
 
-    document = Selector(text=text or "<html></html>")
+    document = Selector(text=text or "<html></html>", type="html")
     base = normalised(document.xpath("//base/@href").get() or "", url) or url
     items = select(document, selectors.item) if selectors.item else [document]
     images = []
@@ -53,7 +53,7 @@ def read_page(text: str, url: str, selectors: PageSelectors, agent: str) -> Page
     directives = Directives()
     for meta in document.xpath("//meta[@name and @content]"):
         name = meta.attrib["name"].strip().lower()
-        if name in ("robots", agent.lower()):
+        if name in ("robots", *agents):
             directives |= Directives.parse([meta.attrib["content"]])
     return Page(
         len(items),

@@ -35,7 +35,8 @@ def fetch(
     That process ends when this one does, or when this function is interrupted. Raises what it
     raises.
     """
-    command = [sys.executable, "-m", "embedkit.collect.child", str(recipe), str(folder)]
+    # -P: a file of the current folder, such as random.py, must not be taken for a module
+    command = [sys.executable, "-P", "-m", "embedkit.collect.child", str(recipe), str(folder)]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

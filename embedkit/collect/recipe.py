@@ -180,6 +180,11 @@ class SourceRecipe:
     rules: LabelRules | None
     rules_digest: str
 
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """The names by which a site can address the crawler, in lower case."""
+        return tuple(dict.fromkeys((self.agent.lower(), "embedkit")))
+
     def check_source(self) -> None:
         """Raise :class:`BadRecipe` unless the recipe has all that fetching needs."""
         if not self.start and self.images is None:
@@ -219,7 +224,7 @@ def read_source_recipe(path: Path) -> SourceRecipe:
     labels = content.table("labels")
     recipe = SourceRecipe(
         path=path,
-        folder=Path(absolute(path.parent / Path(content.text("folder", "collected")))),
+        folder=Path(absolute(path.parent / Path(content.text("folder", _default_folder(path))))),
         contact=contact,
         agent=agent,
         start=start,
@@ -238,6 +243,11 @@ def _digest(content: Any) -> str:
     """Return the SHA-256, hex, of a value of a TOML file."""
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _default_folder(path: Path) -> str:
+    """Return the folder of a collection whose recipe names none."""
+    return "collected" if path.stem == "collect" else f"{path.stem}-collected"
 
 
 def _read(path: Path, where: str) -> dict[str, Any]:
@@ -392,7 +402,7 @@ def _limits(content: _Table) -> Limits:
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
             raise table.error(field.name, f"must be a {'whole ' if whole else ''}number")
         if not least <= value < 1e12:
-            raise table.error(field.name, f"must be {least:g} or more, not {value:g}")
+            raise table.error(field.name, f"must be {least:g} or more, and less than 1e12")
         values[field.name] = value
     table.check_known()
     return Limits(**values)

@@ -1,5 +1,7 @@
 """robots.txt (RFC 9309): which addresses of an origin may be requested, and how fast."""
 
+import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,24 +21,33 @@ class Rules:
     """The rules of one robots.txt for one crawler."""
 
     parsed: "Protego"
-    agent: str
+    agents: tuple[str, ...]
+    """Names of the crawler: what is forbidden for one of them is forbidden."""
 
     @classmethod
-    def parse(cls, content: str, agent: str) -> "Rules":
+    def parse(cls, content: str, agents: Collection[str]) -> "Rules":
         """Parse the content of a robots.txt; an empty one allows everything."""
         from protego import Protego
 
-        return cls(Protego.parse(content[:MAX_BYTES]), agent)
+        return cls(Protego.parse(content[:MAX_BYTES]), tuple(agents))
 
     def allows(self, url: str) -> bool:
         """Return whether the crawler may request an address."""
-        return bool(self.parsed.can_fetch(url, self.agent))
+        return all(self.parsed.can_fetch(url, agent) for agent in self.agents)
 
     @property
     def delay(self) -> float:
         """Least time between two requests in seconds: Crawl-delay or Request-rate; 0 without."""
-        rate = self.parsed.request_rate(self.agent)
-        return max(
-            float(self.parsed.crawl_delay(self.agent) or 0),
-            rate.seconds / rate.requests if rate and rate.requests else 0.0,
-        )
+        delays = [0.0]
+        for agent in self.agents:
+            delays.append(float(self.parsed.crawl_delay(agent) or 0))
+            rate = self.parsed.request_rate(agent)
+            if rate and rate.requests:
+                delays.append(rate.seconds / rate.requests)
+        return max(delay for delay in delays if math.isfinite(delay))
+
+
+def decoded(body: bytes) -> str:
+    """Return the text of a robots.txt: UTF-8, or UTF-16 with a byte order mark."""
+    is_utf_16 = body.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return body.decode("utf-16" if is_utf_16 else "utf-8-sig", "replace")

@@ -16,7 +16,6 @@ from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.internet.interfaces import IHostnameResolver, IResolutionReceiver
 from zope.interface import implementer
 
-from embedkit._internal.text import one_line
 from embedkit.collect.download import Answer, Download, DownloadFailed, PrivateAddress
 from embedkit.collect.hosts import host_of, is_private
 from embedkit.collect.recipe import SourceRecipe
@@ -131,7 +130,8 @@ class _Scrapy:
         except failures.DownloadConnectionRefusedError as error:
             raise DownloadFailed("its host refuses connections", may_pass=True) from error
         except _CONNECTION_ERRORS as error:
-            raise DownloadFailed(one_line(error), may_pass=True) from error
+            reason = "the connection failed, or the answer is not HTTP"
+            raise DownloadFailed(reason, may_pass=True) from error
         return self._answer(response, host)
 
     def _answer(self, response: Response, host: str) -> Answer:

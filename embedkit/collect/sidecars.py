@@ -108,8 +108,7 @@ def write_sidecars(entries: Iterable[tuple[Any, ...]], folder: Path) -> int:
     for row in (*entries, None):
         values = {} if row is None else dict(zip(ENTRY_COLUMNS, row, strict=True))
         if merged and values.get("path") != merged["path"]:
-            _write(folder, merged)
-            count += 1
+            count += _write(folder, merged)
             merged = {}
         for name, value in values.items():
             if value:
@@ -117,8 +116,11 @@ def write_sidecars(entries: Iterable[tuple[Any, ...]], folder: Path) -> int:
     return count
 
 
-def _write(folder: Path, facts: dict[str, str]) -> None:
+def _write(folder: Path, facts: dict[str, str]) -> bool:
+    """Write the sidecars of an image; return False if it is not on disk any more."""
     image = folder / from_stored(facts["path"])
+    if not image.exists():
+        return False
     content: dict[str, Any] = {
         name: facts[name] for name in ENTRY_COLUMNS if name in facts and name not in _OWN
     }
@@ -133,6 +135,7 @@ def _write(folder: Path, facts: dict[str, str]) -> None:
         ):
             with atomic_write(path, durable=False) as temporary:
                 temporary.write_text(body, "utf-8", "surrogateescape")
+    return True
 
 
 _OWN = ("path", "outcome", "candidates")

@@ -87,13 +87,30 @@ def test_photos_that_are_gone_are_forgotten_and_changed_sidecars_read_again(
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "\x00"])
-def test_a_sidecar_that_cannot_be_read_is_an_error_that_names_it(
+def test_a_sidecar_that_cannot_be_read_is_a_warning_that_names_it(
     downloads: Path, tmp_path: Path, text: str
 ) -> None:
     (downloads / "a.jpg.json").write_text(text)
 
-    with pytest.raises(BadInput, match=r"a\.jpg\.json is not"):
-        Collection(tmp_path / "rules.toml", folder=downloads).read_sidecars()
+    report = Collection(tmp_path / "rules.toml", folder=downloads).read_sidecars()
+
+    assert report.labels == {"三田本店": 1}
+    assert any("1 sidecar cannot be read" in text for text in report.warnings)
+    assert any("a.jpg.json is not" in text for text in report.warnings)
+
+
+def test_texts_that_are_not_unicode_and_odd_types_are_stored_as_text(
+    downloads: Path, tmp_path: Path
+) -> None:
+    nested = "[" * 50 + "1" + "]" * 50
+    text = f'{{"caption": "\\ud800目黒", "tags": [1, null, "a", {nested}], "author": false}}'
+    (downloads / "a.jpg.json").write_text(text)
+    collection = Collection(tmp_path / "rules.toml", folder=downloads)
+
+    collection.read_sidecars()
+
+    found = entries(collection, tmp_path)["a.jpg"]
+    assert (found["caption"], found["tags"], found["label"]) == ("?目黒", "1\na", "目黒店")
 
 
 def test_links_follow_the_labels_and_other_files_stay(downloads: Path, tmp_path: Path) -> None:
@@ -111,6 +128,39 @@ def test_links_follow_the_labels_and_other_files_stay(downloads: Path, tmp_path:
 
     assert (links / "meguro_店/a.jpg").is_symlink()
     assert [path.name for path in (links / "目黒店").iterdir()] == ["note.txt"]
+
+
+def test_links_and_files_of_the_person_stay(downloads: Path, tmp_path: Path) -> None:
+    collection = Collection(tmp_path / "rules.toml", folder=downloads)
+    collection.read_sidecars()
+    links = tmp_path / "links"
+    (links / "favourites").mkdir(parents=True)
+    (links / "favourites/best.jpg").symlink_to(downloads / "a.jpg")
+    (links / "三田本店").mkdir()
+    (links / "三田本店/inner_b.jpg").write_text("mine")
+
+    with pytest.raises(BadInput, match="exists already; give another folder"):
+        collection.write_links(links)
+    (links / "三田本店/inner_b.jpg").unlink()
+    collection.write_links(links)
+    (tmp_path / "rules.toml").write_text(RULES.replace("目黒", "品川"), "utf-8")
+    collection = Collection(tmp_path / "rules.toml", folder=downloads)
+    collection.label()
+    collection.write_links(links)
+
+    assert (links / "favourites/best.jpg").is_symlink()
+    assert not (links / "目黒店").exists()
+
+
+def test_photos_that_were_deleted_have_no_link_and_no_sidecar(
+    downloads: Path, tmp_path: Path
+) -> None:
+    collection = Collection(tmp_path / "rules.toml", folder=downloads)
+    collection.read_sidecars()
+    (downloads / "a.jpg").unlink()
+
+    assert collection.write_links(tmp_path / "links") == 1
+    assert collection.write_sidecars() == 3
 
 
 def test_two_labels_with_one_folder_name_are_an_error(downloads: Path, tmp_path: Path) -> None:
@@ -139,8 +189,9 @@ def test_a_list_is_read_from_each_format(tmp_path: Path, suffix: str) -> None:
         lines = ["image_url,caption,tags", *(",".join(row.values()) for row in rows)]
         path.write_text("\n".join(lines), "utf-8")
 
-    [batch] = read_list(ListColumns(str(path), url="image_url"))
+    [(batch, rows)] = read_list(ListColumns(str(path), url="image_url"))
 
+    assert rows == 3
     assert batch == [
         ("http://e.org/1.jpg", "", {"caption": "目黒", "tags": "a"}),
         ("https://e.org/2.jpg", "", {"tags": "b"}),

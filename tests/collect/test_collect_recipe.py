@@ -39,6 +39,11 @@ def test_a_recipe_is_read(tmp_path: Path) -> None:
     assert (recipe.limits.delay, recipe.agent) == (2, "embedkit")
 
 
+def test_another_recipe_in_the_same_folder_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "sushi.toml").write_text("")
+    assert read_source_recipe(tmp_path / "sushi.toml").folder == tmp_path / "sushi-collected"
+
+
 def test_hosts_are_those_of_the_first_pages_by_default(tmp_path: Path) -> None:
     recipe = read(tmp_path, WHOLE.replace("hosts", "#"))
     assert recipe.hosts.names == ("photos.example.org",)

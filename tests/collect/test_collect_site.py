@@ -216,6 +216,21 @@ def test_names_and_addresses_of_this_machine_are_refused_unless_named(tmp_path: 
         assert [hit.headers["host"] for hit in inner.hits] == [f"localhost:{inner.port}"] * 2
 
 
+def test_modules_in_the_current_folder_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scrapy.py").write_text("open('PWNED', 'w')\nraise SystemExit")
+    with hosts(1) as [site]:
+        site.image("/1.jpg", jpeg(1))
+        site.page("/", article(1, "/1.jpg"))
+        path = recipe(tmp_path, site.url("/"), [site], delay=0)
+
+        assert Collection(path).fetch().images == 1
+
+    assert not (tmp_path / "PWNED").exists()
+
+
 def test_a_page_that_unpacks_to_more_than_the_limit_is_a_failure(tmp_path: Path) -> None:
     with hosts(1) as [site]:
         packed = gzip.compress(bytes(300_000_000))
