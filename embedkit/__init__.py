@@ -24,6 +24,7 @@ from embedkit.errors import (
     BadRecipe,
     BadWeights,
     CatalogBusy,
+    CollectionBusy,
     DamagedCache,
     EmbedkitError,
     EmptyWorkspace,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from embedkit.classify.head import Head
     from embedkit.cluster.duplicates.plan import StorePlan
     from embedkit.cluster.facade import Store
+    from embedkit.collect.facade import Collection
     from embedkit.estimators import EmbeddingTransformer, ProbeClassifier
     from embedkit.recipe import Recipe
     from embedkit.results import (
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
         ClassCount,
         ClassMetrics,
         ClassSplit,
+        CollectionReport,
+        CollectReport,
         ComparedQuery,
         Comparison,
         CopyReport,
@@ -88,6 +92,7 @@ if TYPE_CHECKING:
         NotMoved,
         PairedTest,
         PhotoPredictions,
+        PlannedRequests,
         PlanRow,
         Prediction,
         Predictions,
@@ -153,6 +158,10 @@ __all__ = [
     "ClassCount",
     "ClassMetrics",
     "ClassSplit",
+    "CollectReport",
+    "Collection",
+    "CollectionBusy",
+    "CollectionReport",
     "ComparedQuery",
     "Comparison",
     "CopyReport",
@@ -193,6 +202,7 @@ __all__ = [
     "Plan",
     "PlanInterrupted",
     "PlanRow",
+    "PlannedRequests",
     "Prediction",
     "Predictions",
     "ProbeAccuracy",
@@ -252,6 +262,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Collection": "embedkit.collect.facade",
     "Backbone": "embedkit.backbones.backbone",
     "EmbeddingTransformer": "embedkit.estimators",
     "Head": "embedkit.classify.head",

@@ -18,6 +18,7 @@
     ├── QuarantineBusy            another apply, undo or empty runs in this workspace
     ├── HeadBusy                  another process trains or combines a head of that name
     ├── StoreBusy                 another process writes to the store
+    ├── CollectionBusy            another process collects into the folder
     ├── BadCatalog                the catalog cannot be read, or is newer than this embedkit
     ├── BadArtefact               a file beside the catalog, or a manifest, is damaged
     └── StorageError              the disk is full, read-only or failing
@@ -119,6 +120,10 @@ class HeadBusy(EmbedkitError):
 
 class StoreBusy(EmbedkitError):
     """Another process writes to the store."""
+
+
+class CollectionBusy(EmbedkitError):
+    """Another process collects photos into the same folder."""
 
 
 class BadCatalog(EmbedkitError):

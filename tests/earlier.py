@@ -50,6 +50,10 @@ _UNDONE = {
         "DROP TABLE parts",
         "ALTER TABLE parts_by_id RENAME TO parts",
     ),
+    11: (
+        "ALTER TABLE attributes DROP COLUMN source",
+        "ALTER TABLE kept_facts DROP COLUMN source",
+    ),
 }
 
 

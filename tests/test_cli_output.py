@@ -85,7 +85,7 @@ def test_help_lists_every_command_once_under_its_heading() -> None:
         heading: re.findall(r"^  (\w+) ", commands, re.M) for heading, commands in headings[1:]
     }
     assert [heading.split()[0] for heading in listed] == [
-        "Look", "Find", "Clean", "Compare", "Classify", "Manage",
+        "Collect", "Look", "Find", "Clean", "Compare", "Classify", "Manage",
     ]  # fmt: skip
     assert sorted(chain.from_iterable(listed.values())) == sorted(embedkit.commands)
     assert listed == {
@@ -121,6 +121,7 @@ def test_the_examples_run_in_a_folder_as_they_assume(run: Run, tmp_path: Path) -
         "add photos --labels-from-folders --exclude",
         "heads export",
         "serve",  # it does not end
+        "collect",  # there is no site
     )
     run("add photos --labels-from-folders -b efficientnet_lite0 -b efficientnet_lite2")
     run("labels --from-csv labels.csv")
@@ -149,7 +150,8 @@ def test_the_examples_run_in_a_folder_as_they_assume(run: Run, tmp_path: Path) -
 )
 def test_every_command_has_the_shared_options(name: str) -> None:
     options = {option for item in COMMANDS[name].params for option in item.opts}
-    assert {"--workspace", "--json", "--quiet", "--verbose", "-q", "-v"} <= options
+    shared = {"--workspace", "--json", "--quiet", "--verbose", "-q", "-v"}
+    assert shared - options == ({"--workspace"} if name == "collect" else set())
 
 
 def test_quiet_prints_results_without_hints_and_notes(run: Run) -> None:

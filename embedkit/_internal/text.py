@@ -1,7 +1,11 @@
 """Numbers, sizes, lists and errors in messages."""
 
 import textwrap
+import unicodedata
 from collections.abc import Sequence
+
+CAPTION_SHOWN = 200
+"""Maximum number of characters of a caption on a page."""
 
 
 def counted(count: int, thing: str, things: str | None = None) -> str:
@@ -30,3 +34,25 @@ def listed(items: Sequence[str]) -> str:
 def one_line(error: Exception) -> str:
     """Return the message of an exception on one line of at most 300 characters, or its type."""
     return textwrap.shorten(str(error), 300, placeholder=" ...") or type(error).__name__
+
+
+_JOINERS = "\u200c\u200d"
+"""Format characters that belong to words and emoji."""
+
+
+def plain_line(text: str, length: int) -> str:
+    """Return text from the web on one line of at most ``length`` characters, cut with ``…``.
+
+    Control characters, and format characters such as those that change the direction of writing,
+    are removed.
+    """
+    line = " ".join(text.split())
+    if not line.isprintable():
+        line = "".join(
+            char
+            for char in line
+            if char in _JOINERS or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn")
+        )
+        line = " ".join(line.split())
+    line = unicodedata.normalize("NFC", line)
+    return line if len(line) <= length else f"{line[: length - 1].rstrip()}…"

@@ -8,6 +8,7 @@ from secrets import token_bytes
 import numpy as np
 
 from embedkit._internal.paths import absolute
+from embedkit._internal.text import CAPTION_SHOWN, plain_line
 from embedkit.catalog import Catalog
 from embedkit.errors import BadInput
 from embedkit.ingest.labels import as_label
@@ -73,6 +74,8 @@ class PhotoDetails:
     """Luma of the image at 8 x 8 pixels, row by row; empty if it is unknown."""
     mark: str | None
     """The verdict ``keep``, ``off-topic`` or ``poor``; None without one."""
+    caption: str | None
+    """Caption of one of the files, shortened to one line; None without one."""
 
 
 def order_photos(
@@ -140,6 +143,7 @@ def details(catalog: Catalog, ids: Sequence[int]) -> list[PhotoDetails | None]:
         if not of_image:
             found.append(None)
             continue
+        caption = next(filter(None, (file.caption for file in of_image)), None)
         width, height, luma = sketches.get(image_id, (0, 0, b""))
         found.append(
             PhotoDetails(
@@ -151,6 +155,7 @@ def details(catalog: Catalog, ids: Sequence[int]) -> list[PhotoDetails | None]:
                 height=height,
                 placeholder=_placeholder(luma),
                 mark=marks.get(of_image[0].sha256),
+                caption=plain_line(caption, CAPTION_SHOWN) if caption else None,
             )
         )
     return found

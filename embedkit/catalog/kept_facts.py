@@ -8,7 +8,12 @@ from embedkit._internal import paths
 from embedkit._internal.text import counted, it_or_them
 
 LABEL = "label"
-"""Name of the fact that is a label from a table; other names are those of other columns."""
+"""Name of the fact that is a label; other names are those of attributes."""
+CAPTION = "caption"
+"""Name of the attribute that is shown with a photo."""
+CSV, MANIFEST, FOLDER = "csv", "manifest", "folder"
+"""Sources of labels: a table, the manifest of a collection, the name of a folder. Attributes have
+the first two. The value of an earlier source comes before that of a later one."""
 
 
 @dataclass(frozen=True)

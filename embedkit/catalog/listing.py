@@ -22,7 +22,7 @@ State = tuple[int, ...]
 """Numbers that change whenever the catalog changes: see ``Catalog._state``."""
 
 _SEPARATOR = "\0"
-"""Separator of path and label, which cannot contain it."""
+"""Separator of path, label and caption, which cannot contain it."""
 _FORMAT = 0x32_67_6E_69_74_73_69_6C  # listing2
 _DIGEST = 32
 
@@ -81,10 +81,10 @@ class Listing:
     def _at(self, row: int) -> LiveFile:
         start, end = (int(self._ends[row - 1]) if row else 0), int(self._ends[row])
         text = str(self._bytes[self._text + start : self._text + end], "utf-8")
-        path, labelled, label = text.partition(_SEPARATOR)
+        path, label, caption = (*text.split(_SEPARATOR, 2), "", "")[:3]
         sha256 = self._sha256s + _DIGEST * row
         digest = self._bytes[sha256 : sha256 + _DIGEST].hex()
-        return LiveFile(paths.native_path(path), label if labelled else None, digest)
+        return LiveFile(paths.native_path(path), label or None, digest, caption or None)
 
 
 def is_earlier_version(file: Path) -> bool:

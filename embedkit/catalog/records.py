@@ -62,6 +62,7 @@ class LiveFile:
     label: str | None
     sha256: str
     """Hex digest of the image."""
+    caption: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,11 @@ class FileFacts:
     """Hex digest of the image that the file last contained."""
     label: str | None = None
     source: str | None = None
-    """Source of the label: ``csv``, ``folder`` or ``verdict``."""
+    """Source of the label: ``csv``, ``manifest``, ``folder`` or ``verdict``."""
     attributes: dict[str, str] = field(default_factory=dict)
-    """Other columns of the label tables: value by column name."""
+    """Attributes: other columns of label tables, and those of a manifest; value by name."""
+    from_manifest: set[str] = field(default_factory=set)
+    """Names of the attributes that come from a manifest."""
 
 
 @dataclass(frozen=True)

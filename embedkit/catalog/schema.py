@@ -183,6 +183,11 @@ STEPS: tuple[tuple[Step, ...], ...] = (
         "DROP TABLE parts",
         "ALTER TABLE parts_by_content RENAME TO parts",
     ),
+    (
+        # Where an attribute and a kept fact come from: a table, or the manifest of a collection.
+        "ALTER TABLE attributes ADD COLUMN source VARCHAR DEFAULT 'csv'",
+        "ALTER TABLE kept_facts ADD COLUMN source VARCHAR DEFAULT 'csv'",
+    ),
 )
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from embedkit.catalog.kept_facts import FOLDER
 from embedkit.catalog.reader import Reader
 from embedkit.catalog.records import Batch
 from embedkit.catalog.session import Session
+from embedkit.catalog.writers.collections import CollectionWriter
 from embedkit.catalog.writers.duplicates import ExaminationWriter, PairWriter, VerdictWriter
 from embedkit.catalog.writers.embeddings import BackboneWriter, EmbeddingWriter
 from embedkit.catalog.writers.facts import FactWriter
@@ -34,6 +36,7 @@ class Writer:
         self.backbones = BackboneWriter(session, reader.backbones, self.embeddings)
         self.images = ImageWriter(session, self.embeddings)
         self.labels = LabelWriter(session, reader.files)
+        self.collections = CollectionWriter(session, reader.folders)
         self.splits = SplitWriter(session)
         self.failures = FailureWriter(session)
         self._facts = FactWriter(session)
@@ -51,7 +54,7 @@ class Writer:
         self.examinations = ExaminationWriter(session)
         self.quality = QualityWriter(session)
         self.runs = RunWriter(session, reader.runs)
-        self.transfer = TransferWriter(session)
+        self.transfer = TransferWriter(session, self.labels)
 
     def commit(self, batch: Batch) -> None:
         """Store a batch: each image once, by its digest; files and failures by their path.
@@ -71,7 +74,7 @@ class Writer:
         self.failures.store(failures, TOLERANT_DECODER if batch.tolerates_truncated else DECODER)
         self.failures.store_small(small)
         self.labels.store(
-            [(file.root_id, file.path, file.label, "folder") for file, _ in files if file.label]
+            [(file.root_id, file.path, file.label, FOLDER) for file, _ in files if file.label]
         )
 
     def relocate(self, old: str, new: str, missing: Sequence[int]) -> tuple[list[str], list[str]]:

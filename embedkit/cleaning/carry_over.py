@@ -1,12 +1,12 @@
 """Facts about removed files, carried over to the kept file.
 
-Labels and other columns of a CSV belong to files; verdicts belong to the content of images. When a
-file is removed and the kept file has no label, it gets the label of the removed one; the same
-applies to each other column and each verdict. Contradictory values are not carried over, nor is a
-verdict about another label than that of the kept file, nor one that a photo is off-topic or poor.
-A verdict keeps the time of its decision, so that a later decision of another workspace counts.
-The quarantine's journal records what is carried over before a fact is changed, so that an undo
-can take back exactly that.
+Labels and attributes, from a CSV or a manifest, belong to files; verdicts belong to the content of
+images. When a file is removed and the kept file has no label, it gets the label of the removed one;
+the same applies to each attribute and each verdict. Contradictory values are not carried over, nor
+is a verdict about another label than that of the kept file, nor one that a photo is off-topic or
+poor. A verdict keeps the time of its decision, so that a later decision of another workspace
+counts. The quarantine's journal records what is carried over before a fact is changed, so that an
+undo can take back exactly that.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ from typing import Any
 
 from embedkit._internal.paths import from_stored, shown, to_stored
 from embedkit.catalog import FileFacts, StoredVerdict
+from embedkit.catalog.kept_facts import CSV, MANIFEST
 from embedkit.cleaning.facts import FactEditor, KnownFacts
 from embedkit.cleaning.journal import Journal
 from embedkit.cleaning.plan import CONFLICT
@@ -58,7 +59,7 @@ class _RemovedFact:
     """Number of the file's row in the plan."""
     path: str
     source: str = ""
-    """Source of a label."""
+    """Source of a label; for an attribute, ``manifest`` or empty."""
     decided_at: datetime | None = None
     """Time of a verdict."""
 
@@ -174,7 +175,7 @@ def _items(facts: FileFacts | None) -> Iterator[tuple[_Key, str, str]]:
     if facts.label is not None:
         yield (LABEL, ""), facts.label, facts.source or ""
     for name, value in facts.attributes.items():
-        yield (ATTRIBUTE, name), value, ""
+        yield (ATTRIBUTE, name), value, MANIFEST if name in facts.from_manifest else ""
 
 
 def _add_verdicts(
@@ -217,21 +218,21 @@ def _choose(
     """Choose the values to carry over: those that all files agree on and the kept file misses.
 
     The labels of a group under several labels are not reported, since the user knew of the
-    conflict.
+    conflict. Nor are attributes from a manifest, which differ whenever a photo was posted twice.
     """
     conflicts = {number for number, row in group.removed if row.kind == CONFLICT}
     for (kind, name), removed in values.removed.items():
         own = values.kept_file.get((kind, name))
         distinct = {fact.value for fact in removed} | values.remaining.get((kind, name), set())
         if own is None and len(distinct) == 1:
-            first = min(removed, key=lambda fact: (fact.source, fact.number))
+            first = min(removed, key=lambda fact: (_own_source(fact), fact.number))
             entry = {
                 "path": to_stored(group.kept_file),
                 "image": group.sha256,
                 "kind": kind,
                 "name": name,
                 "value": first.value,
-                "source": first.source,
+                "source": _own_source(first),
                 "from": to_stored(first.path),
                 "rows": [fact.number for fact in removed],
             }
@@ -240,6 +241,8 @@ def _choose(
             entries.append(entry)
             continue
         for fact in removed:
+            if kind == ATTRIBUTE and fact.source == MANIFEST:
+                continue
             if fact.value != own and not (kind == LABEL and fact.number in conflicts):
                 what = f"{name if kind == ATTRIBUTE else kind} {fact.value!r}"
                 cause = (
@@ -249,6 +252,15 @@ def _choose(
                 )
                 reason = f"its {what} is not carried over to {shown(group.kept_file)}: {cause}"
                 not_carried.append(NotCarriedOver(fact.path, reason))
+
+
+def _own_source(fact: _RemovedFact) -> str:
+    """Return the source of a fact for the kept file; empty if it is not a label.
+
+    A label from a manifest becomes one from a table: the manifest describes the removed file, and
+    the next add would replace the label by what it says about the kept one.
+    """
+    return CSV if fact.source == MANIFEST else fact.source
 
 
 def _add_facts(editor: FactEditor, entries: Sequence[_Entry]) -> None:

@@ -12,6 +12,7 @@ from embedkit._internal.paths import shown
 from embedkit.cli import (
     classify,
     clean,
+    collect,
     compare,
     find,
     heads,
@@ -26,6 +27,7 @@ from embedkit.errors import DamagedCache, EmbedkitError
 from embedkit.version import __version__
 
 SECTIONS = {
+    "Collect photos": (collect.collect,),
     "Look in the browser": (serve.serve,),
     "Find similar photos": find.COMMANDS,
     "Clean a collection": (*clean.COMMANDS, review.review),

@@ -47,48 +47,51 @@ CARD = _OutputFile(".md")
 GRAPH = _OutputFile(".onnx", ".xml")
 
 
-def workspace_options(default: str, variable: str | None = None) -> Callable[[_Command], _Command]:
-    """Return a decorator that adds the options of every command.
+def output_options(command: _Command) -> _Command:
+    """Add the options of every command: --json, --quiet and --verbose."""
+    for option in (
+        click.option(
+            "-v",
+            "--verbose",
+            is_flag=True,
+            expose_value=False,
+            callback=show.be_verbose,
+            help="Print a log on stderr.",
+        ),
+        click.option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            expose_value=False,
+            callback=show.be_quiet,
+            help="Print only results, warnings and errors: no progress, no hints.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
+    ):
+        command = option(command)
+    return command
 
-    These are --workspace, with this default or that of an environment variable, --json, --quiet
-    and --verbose.
+
+def workspace_options(default: str, variable: str | None = None) -> Callable[[_Command], _Command]:
+    """Return a decorator that adds the options of every command on a workspace.
+
+    These are --workspace, with this default or that of an environment variable, and
+    :func:`output_options`.
     """
 
     def add_options(command: _Command) -> _Command:
-        for option in (
-            click.option(
-                "-v",
-                "--verbose",
-                is_flag=True,
-                expose_value=False,
-                callback=show.be_verbose,
-                help="Print a log on stderr.",
-            ),
-            click.option(
-                "-q",
-                "--quiet",
-                is_flag=True,
-                expose_value=False,
-                callback=show.be_quiet,
-                help="Print only results, warnings and errors: no progress, no hints.",
-            ),
-            click.option(
-                "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
-            ),
-            click.option(
-                "-w",
-                "--workspace",
-                type=PATH,
-                default=default,
-                envvar=variable,
-                show_default=True,
-                show_envvar=True,
-                metavar="DIR",
-                help="Folder of the workspace.",
-            ),
-        ):
-            command = option(command)
-        return command
+        option = click.option(
+            "-w",
+            "--workspace",
+            type=PATH,
+            default=default,
+            envvar=variable,
+            show_default=True,
+            show_envvar=True,
+            metavar="DIR",
+            help="Folder of the workspace.",
+        )
+        return option(output_options(command))
 
     return add_options
 

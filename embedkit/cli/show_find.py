@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
+from embedkit._internal.text import counted, listed, plain_line
 from embedkit.cli.show import (
     first_of,
     print_failures,
@@ -15,7 +15,10 @@ from embedkit.cli.show import (
     truncated_line,
 )
 from embedkit.cli.tables import PATH, TEXT, Column, print_table
-from embedkit.results import AddReport, Matches, Verification
+from embedkit.results import AddReport, CollectionReport, Matches, Verification
+
+CAPTION_CELLS = 40
+"""Maximum number of characters of a caption in a table."""
 
 
 def matches_table(matches: Matches) -> None:
@@ -30,6 +33,9 @@ def matches_table(matches: Matches) -> None:
     has_copies = any(len(match.files) > 1 for match in matches)
     if has_copies:
         columns.append(Column("copies", priority=1))
+    has_captions = any(match.caption for match in matches)
+    if has_captions:
+        columns.append(Column("caption", TEXT, priority=3))
     columns.append(Column("path", PATH))
     here = os.path.join(os.getcwd(), "")
     rows = []
@@ -40,6 +46,8 @@ def matches_table(matches: Matches) -> None:
         row.append(match.label or "")
         if has_copies:
             row.append(str(len(match.files) - 1) if len(match.files) > 1 else "")
+        if has_captions:
+            row.append(plain_line(match.caption or "", CAPTION_CELLS))
         rows.append([*row, match.path.removeprefix(here)])
     print_table(columns, rows)
 
@@ -114,3 +122,22 @@ def _skipped_lines(report: AddReport) -> Iterator[str]:
         )
     if report.truncated:
         yield truncated_line(report.truncated)
+    for collection in report.collections:
+        if line := _unlabelled_line(collection):
+            yield line
+
+
+def _unlabelled_line(collection: CollectionReport) -> str:
+    """Return a line about the photos of a collection without a label; empty if there are none."""
+    parts = [
+        f"{count} {what}"
+        for count, what in (
+            (collection.unlabelled, "without a label"),
+            (collection.contradictory, "with two labels"),
+        )
+        if count
+    ]
+    here = os.path.join(os.getcwd(), "")
+    folder = shown(collection.folder.removeprefix(here))
+    photos = counted(collection.photos, "photo")
+    return f"{photos} of {folder}: {listed(parts)}" if parts else ""

@@ -286,7 +286,7 @@ def _write_files(
         for source, label in ((CSV, file.label), (FOLDER, file.folder_label))
         if label is not None
     ]
-    writer.labels.store(labels)
+    writer.transfer.set_labels(labels)
     writer.transfer.set_values(
         [
             (item.root_id, item.path, name, value)

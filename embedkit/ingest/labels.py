@@ -16,6 +16,7 @@ from embedkit._internal.paths import absolute, from_stored, joined, shown, size_
 from embedkit._internal.tables import open_table
 from embedkit._internal.text import counted
 from embedkit.catalog import Catalog
+from embedkit.catalog.kept_facts import CSV, FOLDER
 from embedkit.errors import BadInput, NotInWorkspace
 from embedkit.results import LabelReport, SkippedLine
 
@@ -103,7 +104,7 @@ def relabel_from_folders(writer: "Writer", source: str) -> LabelReport:
         for path in writer.reader.files.paths_below(source)
         if (label := folders.of(path)) is not None
     }
-    writer.labels.set(found, source="folder")
+    writer.labels.set(found, source=FOLDER)
     return LabelReport(len(found), warnings=tuple(folders.warnings()))
 
 
@@ -139,7 +140,7 @@ def label_from_csv(catalog: Catalog, source: Path, root: str | None = None) -> L
         raise NotInWorkspace(_no_known_path_message(source, table, root))
     labels = known.pop(LABEL)
     with catalog.write() as writer:
-        writer.labels.set(labels, source="csv")
+        writer.labels.set(labels, source=CSV)
         for name, values in known.items():
             writer.labels.set_column(name, values)
     return LabelReport(len(labels), table.skipped, tuple(table.unknown))

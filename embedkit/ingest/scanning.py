@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePath
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from embedkit.ingest.labels import FolderLabels
 from embedkit.ingest.relocation import presence
 from embedkit.recipe import FILE_NAME, Recipe
 from embedkit.results import ADD_ALL, AddOptions, Failure, Progress, ProgressCallback
+from embedkit.results.collection import MANIFEST_NAME
 
 _ROWS = 10_000
 """Files collected as Python objects before they are converted to a record batch."""
@@ -34,6 +36,10 @@ _FOUND = pa.schema(
 )
 
 
+_SIDECARS = (".json", ".txt")
+"""Suffixes of the files beside the photos of a collection that describe them."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A photo or a folder of photos to add."""
@@ -45,6 +51,11 @@ class Source:
     """Whether the names of its subfolders are labels."""
     named: bool
     """Whether it is in the call or the recipe; an earlier source may be missing."""
+
+    @cached_property
+    def is_collection(self) -> bool:
+        """Whether the folder has the manifest of a collection."""
+        return os.path.isfile(os.path.join(self.path, MANIFEST_NAME))
 
 
 @dataclass(frozen=True)
@@ -207,7 +218,7 @@ def scan_sources(
             if isinstance(item, Skipped):
                 if item.patterns:
                     scanned.excluded.append((number, item))
-                else:
+                elif not (source.is_collection and _belongs_to_collection(item.path)):
                     scanned.by_name[suffix_of(item.path)] += 1
                 continue
             rows.append(
@@ -225,6 +236,12 @@ def scan_sources(
     finish_piece()
     scanned.found = pa.Table.from_batches(pieces)
     return scanned
+
+
+def _belongs_to_collection(path: str) -> bool:
+    """Return whether a file without an image suffix is one that a collection consists of."""
+    name = os.path.basename(path)
+    return name.startswith(MANIFEST_NAME) or suffix_of(name) in _SIDECARS
 
 
 def _scan_source(

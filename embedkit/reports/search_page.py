@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from embedkit._internal.paths import shown
+from embedkit._internal.text import CAPTION_SHOWN, plain_line
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, decoder_of
 from embedkit.images.faults import file_errors
@@ -146,6 +147,7 @@ def _pictures(match: Match, query: Decoder | None) -> dict[str, str | None]:
 def _caption(match: Match, folder: str) -> dict[str, object]:
     return {
         "label": match.label,
+        "caption": plain_line(match.caption or "", CAPTION_SHOWN),
         "hue": label_hue(match.label),
         "name": shown(os.path.basename(match.path)),
         "path": shown(match.path),

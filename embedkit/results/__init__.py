@@ -22,6 +22,8 @@ from embedkit.results.cleaning import (
     TrashedFile,
     UndoReport,
 )
+from embedkit.results.collecting import CollectReport, PlannedRequests
+from embedkit.results.collection import CollectedFile, CollectionReport
 from embedkit.results.comparison import (
     BackboneMetrics,
     ComparedQuery,
@@ -129,6 +131,9 @@ __all__ = [
     "ClassCount",
     "ClassMetrics",
     "ClassSplit",
+    "CollectReport",
+    "CollectedFile",
+    "CollectionReport",
     "ComparedQuery",
     "Comparison",
     "CopyReport",
@@ -159,6 +164,7 @@ __all__ = [
     "PairedTest",
     "PhotoPredictions",
     "PlanRow",
+    "PlannedRequests",
     "Prediction",
     "Predictions",
     "ProbeAccuracy",

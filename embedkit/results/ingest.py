@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from embedkit.results.collection import CollectionReport
 from embedkit.results.spec import ProjectionInfo
 
 
@@ -72,7 +73,8 @@ class SkippedFiles:
     ----------
     by_name : dict of str to int
         Files without an image extension, counted by extension (lower case, with the dot; ``""``
-        without one), most frequent first.
+        without one), most frequent first. The manifest of a collection and the JSON and text files
+        beside its photos are not counted.
     excluded : dict of str to int
         Files and folders, counted by the pattern that excludes them. The content of an excluded
         folder is not counted.
@@ -174,6 +176,8 @@ class AddReport:
         Truncated files of ``images``, by path.
     fitted : dict of str to ProjectionInfo
         The projections that were fitted in this run, by backbone.
+    collections : tuple of CollectionReport
+        The sources that are folders of ``embedkit collect``, by folder.
     """
 
     files: int
@@ -192,3 +196,4 @@ class AddReport:
     skipped: SkippedFiles = SkippedFiles()
     truncated: tuple[TruncatedFile, ...] = ()
     fitted: dict[str, ProjectionInfo] = field(default_factory=dict)
+    collections: tuple[CollectionReport, ...] = ()

@@ -15,6 +15,7 @@ _COLUMNS = {
     "files": PATHS,
     "sha256": TEXT,
     "label": TEXT,
+    "caption": TEXT,
     "verified": BOOL,
     "inliers": INT,
     "agreement": FLOAT,
@@ -69,6 +70,8 @@ class Match:
     verification : Verification or None
         Comparison with the query by local features; None if it was not requested, or if the file is
         missing or has changed.
+    caption : str or None
+        Caption of ``path``, from a table or from the manifest of a collection, on one line.
     """
 
     rank: int
@@ -78,6 +81,7 @@ class Match:
     sha256: str
     label: str | None
     verification: Verification | None = None
+    caption: str | None = None
 
 
 class Matches(Result, list[Match]):
@@ -143,6 +147,7 @@ class Matches(Result, list[Match]):
                 match.files,
                 match.sha256,
                 match.label,
+                match.caption,
                 *(getattr(match.verification, name, None) for name in _VERIFICATION),
             ]
             for match in self

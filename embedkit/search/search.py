@@ -190,7 +190,9 @@ def make_match(
     """
     first = _existing_first(chosen)[0]
     paths = tuple([file.path for file in _existing_first(files)])
-    return Match(rank, distance, first.path, paths, first.sha256, first.label)
+    return Match(
+        rank, distance, first.path, paths, first.sha256, first.label, caption=first.caption
+    )
 
 
 def _existing_first(files: Sequence[LiveFile]) -> Sequence[LiveFile]:

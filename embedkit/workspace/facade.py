@@ -108,7 +108,9 @@ class Workspace(SearchMethods, CleaningMethods, ReviewMethods, ClassificationMet
         Parameters
         ----------
         sources : path or sequence of paths, optional
-            Photos and folders. Default: the recipe's and everything that was added before.
+            Photos and folders. Default: the recipe's and everything that was added before. The
+            photos of a folder of ``embedkit collect``, or of the path of its manifest, get the
+            labels and the attributes that the manifest gives.
         backbones : str or sequence of str, optional
             Backbones to embed with. Default: the recipe's, else those of earlier calls, else the
             default backbone.
@@ -137,7 +139,8 @@ class Workspace(SearchMethods, CleaningMethods, ReviewMethods, ClassificationMet
             A source does not exist, a pattern matches nothing, backbones are given together with
             ``fingerprints_only``, or there are too few photos to fit the projection of ``dims=``.
         BadArtefact
-            The projection of a backbone with ``dims=`` is missing or damaged.
+            The projection of a backbone with ``dims=`` is missing or damaged, or the manifest of a
+            collection is damaged or too new.
         WeightsMissing, BadWeights, UnknownBackbone
             A backbone cannot be loaded.
         StorageError
@@ -151,16 +154,18 @@ class Workspace(SearchMethods, CleaningMethods, ReviewMethods, ClassificationMet
         """
         from embedkit.ingest.add import add
         from embedkit.ingest.scanning import options_of, sources_of
+        from embedkit.workspace.collections import Collections, collection_folder
 
         if fingerprints_only and backbones:
             raise BadInput(
                 "fingerprints need no backbone; give either backbones or fingerprints_only"
             )
         recipe = self.recipe
+        recipe = replace(recipe, sources=tuple(map(collection_folder, recipe.sources)))
         snapshot = self._embeddings.backbone_snapshot()
         if isinstance(sources, (str, os.PathLike)):
             sources = [sources]
-        paths = [absolute(source) for source in sources]
+        paths = [collection_folder(absolute(source)) for source in sources]
         chosen: Sequence[str] = ()
         if not fingerprints_only:
             chosen = (
@@ -172,9 +177,11 @@ class Workspace(SearchMethods, CleaningMethods, ReviewMethods, ClassificationMet
         if isinstance(exclude, str):
             exclude = [exclude]
         self._state.sweep()
+        found = sources_of(self._catalog, recipe, paths, labels_from_folders)
+        collections = Collections(self._catalog, found)
         report = add(
             self._catalog,
-            sources_of(self._catalog, recipe, paths, labels_from_folders),
+            found,
             list(dict.fromkeys(chosen)),
             resolved=snapshot.backbones,
             projections=self._embeddings.projections,
@@ -183,6 +190,7 @@ class Workspace(SearchMethods, CleaningMethods, ReviewMethods, ClassificationMet
             skip=str(self.folder),
             progress=self._progress,
         )
+        report = replace(report, collections=collections.store_facts())
         self._embeddings.save_caches()
         return report
 

@@ -679,7 +679,7 @@ def test_a_photo_that_changed_replaces_the_earlier_one_but_not_its_label(tmp_pat
     assert (report.images, report.files, report.updated, report.differences) == (1, 0, 1, {})
     content = workspace_content(other.folder)
     assert (str(photo), "yellow", "csv") in content["labels"]
-    assert content["kept_facts"] == [(earlier, str(photo), "label", "green", False)]
+    assert content["kept_facts"] == [(earlier, str(photo), "label", "green", False, "csv")]
     assert workspace.push(tmp_path / "store").is_empty
     assert other.push(tmp_path / "store").is_empty
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import pytest
 import torch
 from onnx_files import write_onnx
 from scenery import scene
+from sites import hosts
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 ON_RAY = ROOT / "docs/guides/cluster.md"
+COLLECTING = ROOT / "docs/guides/collecting.md"
 NOT_RUN = {
     "pip install": "tests of the installation make an environment of their own",
     "git clone": "there is no repository to clone",
@@ -81,6 +84,10 @@ def home(tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     )
     script = torch.jit.trace(sscd, torch.zeros(1, 3, 320, 320))
     torch.jit.save(script, tmp_path / "sscd_disc_mixup.torchscript.pt")
+    rules = '[labels]\n[[labels.rules]]\nlabel = "Meguro"\nkeywords = ["meguro"]\n'
+    (tmp_path / "rules.toml").write_text(rules)
+    shutil.copytree(tmp_path / "new", tmp_path / "downloads")
+    (tmp_path / "downloads/0.json").write_text('{"caption": "a bowl at meguro"}')
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)
@@ -89,11 +96,35 @@ def home(tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if page != ON_RAY],
+    [page for page in PAGES if page not in (ON_RAY, COLLECTING)],
     ids=lambda page: str(page.relative_to(ROOT / "docs")),
 )
 def test_every_command_and_snippet_of_a_page_works(page: Path, home: Path) -> None:
     run_all(page, home)
+
+
+def test_every_command_of_the_page_on_collecting_works(home: Path) -> None:
+    with hosts(1) as [site]:
+        posts = ""
+        for number in range(12):
+            label = ("Meguro", "Mita")[number % 2]
+            site.image(
+                f"/{number}.jpg",
+                (home / f"photos/beach/{number % 8 + 1}.jpg").read_bytes() + bytes([number]),
+            )
+            posts += (
+                f'<article class="post" data-id="{number // 2}"><img class="photo" '
+                f'src="/{number}.jpg"><p class="caption">A bowl at {label}</p></article>'
+            )
+        site.page("/ramen", posts)
+        [recipe] = re.findall(r"```toml\n(# collect.toml.*?)```", COLLECTING.read_text(), re.S)
+        recipe = recipe.replace("https://photos.example.org", site.url(""))
+        recipe = recipe.replace("photos.example.org", site.name)
+        (home / "collect.toml").write_text(recipe + "[limits]\ndelay = 0.01\n")
+
+        run_all(COLLECTING, home)
+
+    assert (home / "by-label/Mita").is_dir()
 
 
 @pytest.mark.usefixtures("two_workers")

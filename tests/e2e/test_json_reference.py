@@ -16,6 +16,8 @@ from embedkit.cli.app import embedkit
 
 DOCS = Path(__file__).parents[2] / "docs"
 COMMANDS = {
+    "collect": "collect collect.toml --from-folder PHOTOS",
+    "collect --dry-run": "collect collect.toml --dry-run",
     "add": "add PHOTOS -b resnet50 --labels-from-folders",
     "search": "search PHOTOS/red/0.jpg --verify 2",
     "distance": "distance PHOTOS/red/0.jpg PHOTOS/blue/0.jpg",
@@ -64,11 +66,16 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toys: Toys) -> Callable
             path.parent.mkdir(parents=True, exist_ok=True)
             draw_photo(number + 100 * (label == "red")).save(path)
     shutil.copy("photos/red/0.jpg", "photos/red/copy.jpg")
+    (tmp_path / "collect.toml").write_text(
+        'contact = "me@example.org"\nstart = ["http://example.org/"]\n[pages]\nimage = "img"\n'
+        '[labels]\n[[labels.rules]]\nlabel = "red"\nkeywords = ["red"]\n'
+    )
     (tmp_path / "verdicts.csv").write_text("path,verdict\nphotos/red/1.jpg,right\n")
 
     def run(line: str) -> Any:
         line = line.replace("PHOTOS", "photos").replace("MOVED", "moved")
-        done = CliRunner().invoke(embedkit, [*line.split(), "--json", "-w", "workspace"])
+        place = [] if line.startswith("collect") else ["-w", "workspace"]
+        done = CliRunner().invoke(embedkit, [*line.split(), "--json", *place])
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
 

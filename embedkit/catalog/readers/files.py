@@ -6,11 +6,19 @@ from typing import Any
 import numpy as np
 
 from embedkit._internal import paths
+from embedkit.catalog.kept_facts import LABEL, MANIFEST
 from embedkit.catalog.readers.embeddings import images_with_embedding
 from embedkit.catalog.readers.folders import FolderReader
 from embedkit.catalog.records import FileFacts, LiveFile, PendingFiles, Scope
 from embedkit.catalog.session import Session
-from embedkit.catalog.sql import FILE_PATH, NEW_LABELS, file_filter, inside, live_files
+from embedkit.catalog.sql import (
+    FILE_PATH,
+    NEW_LABELS,
+    PRECEDENCE,
+    file_filter,
+    inside,
+    live_files,
+)
 from embedkit.images.version import DECODER, TOLERANT_DECODER
 from embedkit.results import ADD_ALL, AddOptions
 
@@ -21,7 +29,7 @@ _REQUESTED = f"""
              FROM files f JOIN roots r USING (root_id))
         WHERE place IN (SELECT unnest($places))),
     kept AS (
-        SELECT file_id, name, value FROM requested JOIN images USING (image_id)
+        SELECT file_id, name, value, source FROM requested JOIN images USING (image_id)
         JOIN kept_facts USING (sha256, place))"""
 """Common table expressions: the known files at ``$places``, and the facts kept for them there."""
 
@@ -47,13 +55,13 @@ class FileReader:
         if not image_ids:
             return found
         condition, values = file_filter(label, folder)
-        for image_id, stored, file_label, sha256 in self._session.rows(
-            f"""SELECT l.*, i.sha256
-                FROM ({live_files("image_id IN (SELECT unnest($ids))")} {condition}) l
+        live = live_files("image_id IN (SELECT unnest($ids))", captions=True)
+        for image_id, stored, file_label, caption, sha256 in self._session.rows(
+            f"""SELECT l.*, i.sha256 FROM ({live} {condition}) l
                 JOIN images i USING (image_id)""",
             {"ids": list(image_ids), **values},
         ):
-            file = LiveFile(paths.native_path(stored), file_label, sha256.hex())
+            file = LiveFile(paths.native_path(stored), file_label, sha256.hex(), caption)
             found.setdefault(image_id, []).append(file)
         for files in found.values():
             files.sort(key=lambda file: file.path)
@@ -63,11 +71,13 @@ class FileReader:
         """Return an Arrow table of all live files, in order of image id.
 
         Columns: image_id, sha256, and the stored absolute path, followed by NUL and the label if
-        the file has one.
+        the file has one, and by another NUL and the caption if it has that.
         """
         return self._session.table(
-            f"""SELECT image_id, sha256, place || coalesce(chr(0) || label, '')
-                FROM ({live_files()}) JOIN images USING (image_id) ORDER BY image_id"""
+            f"""SELECT image_id, sha256, concat(place, CASE
+                       WHEN caption IS NOT NULL THEN concat(chr(0), label, chr(0), caption)
+                       WHEN label IS NOT NULL THEN concat(chr(0), label) END)
+                FROM ({live_files(captions=True)}) JOIN images USING (image_id) ORDER BY image_id"""
         )
 
     def in_image_range(self, first: int, stop: int) -> list[tuple[int, str, str | None]]:
@@ -199,7 +209,8 @@ class FileReader:
         """Return the facts about the known files among paths, by path.
 
         For a missing file, they are the facts from before it went missing. When a file has several
-        labels, one from a verdict comes before one from a CSV, and that before one from a folder.
+        labels, one from a verdict comes before one from a CSV, then follow those from a manifest
+        and from a folder.
         """
         if not absolute:
             return {}
@@ -208,11 +219,12 @@ class FileReader:
             paths.native_path(stored): FileFacts(sha256.hex(), label, source)
             for stored, sha256, label, source in self._session.rows(
                 f"""{_REQUESTED}, labelled AS (
-                        SELECT file_id, arg_min(label, source) AS label, min(source) AS source
+                        SELECT file_id, arg_min(label, {PRECEDENCE}) AS label,
+                               arg_min(source, {PRECEDENCE}) AS source
                         FROM (SELECT file_id, label, source FROM labels
                               SEMI JOIN requested USING (file_id)
                               UNION ALL
-                              SELECT file_id, value, 'csv' FROM kept WHERE name = 'label')
+                              SELECT file_id, value, source FROM kept WHERE name = '{LABEL}')
                         GROUP BY file_id)
                     SELECT place, sha256, coalesce(new_label, label),
                            CASE WHEN new_label IS NULL THEN source ELSE 'verdict' END
@@ -222,13 +234,19 @@ class FileReader:
                 values,
             )
         }
-        for stored, name, value in self._session.rows(
-            f"""{_REQUESTED} SELECT place, name, value FROM requested JOIN
-                    (FROM attributes UNION ALL FROM kept WHERE name <> 'label') USING (file_id)
-                ORDER BY ALL""",
+        for stored, name, value, source in self._session.rows(
+            f"""{_REQUESTED} SELECT place, name, arg_min(value, {PRECEDENCE}),
+                       arg_min(source, {PRECEDENCE})
+                FROM requested JOIN
+                    (SELECT file_id, name, value, source FROM attributes
+                     UNION ALL FROM kept WHERE name <> '{LABEL}') USING (file_id)
+                GROUP BY place, name ORDER BY ALL""",
             values,
         ):
-            found[paths.native_path(stored)].attributes[name] = value
+            file = found[paths.native_path(stored)]
+            file.attributes[name] = value
+            if source == MANIFEST:
+                file.from_manifest.add(name)
         return found
 
     # -- files to read -------------------------------------------------------------------------

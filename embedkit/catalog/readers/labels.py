@@ -5,8 +5,16 @@ from typing import Any
 import numpy as np
 
 from embedkit._internal import paths
+from embedkit.catalog.kept_facts import CSV, FOLDER, MANIFEST
 from embedkit.catalog.session import Session
-from embedkit.catalog.sql import FILE_PATH, NEW_LABELS, NOT_TRUNCATED, live_files
+from embedkit.catalog.sql import (
+    ATTRIBUTES,
+    FILE_PATH,
+    NEW_LABELS,
+    NOT_TRUNCATED,
+    STORED_LABELS,
+    live_files,
+)
 
 
 class LabelReader:
@@ -26,13 +34,17 @@ class LabelReader:
                 f"""WITH gone AS (SELECT file_id FROM files WHERE missing OR broken),
                     relabelled AS (SELECT file_id, new_label AS label
                                    FROM files JOIN {NEW_LABELS} USING (image_id)),
-                    csv AS (SELECT file_id, label FROM labels WHERE source = 'csv'
+                    csv AS (SELECT file_id, label FROM labels WHERE source = '{CSV}'
                             AND file_id NOT IN (SELECT file_id FROM relabelled)),
-                    others AS (SELECT file_id, label FROM labels WHERE source <> 'csv'
+                    manifest AS (SELECT file_id, label FROM labels WHERE source = '{MANIFEST}'
+                                 AND file_id NOT IN (SELECT file_id FROM relabelled)
+                                 AND file_id NOT IN (SELECT file_id FROM csv)),
+                    folder AS (SELECT file_id, label FROM labels WHERE source = '{FOLDER}'
                                AND file_id NOT IN (SELECT file_id FROM relabelled)
-                               AND file_id NOT IN (SELECT file_id FROM csv))
-                    SELECT label, count(*)
-                    FROM (FROM relabelled UNION ALL FROM csv UNION ALL FROM others)
+                               AND file_id NOT IN (SELECT file_id FROM csv)
+                               AND file_id NOT IN (SELECT file_id FROM manifest))
+                    SELECT label, count(*) FROM (FROM relabelled UNION ALL FROM csv
+                                                 UNION ALL FROM manifest UNION ALL FROM folder)
                     WHERE file_id NOT IN (SELECT file_id FROM gone)
                     GROUP BY label ORDER BY label"""
             )
@@ -60,11 +72,9 @@ class LabelReader:
         )
 
     def stored(self, image_ids: list[int]) -> dict[int, list[str]]:
-        """Return the labels of images by folder and CSV, sorted, by id; verdicts do not count."""
+        """Return the labels of images, sorted, by id; verdicts do not count."""
         rows = self._session.rows(
-            """SELECT DISTINCT image_id, label FROM files JOIN (
-                   SELECT file_id, arg_min(label, source) AS label FROM labels GROUP BY file_id
-               ) USING (file_id)
+            f"""SELECT DISTINCT image_id, label FROM files JOIN {STORED_LABELS} USING (file_id)
                WHERE image_id IN (SELECT unnest($ids)) AND NOT missing AND NOT broken ORDER BY ALL
             """,
             {"ids": image_ids},
@@ -81,9 +91,8 @@ class LabelReader:
         """
         rows = self._session.rows(
             f"""SELECT image_id, min(label), max(label)
-                FROM {NEW_LABELS} JOIN files f USING (image_id) LEFT JOIN (
-                    SELECT file_id, arg_min(label, source) AS label FROM labels GROUP BY file_id
-                ) USING (file_id)
+                FROM {NEW_LABELS} JOIN files f USING (image_id)
+                LEFT JOIN {STORED_LABELS} USING (file_id)
                 WHERE NOT missing AND NOT broken GROUP BY image_id"""
         )
         return {image_id: first if first == last else None for image_id, first, last in rows}
@@ -92,22 +101,20 @@ class LabelReader:
         """Return the absolute paths of the files whose own label a verdict has replaced."""
         rows = self._session.rows(
             f"""SELECT {FILE_PATH} FROM {NEW_LABELS} JOIN files f USING (image_id)
-                JOIN roots r USING (root_id) JOIN (
-                    SELECT file_id, arg_min(label, source) AS label FROM labels GROUP BY file_id
-                ) USING (file_id)
+                JOIN roots r USING (root_id) JOIN {STORED_LABELS} USING (file_id)
                 WHERE NOT missing AND NOT broken AND label <> new_label"""
         )
         return {paths.from_stored(place) for (place,) in rows}
 
     def columns(self) -> list[str]:
-        """Return the names of the columns of label tables besides the label."""
+        """Return the names of the attributes of files."""
         rows = self._session.rows("SELECT DISTINCT name FROM attributes ORDER BY 1")
         return [name for (name,) in rows]
 
     def column(self, name: str) -> list[tuple[int, str]]:
-        """Return image ids and their values in a column; several rows where files differ."""
+        """Return image ids and their values of an attribute; several rows where files differ."""
         return self._session.rows(
-            """SELECT DISTINCT image_id, value FROM attributes JOIN files USING (file_id)
+            f"""SELECT DISTINCT image_id, value FROM {ATTRIBUTES} JOIN files USING (file_id)
                WHERE name = ? AND NOT missing AND NOT broken ORDER BY ALL""",
             [name],
         )

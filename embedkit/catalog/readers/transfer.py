@@ -2,14 +2,19 @@
 
 from typing import Any
 
+from embedkit.catalog.kept_facts import FOLDER
 from embedkit.catalog.readers.embeddings import images_with_embedding
 from embedkit.catalog.session import Session
-from embedkit.catalog.sql import FACTS, FILE_PATH
+from embedkit.catalog.sql import ATTRIBUTES, FACTS, FILE_PATH, PRECEDENCE
 
 _COMPLETE = """(SELECT image_id FROM fingerprints ANTI JOIN outdated USING (image_id)
                 SEMI JOIN (SELECT image_id FROM files WHERE NOT missing AND NOT broken)
                     USING (image_id))"""
 """Query of the images with a usable file and an up-to-date fingerprint."""
+_KEPT_FACTS = f"""(SELECT sha256, place, name, arg_min(value, {PRECEDENCE}) AS value,
+                          bool_or(reserved) AS reserved
+                   FROM kept_facts GROUP BY sha256, place, name)"""
+"""Query of the kept facts without their sources, which a store does not have."""
 
 
 class TransferReader:
@@ -91,21 +96,22 @@ class TransferReader:
 
         ``wanted`` is an Arrow table with root_id and path; paths of unknown files are skipped.
         Columns: place, bytes, mtime_ns, sha256 (null for a file that could not be used), label
-        (from a table), folder_label, attributes, stage, reason, decoder, and is_hidden: whether
-        the file is missing, or skipped by an option.
+        (from a table or a manifest), folder_label, attributes, stage, reason, decoder, and
+        is_hidden: whether the file is missing, or skipped by an option.
         """
         with self._session.view("wanted", wanted.select(["root_id", "path"])):
             return self._session.table(
-                """WITH f AS (SELECT * FROM files SEMI JOIN wanted USING (root_id, path)),
+                f"""WITH f AS (SELECT * FROM files SEMI JOIN wanted USING (root_id, path)),
                     x AS (SELECT * FROM failures SEMI JOIN wanted USING (root_id, path)),
                     named AS (
-                        SELECT file_id, min(label) FILTER (source = 'csv') AS label,
-                               min(label) FILTER (source = 'folder') AS folder_label
+                        SELECT file_id, arg_min(label, {PRECEDENCE})
+                                   FILTER (source <> '{FOLDER}') AS label,
+                               min(label) FILTER (source = '{FOLDER}') AS folder_label
                         FROM labels SEMI JOIN f USING (file_id) GROUP BY file_id),
                     described AS (
                         SELECT file_id, map(list(name ORDER BY name), list(value ORDER BY name))
                                    AS attributes
-                        FROM attributes SEMI JOIN f USING (file_id) GROUP BY file_id)
+                        FROM {ATTRIBUTES} SEMI JOIN f USING (file_id) GROUP BY file_id)
                     SELECT rtrim(root, '/') || '/' || path AS place,
                            CASE WHEN f.broken THEN x.bytes ELSE coalesce(f.bytes, x.bytes) END
                                AS bytes,
@@ -128,7 +134,7 @@ class TransferReader:
 
     def kept_facts(self) -> Any:
         """Return all kept facts: sha256, place, name, value and reserved."""
-        return self._session.table("FROM kept_facts ORDER BY ALL")
+        return self._session.table(f"FROM {_KEPT_FACTS} ORDER BY ALL")
 
     def facts_to_push(self) -> Any:
         """Return the kept facts without the reserved ones that the file at their place has.
@@ -137,7 +143,7 @@ class TransferReader:
         quarantine.
         """
         return self._session.table(
-            f"""FROM kept_facts k WHERE NOT (reserved AND EXISTS (
+            f"""FROM {_KEPT_FACTS} k WHERE NOT (reserved AND EXISTS (
                     FROM {FACTS} a JOIN files f USING (file_id) JOIN roots r USING (root_id)
                     JOIN images i USING (image_id)
                     WHERE i.sha256 = k.sha256 AND a.name = k.name AND {FILE_PATH} = k.place

@@ -1,10 +1,11 @@
 """Facts about files, which follow the bytes of a file when it moves.
 
-A fact is one cell of a label table: a name (``label``, or that of another column) and a value. It
-belongs to a file while the file is at its path with the same bytes. When the file goes missing, is
-removed, or gets other bytes, :meth:`FactWriter.detach` keeps the fact for the bytes, together with
-the path. :meth:`FactWriter.attach` gives kept facts to files with these bytes that have no such
-fact: that is how a label follows a photo that was moved.
+A fact is one cell of a label table, or a value in the manifest of a collection: a name (``label``,
+or that of an attribute), a value and a source. It belongs to a file while the file is at its path
+with the same bytes. When the file goes missing, is removed, or gets other bytes,
+:meth:`FactWriter.detach` keeps the fact for the bytes, together with the path.
+:meth:`FactWriter.attach` gives kept facts to files with these bytes that have no such fact: that is
+how a label follows a photo that was moved.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from embedkit._internal.text import counted, it_or_them
 from embedkit.catalog.kept_facts import (
+    FOLDER,
     LABEL,
     KeptFact,
     Receiver,
@@ -29,6 +31,8 @@ from embedkit.catalog.sql import FACTS, FILE_PATH, live_files
 IS_NEW = """(f.file_id >= (SELECT next FROM counters WHERE name = 'settled')
              OR f.file_id IN (SELECT file_id FROM changed_files))"""
 """Condition: a file ``f`` is new, or has other bytes, since the last finished run."""
+_KEY = ("sha256", "place", "name", "source")
+"""Columns that identify a kept fact."""
 _ROWS = 10_000
 
 
@@ -52,18 +56,19 @@ class FactWriter:
         """Keep the facts of files for their bytes; ``files`` is a query with file_id."""
         self._session.run(
             f"""CREATE TEMP TABLE detached AS
-                SELECT sha256, {FILE_PATH} AS place, name, value, f.file_id
+                SELECT sha256, {FILE_PATH} AS place, name, value, source, f.file_id
                 FROM {FACTS} JOIN files f USING (file_id) JOIN roots r USING (root_id)
                 JOIN images USING (image_id) WHERE file_id IN (SELECT file_id FROM ({files}))"""
         )
         self._session.run("DELETE FROM kept_facts k USING detached d WHERE " + _same_key("k", "d"))
         self._session.run(
-            "INSERT INTO kept_facts SELECT sha256, place, name, value, $reserved FROM detached",
+            """INSERT INTO kept_facts
+               SELECT sha256, place, name, value, $reserved, source FROM detached""",
             {"reserved": reserved},
         )
         self._session.run(
-            """DELETE FROM labels WHERE source = 'csv'
-               AND file_id IN (SELECT file_id FROM detached)"""
+            f"""DELETE FROM labels WHERE source <> '{FOLDER}'
+                AND file_id IN (SELECT file_id FROM detached)"""
         )
         self._session.run("DELETE FROM attributes WHERE file_id IN (SELECT file_id FROM detached)")
         self._session.run("DROP TABLE detached")
@@ -75,39 +80,42 @@ class FactWriter:
         any file with these bytes; else to the file whose path shares the longest ending with the
         old path.
         """
-        facts: list[tuple[int, str, str]] = []
-        used: list[tuple[bytes, str, str]] = []
+        facts: list[tuple[int, str, str, str]] = []
+        used: list[tuple[bytes, str, str, str]] = []
         found = _Attached()
-        for (sha256, name), kept, receivers in self._candidates():
+        for (sha256, name, source), kept, receivers in self._candidates():
             for receiver, stored in assign(name, kept, receivers):
                 if stored is None:
                     found.ambiguous.append(receiver.stored_path)
                     continue
                 fact = kept[stored]
-                facts.append((receiver.file_id, name, fact.value))
+                facts.append((receiver.file_id, name, fact.value, source))
                 if stored == receiver.stored_path or not fact.reserved:
-                    used.append((sha256, stored, name))
+                    used.append((sha256, stored, name, source))
                 differs = receiver.folder_label not in (None, fact.value)
                 has_moved = stored != receiver.stored_path
                 if name == LABEL and differs and has_moved and not receiver.is_new:
                     found.relabelled.append(receiver.stored_path)
         self._store(facts)
-        with self._session.view("used", _table(("sha256", "place", "name"), used)):
+        with self._session.view("used", _table(_KEY, used)):
             self._session.run("DELETE FROM kept_facts k USING used u WHERE " + _same_key("k", "u"))
         return found
 
     def _candidates(
         self,
-    ) -> Iterator[tuple[tuple[bytes, str], dict[str, KeptFact], list[Receiver]]]:
-        """Yield SHA-256 and name, the kept facts by path, and the files that may take them."""
+    ) -> Iterator[tuple[tuple[bytes, str, str], dict[str, KeptFact], list[Receiver]]]:
+        """Yield a key of facts, the kept facts by path, and the files that may take them.
+
+        The key is SHA-256, name and source: a file can have one fact of a name from each source.
+        """
         reader = self._session.batches(
-            f"""SELECT sha256, name, k.place AS old, value, reserved, f.file_id,
+            f"""SELECT sha256, name, k.source, k.place AS old, value, reserved, f.file_id,
                        {FILE_PATH} AS here, {IS_NEW} AS is_new, (SELECT min(label) FROM labels l
-                        WHERE l.file_id = f.file_id AND source = 'folder') AS folder_label
+                        WHERE l.file_id = f.file_id AND l.source = '{FOLDER}') AS folder_label
                 FROM kept_facts k JOIN images USING (sha256) JOIN files f USING (image_id)
-                JOIN roots r USING (root_id) ANTI JOIN {FACTS} USING (file_id, name)
+                JOIN roots r USING (root_id) ANTI JOIN {FACTS} USING (file_id, name, source)
                 WHERE NOT missing AND NOT broken
-                ORDER BY sha256, name, here, old""",
+                ORDER BY sha256, name, k.source, here, old""",
             _ROWS,
         )
         rows = (
@@ -115,11 +123,11 @@ class FactWriter:
             for batch in reader
             for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
         )
-        for (sha256, name), group in groupby(rows, lambda row: row[:2]):
+        for key, group in groupby(rows, lambda row: row[:3]):
             listed = list(group)
-            kept = {row[2]: KeptFact(*row[3:5]) for row in listed}
-            receivers = list(dict.fromkeys(Receiver(*row[5:]) for row in listed))
-            yield (sha256, name), kept, receivers
+            kept = {row[3]: KeptFact(*row[4:6]) for row in listed}
+            receivers = list(dict.fromkeys(Receiver(*row[6:]) for row in listed))
+            yield key, kept, receivers
 
     def note_changed(self, batch: str) -> None:
         """Record known files whose bytes are about to change, and keep their facts.
@@ -161,17 +169,17 @@ class FactWriter:
         path or its new bytes are, or were, at another path.
         """
         rows = self._session.rows(
-            f"""SELECT f.file_id, name, value, k.place
+            f"""SELECT f.file_id, name, value, k.source, k.place
                 FROM changed_files c JOIN files f USING (file_id) JOIN roots r USING (root_id)
                 JOIN kept_facts k ON k.sha256 = c.sha256 AND k.place = {FILE_PATH}
                 LEFT JOIN images i ON i.sha256 = c.sha256
-                ANTI JOIN {FACTS} USING (file_id, name)
+                ANTI JOIN {FACTS} USING (file_id, name, source)
                 WHERE NOT f.missing AND NOT f.broken AND NOT EXISTS (
                     SELECT 1 FROM files o WHERE o.file_id <> f.file_id
                     AND (o.image_id = f.image_id OR NOT o.missing AND o.image_id = i.image_id))
                 ORDER BY ALL"""
         )
-        self._store([row[:3] for row in rows])
+        self._store([row[:4] for row in rows])
         return list(dict.fromkeys(stored for *_, stored in rows))
 
     def follow(self) -> list[str]:
@@ -184,7 +192,7 @@ class FactWriter:
             warnings.append(ambiguity(ambiguous))
         if found.relabelled:
             warnings.append(
-                f"{counted(len(found.relabelled), 'photo')} got the CSV label of a missing copy "
+                f"{counted(len(found.relabelled), 'photo')} got the label of a missing copy "
                 "instead of the folder's label; if that is wrong, label "
                 f"{it_or_them(len(found.relabelled))} again (the first is "
                 f"{shown_path(found.relabelled[0])})"
@@ -222,7 +230,8 @@ class FactWriter:
                 WHERE k.sha256 = d.sha256 AND k.place = d.place AND NOT k.reserved AND EXISTS (
                     SELECT 1 FROM {FACTS} a
                     JOIN files USING (file_id) JOIN images i USING (image_id)
-                    WHERE i.sha256 = k.sha256 AND a.name = k.name AND a.value = k.value)"""
+                    WHERE i.sha256 = k.sha256 AND a.name = k.name AND a.value = k.value
+                      AND a.source = k.source)"""
         )
         kept = self._session.scalar(
             "SELECT count(DISTINCT sha256) FROM kept_facts SEMI JOIN freed USING (sha256, place)"
@@ -269,11 +278,15 @@ class FactWriter:
             f"DIR' labels {it_or_them(len(lost))} again"
         ]
 
-    def _store(self, facts: list[tuple[int, str, str]]) -> None:
-        """Store facts (file_id, name, value) of files without a fact of that name."""
-        with self._session.view("facts", _table(("file_id", "name", "value"), facts)):
+    def _store(self, facts: list[tuple[int, str, str, str]]) -> None:
+        """Store facts of files without one of that name and source.
+
+        Each is file_id, name, value and source.
+        """
+        with self._session.view("facts", _table(("file_id", "name", "value", "source"), facts)):
             self._session.run(
-                f"INSERT INTO labels SELECT file_id, value, 'csv' FROM facts WHERE name = '{LABEL}'"
+                f"""INSERT INTO labels SELECT file_id, value, source FROM facts
+                    WHERE name = '{LABEL}'"""
             )
             self._session.run(f"INSERT INTO attributes FROM facts WHERE name <> '{LABEL}'")
 
@@ -290,4 +303,4 @@ def _table(names: tuple[str, ...], rows: list[Any]) -> pa.Table:
 
 
 def _same_key(first: str, second: str) -> str:
-    return " AND ".join(f"{first}.{key} = {second}.{key}" for key in ("sha256", "place", "name"))
+    return " AND ".join(f"{first}.{key} = {second}.{key}" for key in _KEY)

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from embedkit._internal import paths
+from embedkit.catalog.kept_facts import FOLDER
 from embedkit.catalog.readers.folders import FolderReader
 from embedkit.catalog.records import PendingFile, Scope
 from embedkit.catalog.session import Session
@@ -153,7 +154,7 @@ class FileWriter:
                 AND NOT EXISTS (FROM found n WHERE n.root_id = x.root_id AND n.path = x.path)
                 AND NOT {inside("x", unlisted)}"""
         )
-        self._labels.store_from("(SELECT root_id, path, label, 'folder' AS source FROM found)")
+        self._labels.store_from(f"(SELECT root_id, path, label, '{FOLDER}' AS source FROM found)")
         self._session.run("DROP TABLE found")
         self._failures.store([(file, item.stage, item.reason) for file, item in problems])
         warnings = self._facts.follow() + self._facts.lost_labels(newly_missing)

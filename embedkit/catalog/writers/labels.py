@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from embedkit._internal import paths
+from embedkit.catalog.kept_facts import CSV
 from embedkit.catalog.readers.files import FileReader
 from embedkit.catalog.session import Session
 from embedkit.errors import NotInWorkspace
@@ -19,7 +20,7 @@ class LabelWriter:
         self._files = files
 
     def set(self, labels: dict[str, str], source: str) -> None:
-        """Label files by path; ``source`` is ``csv`` or ``folder``.
+        """Label files by path; ``source`` is ``csv``, ``manifest`` or ``folder``.
 
         Raises :class:`NotInWorkspace`, and labels nothing, when a path is not that of a known file.
         """
@@ -64,7 +65,7 @@ class LabelWriter:
         self._session.run("DROP TABLE relabelled")
 
     def set_column(self, name: str, values: dict[str, str]) -> None:
-        """Set the values of a column by path; other files keep theirs."""
+        """Set the values of a column of a table by path; other files keep theirs."""
         texts = list(values.values())
         found = self._files.locate(list(values))
         rows = pa.table(
@@ -77,9 +78,12 @@ class LabelWriter:
         with self._session.view("batch", rows):
             self._session.run(
                 """DELETE FROM attributes a USING batch b
-                   WHERE a.file_id = b.file_id AND a.name = b.name"""
+                   WHERE a.file_id = b.file_id AND a.name = b.name AND source = $source""",
+                {"source": CSV},
             )
-            self._session.run("INSERT INTO attributes FROM batch")
+            self._session.run(
+                "INSERT INTO attributes SELECT *, $source FROM batch", {"source": CSV}
+            )
 
     def remove(self, labels: Sequence[tuple[str, str, str]]) -> list[int]:
         """Remove labels: path, label and source of each.
@@ -89,17 +93,18 @@ class LabelWriter:
         return self._remove("labels", ("label", "source"), labels)
 
     def remove_values(self, values: Sequence[tuple[str, str, str]]) -> list[int]:
-        """Remove values of columns: path, name of the column and value of each.
+        """Remove values of columns of tables: path, name of the column and value of each.
 
         Returns the positions of those that were found. A file with another value keeps it.
         """
-        return self._remove("attributes", ("name", "value"), values)
+        rows = [(*row, CSV) for row in values]
+        return self._remove("attributes", ("name", "value", "source"), rows)
 
     def _remove(
-        self, table: str, columns: tuple[str, str], rows: Sequence[tuple[str, str, str]]
+        self, table: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]
     ) -> list[int]:
-        """Delete rows of a table: path and the values of two columns of each."""
-        files = self._files.locate([path for path, _, _ in rows], include_missing=True)
+        """Delete rows of a table: path and the values of some columns of each."""
+        files = self._files.locate([path for path, *_ in rows], include_missing=True)
         known = [(number, file_id, *rows[number][1:]) for number, file_id, *_ in files]
         texts = {name: [row[index] for row in known] for index, name in enumerate(columns, 2)}
         batch = pa.table(

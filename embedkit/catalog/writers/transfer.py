@@ -5,16 +5,20 @@ from typing import Any
 
 import pyarrow as pa
 
+from embedkit.catalog.kept_facts import CSV, MANIFEST
 from embedkit.catalog.records import StoredVerdict
 from embedkit.catalog.session import Session
+from embedkit.catalog.sql import ATTRIBUTES
+from embedkit.catalog.writers.labels import LabelWriter
 from embedkit.results.verdicts import same_subject
 
 
 class TransferWriter:
     """Changes that copy decisions and measures of a store to a catalog."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, labels: LabelWriter) -> None:
         self._session = session
+        self._labels = labels
 
     def verdicts(self, verdicts: Sequence[StoredVerdict]) -> None:
         """Store verdicts with their times. Each replaces an earlier one on the same subject."""
@@ -46,7 +50,12 @@ class TransferWriter:
 
         None of them may be stored already.
         """
-        self._session.insert("kept_facts", facts)
+        with self._session.view("batch", facts):
+            self._session.run(
+                """INSERT INTO kept_facts (sha256, place, name, value, reserved, source)
+                   SELECT sha256, place, name, value, reserved, $source FROM batch""",
+                {"source": CSV},
+            )
 
     def split(self, report: str, rows: Any) -> None:
         """Replace the split: report (JSON), and sha256, part and unit of known images.
@@ -62,20 +71,47 @@ class TransferWriter:
             )
         self._session.run("INSERT INTO splits VALUES (?)", [report])
 
+    def set_labels(self, labels: Sequence[tuple[int, str, str, str]]) -> None:
+        """Set labels: root_id, stored path, label and source (a table or folder) of each.
+
+        A label that a file has from a manifest is not stored as one from a table.
+        """
+        if not labels:
+            return
+        names = ("root_id", "path", "label", "source")
+        batch = pa.table(dict(zip(names, map(list, zip(*labels, strict=True)), strict=True)))
+        with self._session.view("given", batch):
+            known = self._session.rows(
+                """SELECT root_id, path, g.label FROM given g JOIN files USING (root_id, path)
+                   JOIN labels l USING (file_id)
+                   WHERE l.label = g.label AND l.source = $source""",
+                {"source": MANIFEST},
+            )
+        from_manifest = set(known)
+        self._labels.store([row for row in labels if row[3] != CSV or row[:3] not in from_manifest])
+
     def set_values(self, values: Sequence[tuple[int, str, str, str]]) -> None:
-        """Set values of columns: root_id, stored path, name of the column and value of each."""
+        """Set values of attributes: root_id, stored path, name of the column and value of each.
+
+        Values that the files have are not stored again.
+        """
         if not values:
             return
         root_ids, places, names, texts = map(list, zip(*values, strict=True))
         batch = pa.table({"root_id": root_ids, "path": places, "name": names, "value": texts})
         with self._session.view("batch", batch):
             self._session.run(
-                """CREATE TEMP TABLE described AS
-                   SELECT file_id, name, value FROM batch JOIN files USING (root_id, path)"""
+                f"""CREATE TEMP TABLE described AS
+                   SELECT file_id, name, value FROM batch JOIN files USING (root_id, path)
+                   ANTI JOIN {ATTRIBUTES} USING (file_id, name, value)"""
             )
         self._session.run(
             """DELETE FROM attributes a USING described d
-               WHERE a.file_id = d.file_id AND a.name = d.name"""
+               WHERE a.file_id = d.file_id AND a.name = d.name AND source = $source""",
+            {"source": CSV},
         )
-        self._session.run("INSERT INTO attributes FROM described ORDER BY ALL")
+        self._session.run(
+            "INSERT INTO attributes SELECT *, $source FROM described ORDER BY ALL",
+            {"source": CSV},
+        )
         self._session.run("DROP TABLE described")

@@ -89,6 +89,7 @@ class Photo(BaseModel):
     height: int
     placeholder: str = Field(description="Luma at 8 x 8 pixels, base64; empty if unknown.")
     mark: str | None = Field(description="The verdict keep, off-topic or poor.")
+    caption: str | None = Field(description="Caption of the photo, at most 200 characters.")
 
 
 class PhotoRange(BaseModel):
@@ -167,6 +168,7 @@ def read_range(
             height=found.height,
             placeholder=base64.b64encode(found.placeholder).decode("ascii"),
             mark=found.mark,
+            caption=found.caption,
         )
         for found in details(server.catalog, ids)
     ]

@@ -180,6 +180,7 @@ class Photos extends Component {
         <button class="button" onClick=${() => this.setState({ dialog: "large" })}>Enlarge</button></div>
       <dl>
         <dt>Labels</dt><dd>${photo.labels.length ? photo.labels.join(", ") : "none"}</dd>
+        ${photo.caption && html`<dt>Caption</dt><dd class="caption">${photo.caption}</dd>`}
         ${photo.mark && html`<dt>Marked</dt><dd>${photo.mark}</dd>`}
         ${photo.width > 0 && html`<dt>Size</dt><dd>${photo.width} × ${photo.height}</dd>`}
         ${photo.files > 1 && html`<dt>Files</dt><dd>${photo.files} with the same bytes</dd>`}

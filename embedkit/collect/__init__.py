@@ -1,0 +1,1 @@
+"""Photos from the web, in folders by label."""
