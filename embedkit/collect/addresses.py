@@ -187,7 +187,7 @@ class Addresses:
         reason: str | None = None,
         **columns: Any,
     ) -> None:
-        """Record what became of an address: a state of :data:`DONE`, and other columns."""
+        """Record what became of an address: a state other than ``seen``, and other columns."""
         names = ", ".join(f"{name} = ?" for name in columns)
         self._database.run(
             f"""UPDATE requests SET state = ?, status = ?, reason = ?, answered_at = ?
@@ -282,14 +282,12 @@ class Addresses:
         """Return the number of images on disk."""
         return int(self._database.rows("SELECT count(*) FROM images")[0][0])
 
-    def reasons(self, state: str, kinds: Sequence[str] = (LIST, POST, IMAGE)) -> dict[str, int]:
+    def reasons(self, state: str) -> dict[str, int]:
         """Return the number of addresses by the reason for their state, the most frequent first."""
-        marks = ", ".join("?" * len(kinds))
         return dict(
             self._database.rows(
-                f"""SELECT coalesce(reason, ''), count(*) FROM requests
-                    WHERE state = ? AND kind IN ({marks}) GROUP BY 1 ORDER BY 2 DESC, 1""",
+                """SELECT coalesce(reason, ''), count(*) FROM requests
+                   WHERE state = ? GROUP BY 1 ORDER BY 2 DESC, 1""",
                 state,
-                *kinds,
             )
         )

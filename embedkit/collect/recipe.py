@@ -13,7 +13,6 @@ from typing import Any
 
 from embedkit._internal.artifacts import regular_file_size
 from embedkit._internal.paths import absolute, shown
-from embedkit._internal.text import listed
 from embedkit.collect.hosts import AllowedHosts, allowed_name, host_of, normalised
 from embedkit.collect.rules import LabelRules
 from embedkit.collect.selectors import check_selector
@@ -406,8 +405,3 @@ def _limits(content: _Table) -> Limits:
         values[field.name] = value
     table.check_known()
     return Limits(**values)
-
-
-def described(columns: ListColumns) -> str:
-    """Return the names of the columns that a list may have, for messages."""
-    return listed([getattr(columns, name) for name in ("url", "page", *FACTS)])

@@ -3,12 +3,10 @@
 LIST, POST, IMAGE = "list", "post", "image"
 """Kinds of addresses: a page of a list, the page of a single post, an image."""
 
-SEEN, REQUESTED, FETCHED, STORED = "seen", "requested", "fetched", "stored"
+SEEN, FETCHED, STORED = "seen", "fetched", "stored"
 REDIRECTED, SKIPPED, FAILED = "redirected", "skipped", "failed"
-"""States of an address. ``fetched`` is a page that was read, ``stored`` an image on disk;
-``skipped`` is what the site or the recipe forbids."""
-DONE = (FETCHED, STORED, REDIRECTED, SKIPPED, FAILED)
-"""States that the next run leaves as they are."""
+"""States of an address. ``seen`` is to be requested; ``requested`` is under way. ``fetched`` is a page
+that was read, ``stored`` an image on disk; ``skipped`` is what the site or the recipe forbids."""
 
 BY_ROBOTS = "robots.txt forbids it"
 BY_HOSTS = "its host is not in hosts"
