@@ -5,8 +5,9 @@ LIST, POST, IMAGE = "list", "post", "image"
 
 SEEN, FETCHED, STORED = "seen", "fetched", "stored"
 REDIRECTED, SKIPPED, FAILED = "redirected", "skipped", "failed"
-"""States of an address. ``seen`` is to be requested; ``requested`` is under way. ``fetched`` is a page
-that was read, ``stored`` an image on disk; ``skipped`` is what the site or the recipe forbids."""
+"""States of an address. ``seen`` is to be requested; ``requested`` is under way; ``fetched`` is a
+page that was read, ``stored`` an image on disk; ``skipped`` is what the site or the recipe forbids.
+"""
 
 BY_ROBOTS = "robots.txt forbids it"
 BY_HOSTS = "its host is not in hosts"
