@@ -68,7 +68,7 @@ def test_add_and_search_print_the_promised_documents(
     assert document["query"] == str(query)
     assert len(document["spec"]) == 16
     first, second, _ = document["matches"]
-    assert set(first) == {"rank", "distance", "path", "files", "sha256", "label"}
+    assert set(first) == {"rank", "distance", "path", "files", "sha256", "label", "caption"}
     assert (first["rank"], first["distance"], first["label"]) == (1, 0.0, "red")
     assert first["path"] == str(query)
     distance = json.loads(run("distance", query, second["path"], "-w", "first", "--json").stdout)
@@ -225,6 +225,7 @@ def test_export_import_remove_compact_and_labels_work_from_the_command_line(
     assert labels == {"labels": {"blue": 6}, "relabelled": 0}
 
 
+@pytest.mark.slow
 def test_add_stores_the_exclusion_options(run: Run, home: Path, tiny: str) -> None:
     folder = home / "mixed"
     for number in range(3):

@@ -60,6 +60,7 @@ def embedkit(folder: Path, command: str, *python: str) -> subprocess.CompletedPr
     )
 
 
+@pytest.mark.slow
 def test_a_clean_up_needs_no_package_for_networks(tmp_path: Path) -> None:
     clean_up(tmp_path, sys.executable, "-c", WITHOUT_HEAVY)
 

@@ -152,6 +152,7 @@ def test_an_empty_workspace_has_no_map(serve: Serve) -> None:
         assert answer.status_code == 409 and "embedkit add" in answer.json()["detail"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mislabelled")
 @pytest.mark.parametrize("what", ["labels", "off-topic"])
 def test_the_photos_of_a_map_have_the_scores_of_the_last_review(serve: Serve, what: str) -> None:
