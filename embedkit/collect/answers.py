@@ -21,7 +21,7 @@ from embedkit.errors import BadRecipe, UnreadableImage
 MAX_HOPS = 10
 """Redirects of a page or image that are followed."""
 MAX_EMPTY = 20
-"""Pages in a row without photos or posts after which no further pages are read."""
+"""Pages of the list in a row without photos or posts after which no further ones are read."""
 REDIRECTS = (301, 302, 303, 307, 308)
 FIRST_PAUSE = 10.0
 """Seconds before an address that failed is requested again; they double with each attempt."""
@@ -164,11 +164,7 @@ class Answers:
             images = page.images if has_photos and not directive else ()
             manifest.addresses.see([image.url for image in images], IMAGE, address.id)
             new += manifest.entries.add((item.url, address.url, item.facts) for item in images)
-            self._empty = 0 if page.images or page.posts else self._empty + 1
-            if self._empty == MAX_EMPTY:
-                self.say(f"{MAX_EMPTY} pages in a row without photos: no further pages are read")
-            is_trap = self._empty >= MAX_EMPTY
-            if address.kind == LIST and not directives.forbids_links and not is_trap:
+            if address.kind == LIST and self._goes_on(page) and not directives.forbids_links:
                 new += len(manifest.addresses.see(page.posts, POST, address.id))
                 manifest.addresses.see(page.next, LIST, address.id)
                 if new:
@@ -185,6 +181,13 @@ class Answers:
         self.done.pages += 1
         for url in (*(image.url for image in images), *page.posts, *page.next):
             self._found(host_of(url))
+
+    def _goes_on(self, page: Page) -> bool:
+        """Return whether the pages that a page of the list links to are worth a request."""
+        self._empty = 0 if page.images or page.posts else self._empty + 1
+        if self._empty == MAX_EMPTY:
+            self.say(f"{MAX_EMPTY} pages in a row without photos: no further pages are read")
+        return self._empty < MAX_EMPTY
 
     def _check(self, address: Address, page: Page, selectors: PageSelectors) -> None:
         """Report selectors that match nothing on the first page of a kind.

@@ -726,3 +726,15 @@ def test_a_list_is_read_again_only_if_it_has_changed_and_bad_rows_are_counted(
     table.write_text("url\nhttp://img.test/2.jpg\nhttp://site.test/1.jpg\n")
 
     assert run(web).images == 1
+
+
+def test_many_posts_without_photos_do_not_end_the_list(web: Web, run: Run) -> None:
+    run.write(RECIPE.replace('item = "article"', 'follow = "a.post"'))
+    links = "".join(f'<a class=post href="/p/{number}">post</a>' for number in range(30))
+    web.page("http://site.test/list", links + '<a rel="next" href="/list2">more</a>')
+    for number in range(30):
+        web.page(f"http://site.test/p/{number}", "<p>only words</p>")
+    web.page("http://site.test/list2", '<a class=post href="/p/x">post</a>')
+    web.page("http://site.test/p/x", article("/1.jpg"))
+
+    assert run(web).images == 1
