@@ -128,7 +128,7 @@ def add(
         warnings += pipeline.warnings()
 
     warnings += [warning for network in networks for warning in network.warnings()]
-    warnings += [*sources.warnings, *labels.warnings()]
+    warnings += [*sources.warnings, *labels.warnings(), *scanned.warnings()]
     with catalog.write() as writer:
         scopes = writer.folders.scopes(places)
         named_scopes = [scope for path in named for scope in writer.reader.folders.scopes_at(path)]

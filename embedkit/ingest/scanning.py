@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedkit._internal import paths
-from embedkit._internal.paths import shown
+from embedkit._internal.paths import as_argument, shown
 from embedkit.catalog import Catalog, PendingFile, Reader, Scope
 from embedkit.errors import BadInput
 from embedkit.images.patterns import Patterns
@@ -84,6 +84,16 @@ class Scanned:
     """Files and folders that a pattern excludes, with the number of their source."""
     by_name: Counter[str] = field(default_factory=Counter)
     """Number of files without an image suffix, by suffix."""
+    collections: list[str] = field(default_factory=list)
+    """Absolute folders of collections that are inside a source, and no source themselves."""
+
+    def warnings(self) -> list[str]:
+        """Return warnings about collections whose labels are not read."""
+        return [
+            f"{shown(folder)} is a collection; 'embedkit add {as_argument(folder)}' gives its "
+            "photos the labels that were collected"
+            for folder in self.collections
+        ]
 
     def check_used(self, patterns: Sequence[str]) -> None:
         """Raise :class:`BadInput` for a pattern that excludes nothing."""
@@ -216,8 +226,11 @@ def scan_sources(
                 scanned.problems.append((number, item))
                 continue
             if isinstance(item, Skipped):
+                folder, name = os.path.split(item.path)
                 if item.patterns:
                     scanned.excluded.append((number, item))
+                elif name == MANIFEST_NAME and folder not in sources.known:
+                    scanned.collections.append(folder)
                 elif not (source.is_collection and _belongs_to_collection(item.path)):
                     scanned.by_name[suffix_of(item.path)] += 1
                 continue

@@ -22,23 +22,11 @@ from embedkit import CollectionReport, Workspace
 from embedkit.cleaning.plan import write_plan
 from embedkit.cli.app import embedkit
 from embedkit.collect.facts import collected_files
+from embedkit.collect.manifest import Manifest
 from embedkit.errors import BadArtefact, StorageError
 from embedkit.reports.search_page import write_search_page
 from embedkit.results import SkippedFiles
 from embedkit.workspace.collections import Collections
-
-_SCHEMA = """
-CREATE TABLE images (sha256 TEXT PRIMARY KEY, path TEXT NOT NULL, bytes INTEGER NOT NULL,
-    width INTEGER NOT NULL, height INTEGER NOT NULL, stored_at REAL NOT NULL);
-CREATE TABLE requests (id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
-    state TEXT NOT NULL, sha256 TEXT);
-CREATE TABLE entries (id INTEGER PRIMARY KEY, request_id INTEGER NOT NULL, page TEXT, caption TEXT,
-    tags TEXT, post TEXT, author TEXT, date TEXT, licence TEXT, label TEXT, outcome TEXT,
-    candidates TEXT);
-CREATE TABLE info (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-INSERT INTO info VALUES ('version', '1');
-PRAGMA journal_mode = WAL;
-"""
 
 
 class Collection:
@@ -47,9 +35,8 @@ class Collection:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = folder / "manifest.sqlite"
-        folder.mkdir(parents=True)
-        with closing(sqlite3.connect(self.manifest)) as database:
-            database.executescript(_SCHEMA)
+        with Manifest(folder):
+            pass
 
     def run(self, statement: str, *values: object) -> int:
         """Change the manifest; return the id of the last new row."""
@@ -65,13 +52,16 @@ class Collection:
         digest = hashlib.sha256(content).hexdigest()
         self.run(
             "INSERT INTO images VALUES (?, ?, ?, 320, 240, 0)",
-            digest,
             "/".join(path.relative_to(self.folder).parts),
+            digest,
             len(content),
         )
-        for number, post in enumerate(posts):
+        for number, values in enumerate(posts):
+            post = {name: value or "" for name, value in values.items() if name != "label"}
+            post |= {"label": values["label"]} if "label" in values else {}
             request = self.run(
-                "INSERT INTO requests (url, kind, state, sha256) VALUES (?, 'image', 'stored', ?)",
+                "INSERT INTO requests (url, kind, host, state, seen_at, sha256) "
+                "VALUES (?, 'image', 'example.org', 'stored', 0, ?)",
                 f"https://example.org/{seed}/{number}.jpg",
                 digest,
             )
@@ -170,7 +160,7 @@ def test_a_plain_add_follows_changes_of_the_manifest(
     assert catalog_rows(workspace.folder) == before, "nothing is written again"
     collection.relabel("udon", "soba")
     collection.relabel(" ramen ", None)
-    collection.run("UPDATE entries SET caption = NULL WHERE caption LIKE 'A  bowl%'")
+    collection.run("UPDATE entries SET caption = '' WHERE caption LIKE 'A  bowl%'")
     collection.run("UPDATE entries SET author = 'bo' WHERE author = 'ana'")
     workspace.add()
     assert labels_of(workspace) == LABELS | {"2.jpg": None, "3.jpg": "soba"}
@@ -581,7 +571,19 @@ def test_a_store_takes_the_facts_and_gives_them_to_another_workspace(
     assert facts_of(workspace, photo)[1] == "manifest"
     assert facts_of(workspace, photo)[2]["note"] == "new"
     collection.relabel("ramen", "tsukemen")
-    collection.run("UPDATE entries SET caption = 'Changed' WHERE caption IS NOT NULL")
+    collection.run("UPDATE entries SET caption = 'Changed' WHERE caption <> ''")
     workspace.add()
     label, _, attributes = facts_of(workspace, photo)
     assert (label, attributes["caption"], attributes["note"]) == ("tsukemen", "Changed", "new")
+
+
+def test_a_collection_below_a_source_is_named_in_a_warning(
+    collection: Collection, workspace: Workspace
+) -> None:
+    report = workspace.add(collection.folder.parent, fingerprints_only=True)
+
+    [warning] = [text for text in report.warnings if "is a collection" in text]
+    assert str(collection.folder) in warning
+    workspace.add(collection.folder, fingerprints_only=True)
+    again = workspace.add(fingerprints_only=True)
+    assert not any("is a collection" in text for text in again.warnings)
