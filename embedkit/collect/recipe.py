@@ -288,6 +288,10 @@ class _Table:
         self._known.append(key)
         return key in self._content
 
+    def value(self, key: str) -> Any:
+        """Return the value of a key that the table has, unchecked."""
+        return self._content[key]
+
     def text(self, key: str, default: str = "") -> str:
         """Return a text that is not empty, or the default."""
         if not self.has(key):
@@ -391,12 +395,11 @@ def _limits(content: _Table) -> Limits:
     table = content.inner("limits")
     if table is None:
         return Limits()
-    raw = content.table("limits") or {}
     values: dict[str, Any] = {}
     for field in fields(Limits):
         if not table.has(field.name):
             continue
-        value, least = raw[field.name], LEAST[field.name]
+        value, least = table.value(field.name), LEAST[field.name]
         whole = field.type is int
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
             raise table.error(field.name, f"must be a {'whole ' if whole else ''}number")

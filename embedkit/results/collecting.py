@@ -62,11 +62,6 @@ class CollectReport:
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing is left to request."""
-        return self.waiting == 0
-
 
 @dataclass(frozen=True)
 class PlannedRequests:
