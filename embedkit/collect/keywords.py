@@ -1,107 +1,113 @@
-"""Find many keywords in a folded text at once."""
+"""Find many keywords in a folded text at once.
+
+All keywords are searched in one pass over the text without its separators, by the automaton of Aho
+and Corasick (1975). Where the letters of a keyword are found, the separators between them are
+compared with its spaces.
+"""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from functools import cached_property
 
-from embedkit.collect.normalise import CJK, normalise
+import ahocorasick
+
+from embedkit.collect.normalise import normalise
 
 MAX_GAP = 4
 """Maximum number of characters that a space in a keyword stands for."""
-SEPARATORS = re.compile(r"[^\w\n。!?]|_")
+SEPARATOR = re.compile(r"[^\w\n。!?]|_")
 """What a space in a keyword stands for: spaces and punctuation within a sentence."""
-_SPACED_LETTER = rf"[^\W_{CJK}]"
-"""A letter or digit of a script that separates words with spaces."""
-_SPACED_LETTERS = re.compile(_SPACED_LETTER)
+_SEPARATORS = re.compile(f"(?:{SEPARATOR.pattern})+")
+_GAP = f"(?:{SEPARATOR.pattern}){{0,{MAX_GAP}}}"
+
+Keyword = tuple[str, ...]
+"""Folded words of a keyword, between which a text may have separators."""
 
 
-@dataclass(slots=True, eq=False)
-class _Node:
-    """What may follow the part of a keyword that was read."""
-
-    letters: dict[str, "_Node"] = field(default_factory=dict)
-    keywords: list[int] = field(default_factory=list)
-    """Numbers of the keywords that end here."""
-    whole_word: bool = False
-    """Whether these keywords must end where the word does."""
-    after_gap: "_Node | None" = None
-    """Next words of the keywords that go on after a space."""
-    stops: bool = False
-    """Whether keywords end here or have a space here."""
-
-
-def words_of(keyword: str) -> tuple[str, ...]:
-    """Return the folded words of a keyword, which spaces separate; none if nothing is left."""
-    words = (normalise(word) for part in keyword.split() for word in normalise(part).split())
+def words_of(text: str) -> Keyword:
+    """Return the folded words of a text, which spaces separate; none if nothing is left."""
+    words = (normalise(word) for part in text.split() for word in normalise(part).split())
     return tuple(word for word in words if word)
 
 
 class KeywordFinder:
-    """All occurrences of keywords in a text, also overlapping and nested ones.
+    """All occurrences of keywords in a text, also overlapping, nested and within words.
 
     Parameters
     ----------
-    keywords : iterable of (tuple of str, int)
-        The words of each keyword, see :func:`words_of`, and the number to report. Between two words
-        of a keyword, a text may have nothing or up to ``MAX_GAP`` separators.
+    keywords : iterable of tuple of str
+        The words of each keyword, see :func:`words_of`. Between two words of a keyword, a text may
+        have nothing or up to ``MAX_GAP`` separators.
     """
 
-    def __init__(self, keywords: Iterable[tuple[tuple[str, ...], int]]) -> None:
-        self._root = _Node()
-        starts: dict[str, set[str]] = {}
-        for words, number in keywords:
-            node = self._root
-            for place, word in enumerate(words):
-                if place:
-                    node.stops = True
-                    node.after_gap = node = node.after_gap or _Node()
-                for letter in word:
-                    node = node.letters.setdefault(letter, _Node())
-            node.stops = True
-            node.whole_word = _SPACED_LETTERS.match(words[-1][-1]) is not None
-            node.keywords.append(number)
-            first = words[0]
-            starts.setdefault(first[0], set()).add(first[1:2])
-        branches = [_branch(first, seconds) for first, seconds in sorted(starts.items())]
-        self._start = re.compile("|".join(branches)) if branches else None
+    def __init__(self, keywords: Iterable[Keyword]) -> None:
+        self._automaton = ahocorasick.Automaton()
+        for keyword in map(_Searched, dict.fromkeys(keywords)):
+            with_letters = self._automaton.get(keyword.letters, [])
+            with_letters.append(keyword)
+            self._automaton.add_word(keyword.letters, with_letters)
+        self._automaton.make_automaton()
 
-    def find(self, text: str) -> list[tuple[int, int, int]]:
-        """Return start, end and number of each occurrence."""
-        found: list[tuple[int, int, int]] = []
-        if self._start is None:
+    def find(self, text: str) -> list[tuple[int, int, Keyword]]:
+        """Return start, end and keyword of each occurrence."""
+        found: list[tuple[int, int, Keyword]] = []
+        if not self._automaton:
             return found
-        for start in self._start.finditer(text):
-            begin = start.start()
-            self._walk(text, begin, begin, self._root, found)
+        letters = _SEPARATORS.sub("", text)
+        places = _Places(text) if len(letters) < len(text) else None
+        for last, keywords in self._automaton.iter(letters):
+            for keyword in keywords:
+                start, end = last + 1 - keyword.length, last + 1
+                if places is not None:
+                    start, end = places[start], places[last] + 1
+                if (span := keyword.span(text, start, end)) is not None:
+                    found.append((*span, keyword.words))
         return found
 
-    def _walk(
-        self, text: str, begin: int, position: int, node: _Node, found: list[tuple[int, int, int]]
-    ) -> None:
-        """Add the keywords that start at ``begin``, of which a part was read to a node."""
-        length = len(text)
-        while position < length and (below := node.letters.get(text[position])) is not None:
-            node = below
-            position += 1
-            if not node.stops:
-                continue
-            if not (node.whole_word and _SPACED_LETTERS.match(text, position)):
-                for number in node.keywords:
-                    found.append((begin, position, number))  # noqa: PERF401
-            if (after := node.after_gap) is None:
-                continue
-            for place in range(position, min(position + MAX_GAP + 1, length)):
-                if text[place] in after.letters:
-                    self._walk(text, begin, place, after, found)
-                if not SEPARATORS.match(text, place):
-                    break
+
+class _Searched:
+    """A keyword with what is known of it before the search."""
+
+    def __init__(self, words: Keyword) -> None:
+        self.words = words
+        letters = "".join(words)
+        self.letters = _SEPARATORS.sub("", letters)
+        self.length = len(self.letters)
+        first = _SEPARATORS.match(letters)
+        self._lead = first.end() if first else 0
+        self._has_separators = self.letters != letters
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(_GAP.join(map(re.escape, self.words)))
+
+    def span(self, text: str, start: int, end: int) -> tuple[int, int] | None:
+        """Return where the keyword is, if its letters are those between two places of a text."""
+        if not self._has_separators:
+            if end - start == self.length:
+                return start, end
+            if len(self.words) == 1:
+                return None
+        if start < self._lead:
+            return None
+        found = self._pattern.match(text, start - self._lead)
+        return found and found.span()
 
 
-def _branch(first: str, seconds: set[str]) -> str:
-    branch = re.escape(first)
-    if _SPACED_LETTERS.match(first):
-        # Behind the letter: branches that begin with a letter are searched faster.
-        branch += f"(?<!{_SPACED_LETTER}{branch})"
-    if "" in seconds:
-        return branch
-    return f"{branch}(?=[{''.join(re.escape(second) for second in sorted(seconds))}])"
+class _Places:
+    """Places in a text of the letters that are left without its separators."""
+
+    def __init__(self, text: str) -> None:
+        removed = 0
+        self._firsts = []
+        """Numbers of the letters right after a run of separators."""
+        self._removed = [0]
+        """Number of separators before these letters."""
+        for run in _SEPARATORS.finditer(text):
+            self._firsts.append(run.start() - removed)
+            removed += run.end() - run.start()
+            self._removed.append(removed)
+
+    def __getitem__(self, letter: int) -> int:
+        return letter + self._removed[bisect_right(self._firsts, letter)]

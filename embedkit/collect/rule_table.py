@@ -2,27 +2,27 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from embedkit.collect.keywords import words_of
 from embedkit.collect.normalise import normalise
+from embedkit.collect.phrases import NAME, NAMES, REFERENCE, Phrase
+from embedkit.collect.words import Words
 from embedkit.errors import BadRecipe
 
 FIELDS = ("caption", "tags", "url", "page")
 """Texts of a photo in which rules can look."""
 DEFAULT_FIELDS = ("caption", "tags")
 
-Words = tuple[str, ...]
 _CAPITALS = re.compile(r"\(\?P|\\N\{[^}]*\}|\\.|[A-Z]", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Terms:
-    """Keywords, as folded words, and regular expressions over folded text; any of them."""
+    """Keywords, and regular expressions over folded text; any of them."""
 
-    keywords: tuple[Words, ...] = ()
+    keywords: tuple[Phrase, ...] = ()
     patterns: tuple[re.Pattern[str], ...] = ()
 
 
@@ -65,42 +65,96 @@ class Rule:
 
 @dataclass(frozen=True)
 class RuleTable:
-    """All rules, with the exceptions that apply to each of them."""
+    """All rules, with the exceptions that apply to each of them, and the words that they use."""
 
     rules: tuple[Rule, ...]
     unless: Exceptions | None
+    words: Words
 
 
 def read_table(table: Mapping[str, Any], where: str) -> RuleTable:
     """Check a parsed ``[labels]`` table; raise :class:`BadRecipe` for the first error in it."""
     place = f"{where}: labels"
-    _check_keys(table, ("fields", "requires", "rules", "unless"), place)
+    _check_keys(table, ("fields", "names", "requires", "rules", "unless", "words"), place)
     rules = table.get("rules", [])
     if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
         raise BadRecipe(f"{place}.rules must be tables; write [[labels.rules]] above each rule")
     if not rules:
         raise BadRecipe(f"{place} has no rules; add one with [[labels.rules]]")
+    words = _read_words(table, place)
     fields = _read_fields(table, DEFAULT_FIELDS, place)
-    requires = _read_requires(table, None, place)
+    requires = _read_requires(table, None, words, place)
     parsed = [
-        _read_rule(rule, fields, requires, f"{place}.rules[{number}]")
+        _read_rule(one, fields, requires, words, f"{place}.rules[{number}]")
         for number, rule in enumerate(rules, 1)
+        for one in _per_class(rule, words)
     ]
     if all(rule.label is None for rule in parsed):
         raise BadRecipe(f"{place} has no rule with a label; add one with [[labels.rules]]")
-    _check_distinct(parsed, rules, place)
-    shared: dict[Terms, Terms] = {}  # equal requirements are looked for once
-    parsed = [
-        replace(rule, requires=shared.setdefault(rule.requires, rule.requires))
-        if rule.requires
-        else rule
-        for rule in parsed
-    ]
-    return RuleTable(tuple(parsed), _read_unless(table, place))
+    labels = {rule.label for rule in parsed}
+    for label in words.names:
+        if label not in labels:
+            raise BadRecipe(
+                f"{place}.names: no rule gives {label[:40]!r}; add a rule with {{name}} and "
+                "without label"
+            )
+    _check_distinct(parsed, place)
+    return RuleTable(tuple(_shared(parsed)), _read_unless(table, words, place), words)
+
+
+def _read_words(table: Mapping[str, Any], place: str) -> Words:
+    spellings = _read_spellings(table, "words", place)
+    for word in spellings:
+        if word in (NAME, NAMES) or not REFERENCE.fullmatch(f"{{{word}}}"):
+            raise BadRecipe(
+                f"{place}.words: {word[:40]!r} cannot be a word; use letters from a to z and _, "
+                f"and neither {NAME!r} nor {NAMES!r}, which stand for labels.names"
+            )
+    words = Words.from_texts(spellings, _read_spellings(table, "names", place))
+    owners: dict[str, str] = {}
+    for label, names in words.names.items():
+        for name in names:
+            owner = owners.setdefault("".join(name), label)
+            if owner != label:
+                raise BadRecipe(
+                    f"{place}.names: {' '.join(name)[:40]!r} is a name of both {owner[:40]!r} and "
+                    f"{label[:40]!r}; remove one"
+                )
+    return words
+
+
+def _per_class(rule: Mapping[str, Any], words: Words) -> Iterator[Mapping[str, Any]]:
+    """Yield a rule; one that gives no label, but has ``{name}``, once for each class."""
+    texts = [rule.get("keywords", []), rule.get("patterns", [])]
+    is_form = "label" not in rule and not rule.get("other", False)
+    if is_form and words.names and any(_is_strings(text) and _has_name(text) for text in texts):
+        for label in words.names:
+            yield {**rule, "label": label}
+    else:
+        yield rule
+
+
+def _has_name(texts: Sequence[str]) -> bool:
+    return any(NAME in REFERENCE.findall(text) for text in texts)
+
+
+def _shared(rules: Sequence[Rule]) -> Iterator[Rule]:
+    """Yield the rules with one object for equal terms, which are looked for once in a text."""
+    known: dict[Any, Any] = {}
+    for rule in rules:
+        yield replace(
+            rule,
+            requires=known.setdefault(rule.requires, rule.requires),
+            unless=known.setdefault(rule.unless, rule.unless),
+        )
 
 
 def _read_rule(
-    rule: Mapping[str, Any], fields: tuple[str, ...], requires: Terms | None, place: str
+    rule: Mapping[str, Any],
+    fields: tuple[str, ...],
+    requires: Terms | None,
+    words: Words,
+    place: str,
 ) -> Rule:
     known = ("fields", "keywords", "label", "other", "patterns", "priority", "requires", "unless")
     _check_keys(rule, known, place)
@@ -118,27 +172,28 @@ def _read_rule(
     priority = rule.get("priority", 0)
     if not isinstance(priority, int) or isinstance(priority, bool):
         raise BadRecipe(f"{place}.priority must be an integer")
-    terms = _read_terms(rule, place)
+    words = words.of(label)
+    terms = _read_terms(rule, words, place)
     if not terms.keywords and not terms.patterns:
         raise BadRecipe(f"{place} has neither keywords nor patterns; add one of them")
     return Rule(
         label,
         terms,
-        _read_unless(rule, place),
-        _read_requires(rule, None if other else requires, place),
+        _read_unless(rule, words, place),
+        _read_requires(rule, None if other else requires, words, place),
         priority,
         _read_fields(rule, fields, place),
     )
 
 
-def _read_terms(table: Mapping[str, Any], place: str) -> Terms:
+def _read_terms(table: Mapping[str, Any], words: Words, place: str) -> Terms:
     return Terms(
-        _read_keywords(table.get("keywords", []), f"{place}.keywords"),
-        _read_patterns(table, "patterns", place, _compiled),
+        _read_keywords(table.get("keywords", []), words, f"{place}.keywords"),
+        _read_patterns(table, "patterns", words, place),
     )
 
 
-def _read_unless(table: Mapping[str, Any], place: str) -> Exceptions | None:
+def _read_unless(table: Mapping[str, Any], words: Words, place: str) -> Exceptions | None:
     if "unless" not in table:
         return None
     value = table["unless"]
@@ -147,13 +202,15 @@ def _read_unless(table: Mapping[str, Any], place: str) -> Exceptions | None:
         value = {"keywords": value}
     _check_table(value, ("after", "before", "keywords", "patterns"), place)
     return Exceptions(
-        _read_terms(value, place),
-        _read_patterns(value, "before", place, lambda pattern: _compiled(f"(?:{pattern})\\Z")),
-        _read_patterns(value, "after", place, _compiled),
+        _read_terms(value, words, place),
+        _read_patterns(value, "before", words, place, lambda pattern: f"(?:{pattern})\\Z"),
+        _read_patterns(value, "after", words, place),
     )
 
 
-def _read_requires(table: Mapping[str, Any], otherwise: Terms | None, place: str) -> Terms | None:
+def _read_requires(
+    table: Mapping[str, Any], otherwise: Terms | None, words: Words, place: str
+) -> Terms | None:
     if "requires" not in table:
         return otherwise
     value = table["requires"]
@@ -161,7 +218,7 @@ def _read_requires(table: Mapping[str, Any], otherwise: Terms | None, place: str
     if isinstance(value, list):
         value = {"keywords": value}
     _check_table(value, ("keywords", "patterns"), place)
-    terms = _read_terms(value, place)
+    terms = _read_terms(value, words, place)
     return terms if terms.keywords or terms.patterns else None
 
 
@@ -181,38 +238,55 @@ def _read_fields(
     return tuple(dict.fromkeys(fields))
 
 
-def _read_keywords(value: object, place: str) -> tuple[Words, ...]:
+def _read_spellings(table: Mapping[str, Any], key: str, place: str) -> dict[str, list[str]]:
+    value = table.get(key, {})
+    place = f"{place}.{key}"
+    if not isinstance(value, dict):
+        raise BadRecipe(f"{place} must be a table of lists of strings")
+    for name, texts in value.items():
+        if not _strings(texts, f"{place}.{name[:40]}"):
+            raise BadRecipe(f"{place}.{name[:40]} is empty; add a spelling")
+        for text in texts:
+            _check_text(text, f"{place}.{name[:40]}")
+    return dict(value)
+
+
+def _read_keywords(value: object, words: Words, place: str) -> tuple[Phrase, ...]:
     keywords = []
     for keyword in _strings(value, place):
-        if not keyword.strip():
-            raise BadRecipe(f"{place} has an empty keyword; remove it")
-        words = words_of(keyword)
-        if not any(character.isalnum() for word in words for character in word):
-            raise BadRecipe(f"{place}: {keyword[:40]!r} has neither letters nor digits; remove it")
-        keywords.append(words)
+        _check_text(keyword, place)
+        keywords.append(words.phrase(keyword, place))
     return tuple(dict.fromkeys(keywords))
 
 
+def _check_text(text: str, place: str) -> None:
+    if not text.strip():
+        raise BadRecipe(f"{place} has an empty keyword; remove it")
+    if not any(character.isalnum() for character in normalise(text)):
+        raise BadRecipe(f"{place}: {text[:40]!r} has neither letters nor digits; remove it")
+
+
 def _read_patterns(
-    table: Mapping[str, Any], key: str, place: str, compiled: Callable[[str], re.Pattern[str]]
+    table: Mapping[str, Any],
+    key: str,
+    words: Words,
+    place: str,
+    anchored: Callable[[str], str] = str,
 ) -> tuple[re.Pattern[str], ...]:
     place = f"{place}.{key}"
     patterns = []
-    for pattern in _strings(table.get(key, []), place):
-        if not pattern:
+    for written in _strings(table.get(key, []), place):
+        if not written:
             raise BadRecipe(f"{place} has an empty regular expression; remove it")
+        pattern = words.pattern(written, place)
         try:
-            _compiled(pattern)  # alone, so that the position in a message is right
-            patterns.append(compiled(_folded(pattern)))
+            re.compile(written)  # alone, so that the position in a message is right
+            patterns.append(re.compile(anchored(_folded(pattern))))
         except (re.error, OverflowError, RecursionError) as error:
             raise BadRecipe(
-                f"{place}: {pattern[:80]!r} is not a regular expression: {error}"
+                f"{place}: {written[:80]!r} is not a regular expression: {error}"
             ) from error
     return _joined(patterns)
-
-
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
 
 
 def _folded(pattern: str) -> str:
@@ -237,18 +311,18 @@ def _joined(patterns: Sequence[re.Pattern[str]]) -> tuple[re.Pattern[str], ...]:
     return (joined, *(item for item in patterns if item not in simple))
 
 
-def _check_distinct(rules: Sequence[Rule], tables: Sequence[Mapping[str, Any]], place: str) -> None:
+def _check_distinct(rules: Sequence[Rule], place: str) -> None:
     """Raise an error if two labels have the same keyword at the same priority."""
-    owners: dict[tuple[str, int], str | None] = {}
-    for rule, table in zip(rules, tables, strict=True):
-        for keyword in table.get("keywords", []):
-            key = "".join(words_of(keyword)), rule.priority
+    owners: dict[tuple[str, str | None, int], str | None] = {}
+    for rule in rules:
+        for keyword in rule.terms.keywords:
+            key = str(keyword).replace(" ", ""), keyword.label, rule.priority
             owner = owners.setdefault(key, rule.label)
             if owner != rule.label:
                 raise BadRecipe(
-                    f"{place}.rules: keyword {keyword[:40]!r} at priority {rule.priority} belongs "
-                    f"to both {_name(owner)} and {_name(rule.label)}; remove one, or change a "
-                    "priority"
+                    f"{place}.rules: keyword {str(keyword)[:40]!r} at priority {rule.priority} "
+                    f"belongs to both {_name(owner)} and {_name(rule.label)}; remove one, or "
+                    "change a priority"
                 )
 
 
@@ -267,7 +341,11 @@ def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], place: str) ->
         raise BadRecipe(f"{place}: unknown key {unknown[0][:40]!r}; known: {', '.join(known)}")
 
 
+def _is_strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
 def _strings(value: object, place: str) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list) or not _is_strings(value):
         raise BadRecipe(f"{place} must be a list of strings")
     return value

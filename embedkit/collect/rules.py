@@ -54,8 +54,8 @@ from itertools import chain
 from typing import Any, Literal, Self
 from urllib.parse import unquote
 
-from embedkit.collect.keywords import KeywordFinder
 from embedkit.collect.normalise import normalise
+from embedkit.collect.phrases import PhraseFinder
 from embedkit.collect.rule_table import Exceptions, Rule, RuleTable, Terms, read_table
 
 MAX_TEXT = 20_000
@@ -178,7 +178,7 @@ class _FieldRules:
             if id(terms) not in self.owners:
                 self.owners[id(terms)] = owner = -1 - len(self.owners)
                 keywords += [(words, owner) for words in terms.keywords]
-        self._finder = KeywordFinder(keywords)
+        self._finder = PhraseFinder(keywords, table.words.spellings, table.words.names)
         self._read: dict[str, _FieldText] = {}
 
     def _terms_of_none(self) -> Iterator[Terms]:

@@ -283,7 +283,7 @@ GOOD = rule("a", "三田")
         ({"rules": []}, "labels has no rules; add one with [[labels.rules]]"),
         ({"rules": {"label": "a"}}, "labels.rules must be tables; write [[labels.rules]]"),
         ({"rules": [rule(None, "三田")]}, "labels has no rule with a label; add one"),
-        ({"rules": [GOOD], "rule": 1}, "labels: unknown key 'rule'; known: fields, requires, "),
+        ({"rules": [GOOD], "rule": 1}, "labels: unknown key 'rule'; known: fields, names, req"),
         ({"rules": [{**GOOD, "word": "x"}]}, "labels.rules[1]: unknown key 'word'; known: fields"),
         ({"rules": [GOOD, {"keywords": ["x"]}]}, "labels.rules[2] has no label; add one, or other"),
         ({"rules": [{**GOOD, "other": True}]}, "labels.rules[1] has both label and other = true"),

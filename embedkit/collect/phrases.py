@@ -1,0 +1,208 @@
+"""Find keywords with words in braces, such as ``{jiro} {name}``, each of which has spellings.
+
+The spellings are not multiplied out: they are found one by one, and put together where they stand
+side by side.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from embedkit.collect.keywords import MAX_GAP, SEPARATOR, Keyword, KeywordFinder, words_of
+from embedkit.collect.normalise import CJK, normalise
+
+NAME = "name"
+"""The word for the names of the class that a rule gives."""
+NAMES = "names"
+"""The word for the names of all classes."""
+REFERENCE = re.compile(r"(?<!\\N)\{([a-z_]+)\}")
+"""A word in braces; numbers in braces repeat a part of a regular expression."""
+_SPACED_LETTER = re.compile(rf"[^\W_{CJK}]")
+"""A letter or digit of a script that separates words with spaces."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a phrase: folded text, or a word.
+
+    Attributes
+    ----------
+    text : str
+        The folded text, or the word without braces.
+    is_word : bool
+        Whether the part is a word.
+    after_gap : bool
+        Whether separators may stand before the part.
+    """
+
+    text: str
+    is_word: bool
+    after_gap: bool
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A keyword: folded words at first, then what follows from the first word in braces on.
+
+    Attributes
+    ----------
+    start : tuple of str
+        Folded words before the first word in braces; none if the phrase begins with one.
+    rest : tuple of Part
+        What follows.
+    label : str or None
+        The class whose names ``{name}`` stands for.
+    """
+
+    start: Keyword
+    rest: tuple[Part, ...]
+    label: str | None = None
+
+    def __str__(self) -> str:
+        text = " ".join(self.start)
+        for part in self.rest:
+            text += " " * part.after_gap + (f"{{{part.text}}}" if part.is_word else part.text)
+        return text.strip()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words in braces."""
+        return tuple(part.text for part in self.rest if part.is_word)
+
+
+def phrase_of(keyword: str, label: str | None = None) -> Phrase:
+    """Parse a keyword of a recipe."""
+    first = REFERENCE.search(keyword)
+    if first is None:
+        return Phrase(words_of(keyword), ())
+    start = words_of(keyword[: first.start()])
+    parts: list[Part] = []
+    after_gap = bool(start) and keyword[first.start() - 1].isspace()
+    for number, text in enumerate(REFERENCE.split(keyword[first.start() :])):
+        if number % 2:
+            parts.append(Part(text, True, after_gap))
+            after_gap = False
+            continue
+        for chunk in re.split(r"(\s+)", text):
+            if chunk.isspace():
+                after_gap = True
+            elif folded := normalise(chunk):
+                parts.append(Part(folded, False, after_gap))
+                after_gap = False
+    return Phrase(start, tuple(parts), label if NAME in REFERENCE.findall(keyword) else None)
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    """What may follow the part of a phrase that was read."""
+
+    texts: dict[str, "_Node"] = field(default_factory=dict)
+    words: dict[str, "_Node"] = field(default_factory=dict)
+    after_gap: "_Node | None" = None
+    """What may follow after separators."""
+    numbers: dict[str | None, list[int]] = field(default_factory=dict)
+    """Numbers of the phrases that end here, by the class that ``{name}`` stands for."""
+
+
+class PhraseFinder:
+    """All occurrences of phrases in a text, also overlapping and nested ones.
+
+    At an end with a letter of a script that separates words with spaces, an occurrence ends where
+    the word does.
+
+    Parameters
+    ----------
+    phrases : iterable of (Phrase, int)
+        Each phrase, and the number to report.
+    spellings : mapping of str to sequence of tuple of str
+        The spellings of each word; see :func:`~embedkit.collect.keywords.words_of`.
+    names : mapping of str to sequence of tuple of str
+        The names of each class.
+    """
+
+    def __init__(
+        self,
+        phrases: Iterable[tuple[Phrase, int]],
+        spellings: Mapping[str, Sequence[Keyword]],
+        names: Mapping[str, Sequence[Keyword]],
+    ) -> None:
+        self._spelled: dict[Keyword, list[tuple[str, str | None]]] = {}
+        """Words that a text spells, each with the class that it names."""
+        for word, texts in spellings.items():
+            for text in texts:
+                self._spelled.setdefault(text, []).append((word, None))
+        for label, texts in names.items():
+            for text in texts:
+                self._spelled.setdefault(text, []).extend([(NAME, label), (NAMES, None)])
+        self._starts: dict[Keyword, _Node] = {}
+        self._root = _Node()
+        for phrase, number in phrases:
+            node = self._starts.setdefault(phrase.start, _Node()) if phrase.start else self._root
+            for part in phrase.rest:
+                if part.after_gap:
+                    node.after_gap = node = node.after_gap or _Node()
+                following = node.words if part.is_word else node.texts
+                node = following.setdefault(part.text, _Node())
+            node.numbers.setdefault(phrase.label, []).append(number)
+        self._finder = KeywordFinder([*self._spelled, *self._starts])
+
+    def find(self, text: str) -> list[tuple[int, int, int]]:
+        """Return start, end and number of each occurrence."""
+        spelled: dict[int, list[tuple[int, str, str | None]]] = {}
+        starts = []
+        for start, end, keyword in self._finder.find(text):
+            for word, label in self._spelled.get(keyword, ()):
+                spelled.setdefault(start, []).append((end, word, label))
+            if (node := self._starts.get(keyword)) is not None:
+                starts.append((start, end, node))
+        found: list[tuple[int, int, int]] = []
+        for start, end, node in starts:
+            self._add(text, start, end, node, None, spelled, found)
+        for start in spelled:
+            self._add(text, start, start, self._root, None, spelled, found)
+        return found
+
+    def _add(
+        self,
+        text: str,
+        start: int,
+        end: int,
+        node: _Node,
+        label: str | None,
+        spelled: Mapping[int, Sequence[tuple[int, str, str | None]]],
+        found: list[tuple[int, int, int]],
+    ) -> None:
+        """Add the phrases that begin at ``start``, of which a part was read to a node."""
+        if node.numbers and _is_whole(text, start, end):
+            for number in _numbers(node, label):
+                found.append((start, end, number))  # noqa: PERF401
+        places = [(end, node)]
+        if node.after_gap is not None:
+            places.append((end, node.after_gap))
+            last = min(end + MAX_GAP, len(text))
+            while end < last and SEPARATOR.match(text, end):
+                end += 1
+                places.append((end, node.after_gap))
+        for place, here in places:
+            for following, below in here.texts.items():
+                if text.startswith(following, place):
+                    self._add(text, start, place + len(following), below, label, spelled, found)
+            if here.words:
+                for stop, word, named in spelled.get(place, ()):
+                    if (after := here.words.get(word)) is not None:
+                        self._add(text, start, stop, after, named or label, spelled, found)
+
+
+def _numbers(node: _Node, label: str | None) -> Iterator[int]:
+    yield from node.numbers.get(None, ())
+    if label is not None:
+        yield from node.numbers.get(label, ())
+
+
+def _is_whole(text: str, start: int, end: int) -> bool:
+    """Return whether no word goes on at either end."""
+    spaced = _SPACED_LETTER.match
+    return not (
+        (start > 0 and spaced(text, start) and spaced(text, start - 1))
+        or (spaced(text, end) and spaced(text, end - 1))
+    )
