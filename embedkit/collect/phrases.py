@@ -189,7 +189,8 @@ class PhraseFinder:
                     self._add(text, start, place + len(following), below, label, spelled, found)
             if here.words:
                 for stop, word, named in spelled.get(place, ()):
-                    if (after := here.words.get(word)) is not None:
+                    after = here.words.get(word)
+                    if after is not None and (named is None or label in (None, named)):
                         self._add(text, start, stop, after, named or label, spelled, found)
 
 

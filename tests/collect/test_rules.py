@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embedkit.collect.keywords import KeywordFinder
+from embedkit.collect.keywords import words_of
+from embedkit.collect.phrases import PhraseFinder, phrase_of
 from embedkit.collect.rules import MAX_TEXT, Decision, LabelRules
 from embedkit.errors import BadRecipe
 
@@ -263,10 +264,89 @@ def test_each_occurrence_of_a_keyword_is_found(keywords: list[str], text: str) -
         and not re.search("[ab]{2}", text[max(0, start - 1) : start] + keyword[0])
         and not re.search("[ab]{2}", keyword[-1] + text[start + len(keyword) :][:1])
     }
-    found = KeywordFinder([((keyword,), number) for number, keyword in enumerate(keywords)]).find(
-        text
-    )
+    phrases = [(phrase_of(keyword), number) for number, keyword in enumerate(keywords)]
+    found = PhraseFinder(phrases, {}, {}).find(text)
     assert sorted(found) == sorted(expected)
+
+
+WORDS = {"jiro": ["二郎", "jiro", "二 郎"]}
+NAMES = {"a": ["三田", "mita"], "b": ["目黒", "目黒三田"]}
+FORMS = [
+    "{jiro} {name}",
+    "{name}の{jiro}",
+    "mita {name} 店",
+    "#{name}",
+    "{name}{name}",
+    "{names}店",
+]
+
+
+def multiplied_out(form: str, label: str) -> list[str]:
+    texts = [form]
+    for word, spellings in (
+        *WORDS.items(),
+        ("name", NAMES[label]),
+        ("names", [name for names in NAMES.values() for name in names]),
+    ):
+        while any(f"{{{word}}}" in text for text in texts):
+            texts = [text.replace(f"{{{word}}}", one, 1) for text in texts for one in spellings]
+    return texts
+
+
+@settings(deadline=None)  # a busy machine is slow
+@given(
+    st.lists(st.sampled_from(FORMS), min_size=1, max_size=4, unique=True),
+    st.lists(
+        st.sampled_from(
+            ["二郎", "jiro", "三田", "mita", "目黒", "の", "店", " ", "#", "、", "。", "\n"]
+        ),
+        max_size=10,
+    ).map("".join),
+)
+def test_words_in_braces_are_found_as_if_multiplied_out(forms: list[str], text: str) -> None:
+    def find(keywords: list[tuple[str, str]]) -> set[tuple[int, int, int]]:
+        phrases = [(phrase_of(keyword, owner), "ab".index(owner)) for keyword, owner in keywords]
+        words = {word: [words_of(one) for one in texts] for word, texts in WORDS.items()}
+        names = {owner: [words_of(one) for one in texts] for owner, texts in NAMES.items()}
+        return set(PhraseFinder(phrases, words, names).find(text))
+
+    with_words = [(form, owner) for form in forms for owner in NAMES]
+    plain = [(text, owner) for form, owner in with_words for text in multiplied_out(form, owner)]
+    assert find(with_words) == find(plain)
+
+
+def test_a_rule_with_names_is_one_of_each_class() -> None:
+    rules = made(
+        {"keywords": ["{jiro} {name}", "{name}店"]},
+        rule("mita", "本店"),
+        rule(None, "{names}駅", patterns=["{jiro}風"], priority=1),
+        names={"mita": ["三田", "mita"], "meguro": ["目黒", "Ｍｅｇｕｒｏ"]},
+        words={"jiro": ["二郎", "ジロー", "Jiro"]},
+        unless={"after": ["{jiro}系"], "keywords": ["中{names}"]},
+    )
+    assert rules.labels == ("mita", "meguro")
+    assert label(rules, "ﾗｰﾒﾝｼﾞﾛｰ 三田") == "mita"
+    assert label(rules, "Jiro, MEGURO") == "meguro"
+    assert label(rules, "目黒店") == "meguro"
+    assert label(rules, "本店") == "mita"
+    assert label(rules, "目黒店、三田駅") is None
+    assert label(rules, "目黒店、二郎風") is None
+    assert label(rules, "目黒店二郎系") is None
+    assert label(rules, "中目黒店") == "meguro"
+    assert label(rules, "二郎 三田、ジロー 目黒") is None
+
+
+def test_the_names_of_the_own_class_may_stand_in_a_rule_with_a_label() -> None:
+    names = {"mita": ["三田"], "meguro": ["目黒"]}
+    rules = made(rule("mita", patterns=["{name}の?本店"]), {"keywords": ["{name}店"]}, names=names)
+    assert label(rules, "三田の本店") == "mita"
+    assert label(rules, "目黒の本店") is None
+
+
+def test_a_character_by_its_name_is_no_word() -> None:
+    rules = made(rule("a", patterns=[r"\N{bullet}三田"]))
+    assert label(rules, "・三田") is None
+    assert label(rules, "三田") is None
 
 
 def test_a_text_full_of_names_is_decided_at_once() -> None:
@@ -332,6 +412,29 @@ GOOD = rule("a", "三田")
             "labels.rules: keyword '三田店' at priority 0 belongs to both 'a' and 'b'; remove one, "
             "or change a priority",
         ),
+        ({"rules": [rule("a", "{jiro}")]}, "keywords: unknown word {jiro}; known: name, names"),
+        (
+            {"rules": [{"keywords": ["{name}"]}]},
+            "labels.rules[1] has no label; add one, or other = true",
+        ),
+        (
+            {"rules": [rule("a", "{name}")], "names": {"b": ["x"]}},
+            "labels.rules[1].keywords: {name} needs the names of the class in labels.names",
+        ),
+        (
+            {"rules": [GOOD], "names": {"b": ["x"]}},
+            "labels.names: no rule gives 'b'; add a rule with {name} and without label",
+        ),
+        (
+            {"rules": [GOOD], "names": {"a": ["x"], "b": ["X"]}},
+            "labels.names: 'x' is a name of both 'a' and 'b'; remove one",
+        ),
+        ({"rules": [GOOD], "names": {"a": []}}, "labels.names.a is empty; add a spelling"),
+        ({"rules": [GOOD], "names": ["a"]}, "labels.names must be a table of lists of strings"),
+        ({"rules": [GOOD], "names": {"a": "x"}}, "labels.names.a must be a list of strings"),
+        ({"rules": [GOOD], "words": {"a": ["・"]}}, "labels.words.a: '・' has neither letters nor"),
+        ({"rules": [GOOD], "words": {"name": ["x"]}}, "labels.words: 'name' cannot be a word; use"),
+        ({"rules": [GOOD], "words": {"A1": ["x"]}}, "labels.words: 'A1' cannot be a word; use"),
         (
             {"rules": [GOOD, rule(None, "三田")]},
             "keyword '三田' at priority 0 belongs to both 'a' and a rule with other = true; remove",
