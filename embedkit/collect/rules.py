@@ -28,7 +28,18 @@
     other = true                           # none of the classes
     keywords = ["蒙古タンメン中本"]
 
-``unless`` and ``requires`` may also be a list of keywords.
+    [labels.words]                         # optional; spellings of {jiro}
+    jiro = ["二郎", "ジロー", "jiro"]
+
+    [labels.names]                         # optional; spellings of {name}, for each class
+    "目黒店" = ["目黒", "meguro"]
+
+    [[labels.rules]]                       # {name} without label: a rule for each of these classes
+    keywords = ["{jiro} {name}", "{name}店"]
+
+``unless`` and ``requires`` may also be a list of keywords. In keywords and regular expressions,
+``{jiro}`` stands for any spelling of the word, ``{name}`` for any name of the class that the rule
+gives, and ``{names}`` for any name of any class.
 
 Texts and keywords are folded first, see :func:`~embedkit.collect.normalise.normalise`; so are the
 letters of regular expressions, but not their syntax. In keywords, a space stands for nothing or for
