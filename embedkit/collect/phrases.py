@@ -5,8 +5,9 @@ side by side.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from embedkit.collect.keywords import MAX_GAP, SEPARATOR, Keyword, KeywordFinder, words_of
 from embedkit.collect.normalise import CJK, normalise
@@ -96,12 +97,21 @@ def phrase_of(keyword: str, label: str | None = None) -> Phrase:
 class _Node:
     """What may follow the part of a phrase that was read."""
 
-    texts: dict[str, "_Node"] = field(default_factory=dict)
+    texts: dict[str, dict[str, "_Node"]] = field(default_factory=dict)
+    """What follows a text, by its first character and the text."""
     words: dict[str, "_Node"] = field(default_factory=dict)
     after_gap: "_Node | None" = None
     """What may follow after separators."""
     numbers: dict[str | None, list[int]] = field(default_factory=dict)
     """Numbers of the phrases that end here, by the class that ``{name}`` stands for."""
+
+    def after(self, part: Part) -> "_Node":
+        """Return the node after a part, which is made if need be."""
+        node = self
+        if part.after_gap:
+            self.after_gap = node = self.after_gap or _Node()
+        following = node.words if part.is_word else node.texts.setdefault(part.text[0], {})
+        return following.setdefault(part.text, _Node())
 
 
 class PhraseFinder:
@@ -139,10 +149,7 @@ class PhraseFinder:
         for phrase, number in phrases:
             node = self._starts.setdefault(phrase.start, _Node()) if phrase.start else self._root
             for part in phrase.rest:
-                if part.after_gap:
-                    node.after_gap = node = node.after_gap or _Node()
-                following = node.words if part.is_word else node.texts
-                node = following.setdefault(part.text, _Node())
+                node = node.after(part)
             node.numbers.setdefault(phrase.label, []).append(number)
         self._finder = KeywordFinder([*self._spelled, *self._starts])
 
@@ -174,36 +181,53 @@ class PhraseFinder:
     ) -> None:
         """Add the phrases that begin at ``start``, of which a part was read to a node."""
         if node.numbers and _is_whole(text, start, end):
-            for number in _numbers(node, label):
+            for number in node.numbers.get(None, ()):
                 found.append((start, end, number))  # noqa: PERF401
-        places = [(end, node)]
-        if node.after_gap is not None:
-            places.append((end, node.after_gap))
-            last = min(end + MAX_GAP, len(text))
-            while end < last and SEPARATOR.match(text, end):
-                end += 1
-                places.append((end, node.after_gap))
-        for place, here in places:
-            for following, below in here.texts.items():
-                if text.startswith(following, place):
-                    self._add(text, start, place + len(following), below, label, spelled, found)
-            if here.words:
-                for stop, word, named in spelled.get(place, ()):
-                    after = here.words.get(word)
-                    if after is not None and (named is None or label in (None, named)):
-                        self._add(text, start, stop, after, named or label, spelled, found)
+            if label is not None:
+                for number in node.numbers.get(label, ()):
+                    found.append((start, end, number))  # noqa: PERF401
+        self._go_on(text, start, end, node, label, spelled, found)
+        if node.after_gap is None:
+            return
+        last = min(end + MAX_GAP, len(text))
+        self._go_on(text, start, end, node.after_gap, label, spelled, found)
+        while end < last and SEPARATOR.match(text, end):
+            end += 1
+            self._go_on(text, start, end, node.after_gap, label, spelled, found)
+
+    def _go_on(
+        self,
+        text: str,
+        start: int,
+        end: int,
+        node: _Node,
+        label: str | None,
+        spelled: Mapping[int, Sequence[tuple[int, str, str | None]]],
+        found: list[tuple[int, int, int]],
+    ) -> None:
+        """Add the phrases of which the next part begins at ``end``."""
+        if node.texts and end < len(text):
+            for following, below in node.texts.get(text[end], _NOTHING).items():
+                if text.startswith(following, end):
+                    self._add(text, start, end + len(following), below, label, spelled, found)
+        if node.words and end in spelled:
+            for stop, word, named in spelled[end]:
+                after = node.words.get(word)
+                if after is not None and (named is None or label in (None, named)):
+                    self._add(text, start, stop, after, named or label, spelled, found)
 
 
-def _numbers(node: _Node, label: str | None) -> Iterator[int]:
-    yield from node.numbers.get(None, ())
-    if label is not None:
-        yield from node.numbers.get(label, ())
+_NOTHING: Mapping[str, _Node] = {}
 
 
 def _is_whole(text: str, start: int, end: int) -> bool:
     """Return whether no word goes on at either end."""
-    spaced = _SPACED_LETTER.match
     return not (
-        (start > 0 and spaced(text, start) and spaced(text, start - 1))
-        or (spaced(text, end) and spaced(text, end - 1))
+        (start > 0 and _is_spaced(text[start]) and _is_spaced(text[start - 1]))
+        or (end < len(text) and _is_spaced(text[end]) and _is_spaced(text[end - 1]))
     )
+
+
+@lru_cache(maxsize=10_000)
+def _is_spaced(character: str) -> bool:
+    return _SPACED_LETTER.match(character) is not None
