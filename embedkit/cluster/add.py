@@ -10,6 +10,7 @@ in the store, unless no worker could use it: then the file is a copy of a broken
 block has read. Such files are read again at the end of the run.
 """
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from embedkit._internal.paths import as_argument, shown
 from embedkit.cluster.claims import Registry
 from embedkit.cluster.digests import empty_table
 from embedkit.cluster.embedder import BLOCK, Embedder
@@ -35,6 +37,7 @@ from embedkit.errors import StorageError
 from embedkit.ingest.network import resolve
 from embedkit.ingest.projections import ensure_projection
 from embedkit.results import AddReport, Failure, Progress, ProgressCallback, ResolvedName
+from embedkit.results.collection import MANIFEST_NAME
 
 MIN_BLOCK, MAX_BLOCK = 64, 1024
 """Minimum and maximum number of files of a block, which a worker that dies has to compute again."""
@@ -93,7 +96,7 @@ def add_to_store(
             found.append(item)
             run.files += len(item)
             progress(Progress("listing", run.files))
-    run.warnings.update(dict.fromkeys(store.recreate_missing()))
+    run.warnings.update(dict.fromkeys([*_of_collections(sources), *store.recreate_missing()]))
     known = [*store.backbones(), *networks]
     projections, photos = store.projections, StoreSample(store, found, workers, progress)
     fitted = {
@@ -143,6 +146,17 @@ def add_to_store(
         rates={item.name: run.embedded / seconds for item in backbones if run.embedded},
         fitted=fitted,
     )
+
+
+def _of_collections(sources: Sequence[str]) -> Iterator[str]:
+    """Yield a warning for each collection from the web, of which the labels are not read."""
+    for source in sources:
+        if os.path.isfile(os.path.join(source, MANIFEST_NAME)):
+            table = as_argument(os.path.join(source, "photos.csv"))
+            yield (
+                f"{shown(source)} is a collection, of which a store reads no labels; 'embedkit "
+                f"collect RECIPE --labels-only --csv {table}' writes a table to add in its place"
+            )
 
 
 class _Pass:

@@ -292,6 +292,15 @@ def test_a_label_does_not_go_to_the_bytes_that_replace_a_photo_after_a_damaged_f
 
 
 @pytest.mark.usefixtures("inline")
+def test_a_collection_is_said_to_have_labels_that_a_store_does_not_read(
+    tmp_path: Path, photos: Path
+) -> None:
+    (photos / "manifest.sqlite").touch()
+    (warning,) = Store(tmp_path / "store").add(photos, fingerprints_only=True, workers=1).warnings
+    assert warning.startswith(f"{photos} is a collection, of which a store reads no labels; ")
+    assert f"--csv {photos}/photos.csv' writes a table to add in its place" in warning
+
+
 def test_a_table_adds_its_columns_to_those_of_an_earlier_one(tmp_path: Path, photos: Path) -> None:
     store = Store(tmp_path / "store")
     for columns, values in (
