@@ -1,7 +1,7 @@
 """The spellings that ``{word}`` stands for in the keywords and patterns of label rules."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Self
 
 from embedkit.collect.keywords import Keyword, words_of
@@ -81,6 +81,19 @@ def _folded(texts: Mapping[str, Sequence[str]]) -> dict[str, tuple[Keyword, ...]
 
 
 def _alternation(spellings: Sequence[Keyword]) -> str:
-    # The longest first: of a regular expression, the first alternative that matches counts.
-    texts = sorted({" ".join(words) for words in spellings}, key=len, reverse=True)
-    return f"(?:{'|'.join(map(re.escape, texts))})"
+    return _branches({" ".join(words) for words in spellings})
+
+
+def _branches(texts: Set[str]) -> str:
+    """Return a regular expression of texts, the longest of which matches.
+
+    Texts with the same beginning share it: an alternation of whole texts tries one after the other.
+    """
+    following: dict[str, set[str]] = {}
+    for text in texts - {""}:
+        following.setdefault(text[0], set()).add(text[1:])
+    branches = "|".join(
+        re.escape(first) + (_branches(rest) if rest != {""} else "")
+        for first, rest in sorted(following.items())
+    )
+    return f"(?:{branches}){'?' if '' in texts else ''}"
