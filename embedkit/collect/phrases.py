@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from embedkit.collect.keywords import MAX_GAP, SEPARATOR, Keyword, KeywordFinder, words_of
 from embedkit.collect.normalise import CJK, normalise
@@ -18,6 +19,8 @@ NAMES = "names"
 """The word for the names of all classes."""
 REFERENCE = re.compile(r"(?<!\\N)\{([a-z_]+)\}")
 """A word in braces; numbers in braces repeat a part of a regular expression."""
+_LINES_KEPT = 10_000
+"""Lines whose occurrences are remembered."""
 _SPACED_LETTER = re.compile(rf"[^\W_{CJK}]")
 """A letter or digit of a script that separates words with spaces."""
 
@@ -152,9 +155,26 @@ class PhraseFinder:
                 node = node.after(part)
             node.numbers.setdefault(phrase.label, []).append(number)
         self._finder = KeywordFinder([*self._spelled, *self._starts])
+        self._known: dict[str, list[tuple[int, int, int]]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": {}}
 
     def find(self, text: str) -> list[tuple[int, int, int]]:
-        """Return start, end and number of each occurrence."""
+        """Return start, end and number of each occurrence; none spans two lines."""
+        found: list[tuple[int, int, int]] = []
+        start = 0
+        for line in text.split("\n"):
+            # The same tags stand beside many photos.
+            if (known := self._known.get(line)) is None:
+                if len(self._known) >= _LINES_KEPT:
+                    self._known.clear()
+                known = self._known[line] = self._find(line)
+            found += [(start + first, start + last, number) for first, last, number in known]
+            start += len(line) + 1
+        return found
+
+    def _find(self, text: str) -> list[tuple[int, int, int]]:
         spelled: dict[int, list[tuple[int, str, str | None]]] = {}
         starts = []
         for start, end, keyword in self._finder.find(text):
