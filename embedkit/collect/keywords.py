@@ -43,7 +43,11 @@ class KeywordFinder:
 
     def __init__(self, keywords: Iterable[Keyword]) -> None:
         self._automaton = ahocorasick.Automaton()
+        self._without_letters: list[_Searched] = []
         for keyword in map(_Searched, dict.fromkeys(keywords)):
+            if not keyword.letters:
+                self._without_letters.append(keyword)
+                continue
             with_letters = self._automaton.get(keyword.letters, [])
             with_letters.append(keyword)
             self._automaton.add_word(keyword.letters, with_letters)
@@ -51,7 +55,11 @@ class KeywordFinder:
 
     def find(self, text: str) -> list[tuple[int, int, Keyword]]:
         """Return start, end and keyword of each occurrence."""
-        found: list[tuple[int, int, Keyword]] = []
+        found = [
+            (*match.span(), keyword.words)
+            for keyword in self._without_letters
+            for match in keyword.pattern.finditer(text)
+        ]
         if not self._automaton:
             return found
         letters = _SEPARATORS.sub("", text)
@@ -79,7 +87,7 @@ class _Searched:
         self._has_separators = self.letters != letters
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
+    def pattern(self) -> re.Pattern[str]:
         return re.compile(_GAP.join(map(re.escape, self.words)))
 
     def span(self, text: str, start: int, end: int) -> tuple[int, int] | None:
@@ -91,7 +99,7 @@ class _Searched:
                 return None
         if start < self._lead:
             return None
-        found = self._pattern.match(text, start - self._lead)
+        found = self.pattern.match(text, start - self._lead)
         return found and found.span()
 
 

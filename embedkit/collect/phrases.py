@@ -139,14 +139,19 @@ class PhraseFinder:
         spellings: Mapping[str, Sequence[Keyword]],
         names: Mapping[str, Sequence[Keyword]],
     ) -> None:
+        phrases = list(phrases)
+        used = {word for phrase, _ in phrases for word in phrase.words}
+        words: list[tuple[str, str | None, Sequence[Keyword]]] = [
+            (word, None, texts) for word, texts in spellings.items()
+        ]
+        for label, texts in names.items():
+            words += [(NAME, label, texts), (NAMES, None, texts)]
         self._spelled: dict[Keyword, list[tuple[str, str | None]]] = {}
         """Words that a text spells, each with the class that it names."""
-        for word, texts in spellings.items():
-            for text in texts:
-                self._spelled.setdefault(text, []).append((word, None))
-        for label, texts in names.items():
-            for text in texts:
-                self._spelled.setdefault(text, []).extend([(NAME, label), (NAMES, None)])
+        for word, named, texts in words:
+            if word in used:
+                for text in texts:
+                    self._spelled.setdefault(text, []).append((word, named))
         self._starts: dict[Keyword, _Node] = {}
         self._root = _Node()
         for phrase, number in phrases:
@@ -175,77 +180,70 @@ class PhraseFinder:
         return found
 
     def _find(self, text: str) -> list[tuple[int, int, int]]:
-        spelled: dict[int, list[tuple[int, str, str | None]]] = {}
+        line = _Line(text)
         starts = []
         for start, end, keyword in self._finder.find(text):
             for word, label in self._spelled.get(keyword, ()):
-                spelled.setdefault(start, []).append((end, word, label))
+                line.spelled.setdefault(start, []).append((end, word, label))
             if (node := self._starts.get(keyword)) is not None:
                 starts.append((start, end, node))
-        found: list[tuple[int, int, int]] = []
         for start, end, node in starts:
-            self._add(text, start, end, node, None, spelled, found)
-        for start in spelled:
-            self._add(text, start, start, self._root, None, spelled, found)
-        return found
+            line.read(start, end, node, None)
+        for start in line.spelled:
+            line.go_on(start, start, self._root, None)
+        return line.found
 
-    def _add(
-        self,
-        text: str,
-        start: int,
-        end: int,
-        node: _Node,
-        label: str | None,
-        spelled: Mapping[int, Sequence[tuple[int, str, str | None]]],
-        found: list[tuple[int, int, int]],
-    ) -> None:
+
+class _Line:
+    """A line of a text, the words that it spells, and the phrases found in it."""
+
+    __slots__ = ("found", "spelled", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.spelled: dict[int, list[tuple[int, str, str | None]]] = {}
+        """End, word and class of what is spelled at each place."""
+        self.found: list[tuple[int, int, int]] = []
+
+    def read(self, start: int, end: int, node: _Node, label: str | None) -> None:
         """Add the phrases that begin at ``start``, of which a part was read to a node."""
-        if node.numbers and _is_whole(text, start, end):
+        if node.numbers and self._is_whole(start, end):
             for number in node.numbers.get(None, ()):
-                found.append((start, end, number))  # noqa: PERF401
+                self.found.append((start, end, number))
             if label is not None:
                 for number in node.numbers.get(label, ()):
-                    found.append((start, end, number))  # noqa: PERF401
-        self._go_on(text, start, end, node, label, spelled, found)
+                    self.found.append((start, end, number))
+        if node.texts or node.words:
+            self.go_on(start, end, node, label)
         if node.after_gap is None:
             return
-        last = min(end + MAX_GAP, len(text))
-        self._go_on(text, start, end, node.after_gap, label, spelled, found)
-        while end < last and SEPARATOR.match(text, end):
+        self.go_on(start, end, node.after_gap, label)
+        last = min(end + MAX_GAP, len(self.text))
+        while end < last and SEPARATOR.match(self.text, end):
             end += 1
-            self._go_on(text, start, end, node.after_gap, label, spelled, found)
+            self.go_on(start, end, node.after_gap, label)
 
-    def _go_on(
-        self,
-        text: str,
-        start: int,
-        end: int,
-        node: _Node,
-        label: str | None,
-        spelled: Mapping[int, Sequence[tuple[int, str, str | None]]],
-        found: list[tuple[int, int, int]],
-    ) -> None:
+    def go_on(self, start: int, end: int, node: _Node, label: str | None) -> None:
         """Add the phrases of which the next part begins at ``end``."""
-        if node.texts and end < len(text):
-            for following, below in node.texts.get(text[end], _NOTHING).items():
-                if text.startswith(following, end):
-                    self._add(text, start, end + len(following), below, label, spelled, found)
-        if node.words and end in spelled:
-            for stop, word, named in spelled[end]:
-                after = node.words.get(word)
-                if after is not None and (named is None or label in (None, named)):
-                    self._add(text, start, stop, after, named or label, spelled, found)
+        if node.texts and end < len(self.text):
+            for text, after in node.texts.get(self.text[end], _NOTHING).items():
+                if self.text.startswith(text, end):
+                    self.read(start, end + len(text), after, label)
+        if node.words and end in self.spelled:
+            for stop, word, named in self.spelled[end]:
+                if word in node.words and (named is None or label in (None, named)):
+                    self.read(start, stop, node.words[word], named or label)
+
+    def _is_whole(self, start: int, end: int) -> bool:
+        """Return whether no word goes on at either end."""
+        text = self.text
+        return not (
+            (start > 0 and _is_spaced(text[start]) and _is_spaced(text[start - 1]))
+            or (end < len(text) and _is_spaced(text[end]) and _is_spaced(text[end - 1]))
+        )
 
 
 _NOTHING: Mapping[str, _Node] = {}
-
-
-def _is_whole(text: str, start: int, end: int) -> bool:
-    """Return whether no word goes on at either end."""
-    return not (
-        (start > 0 and _is_spaced(text[start]) and _is_spaced(text[start - 1]))
-        or (end < len(text) and _is_spaced(text[end]) and _is_spaced(text[end - 1]))
-    )
 
 
 @lru_cache(maxsize=10_000)

@@ -251,9 +251,10 @@ class _FieldText:
     def contains(self, terms: Terms) -> bool:
         """Return whether one of the terms occurs outside the common exceptions."""
         if id(terms) not in self._contained:
-            cover = self._cover(self._rules.unless)
             spans = chain(self._keywords(terms), _spans(terms.patterns, self._text))
-            self._contained[id(terms)] = any(not cover.contains(*span) for span in spans)
+            self._contained[id(terms)] = any(
+                not self._cover(self._rules.unless).contains(*span) for span in spans
+            )
         return self._contained[id(terms)]
 
     def _keywords(self, terms: Terms) -> Iterator[Span]:
