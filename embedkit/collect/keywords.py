@@ -10,8 +10,6 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from functools import cached_property
 
-import ahocorasick
-
 from embedkit.collect.normalise import normalise
 
 MAX_GAP = 4
@@ -42,6 +40,8 @@ class KeywordFinder:
     """
 
     def __init__(self, keywords: Iterable[Keyword]) -> None:
+        import ahocorasick
+
         self._automaton = ahocorasick.Automaton()
         self._without_letters: list[_Searched] = []
         for keyword in map(_Searched, dict.fromkeys(keywords)):

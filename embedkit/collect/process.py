@@ -14,7 +14,7 @@ from embedkit.collect.done import Done
 from embedkit.errors import EmbedkitError, MissingExtra
 from embedkit.results import Progress, ProgressCallback
 
-_PARTS = ("scrapy", "protego", "parsel", "w3lib")
+_PARTS = ("scrapy", "protego", "parsel", "w3lib", "ahocorasick")
 _LINES_KEPT = 20
 
 

@@ -111,10 +111,11 @@ def test_a_second_process_is_told_that_another_one_collects(site: Host, tmp_path
         first.kill()
 
 
+@pytest.mark.parametrize("missing", ["scrapy", "ahocorasick"])
 def test_without_the_extra_the_error_names_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "scrapy", None)  # as if it were not installed
+    monkeypatch.setitem(sys.modules, missing, None)  # as if it were not installed
     (tmp_path / "collect.toml").write_text("")
 
     with pytest.raises(MissingExtra, match=r"pip install 'embedkit\[collect\]'"):
