@@ -8,11 +8,6 @@ CAPTION_SHOWN = 200
 """Maximum number of characters of a caption on a page."""
 
 
-def counted(count: int, thing: str, things: str | None = None) -> str:
-    """Return a count with a noun: ``1 photo``, ``2 photos``; ``things`` is an irregular plural."""
-    return f"{count} {thing}" if count == 1 else f"{count} {things or f'{thing}s'}"
-
-
 def it_or_them(count: int) -> str:
     """Return the pronoun for ``count`` things."""
     return "it" if count == 1 else "them"

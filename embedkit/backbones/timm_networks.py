@@ -10,10 +10,11 @@ import torch
 from timm.data import resolve_data_config
 from timm.models import load_checkpoint
 
-from embedkit._internal.text import counted, one_line
+from embedkit._internal.text import one_line
 from embedkit.backbones.network import Network, Preprocessing, check_size
 from embedkit.backbones.weights import HUB_FILENAMES, PINNED, HubFile, Weights
 from embedkit.errors import BadWeights, UnknownBackbone
+from embedkit.results.wording import counted
 
 _CROP_MODES = {"center": "crop", "squash": "squash", "border": "pad"}
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from embedkit._internal import paths
-from embedkit._internal.text import counted, it_or_them
+from embedkit._internal.text import it_or_them
+from embedkit.results.wording import counted
 
 LABEL = "label"
 """Name of the fact that is a label; other names are those of attributes."""

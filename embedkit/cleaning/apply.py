@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from embedkit._internal.paths import shown, to_stored
-from embedkit._internal.text import counted, it_or_them
+from embedkit._internal.text import it_or_them
 from embedkit.cleaning import trash
 from embedkit.cleaning.carry_over import RemovedFiles, carry_over, refresh_presence
 from embedkit.cleaning.facts import KnownFacts
@@ -45,6 +45,7 @@ from embedkit.results import (
     TrashedFile,
     no_progress,
 )
+from embedkit.results.wording import counted
 
 
 def apply(

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, overload
 
 from embedkit._internal.paths import absolute
-from embedkit._internal.text import counted
 from embedkit.cleaning.plan import write_plan
 from embedkit.results import PlanRow, Result
 from embedkit.results.result import FLOAT, INT, PATH, TEXT, Table, table_of
+from embedkit.results.wording import counted
 
 _COLUMNS = {
     "group": INT,

@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
 from embedkit.cleaning import trash
 from embedkit.cleaning.carry_over import TAKEN_BACK, refresh_presence, take_back
 from embedkit.cleaning.facts import KnownFacts
@@ -32,6 +31,7 @@ from embedkit.cleaning.quarantine import (
 )
 from embedkit.errors import EmbedkitError, NotInWorkspace, PlanInterrupted
 from embedkit.results import NotMoved, Progress, ProgressCallback, UndoReport, no_progress
+from embedkit.results.wording import counted
 
 
 def undo(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
 from embedkit.cleaning.links import KINDS
 from embedkit.cli import show, show_clean
 from embedkit.cli.complete import complete_labels, complete_quarantines
@@ -31,6 +30,7 @@ from embedkit.cli.options import (
 from embedkit.cli.verdict import verdict
 from embedkit.errors import BadInput, PlanInterrupted
 from embedkit.results import ApplyReport, EmptyReport, UndoReport
+from embedkit.results.wording import counted
 
 if TYPE_CHECKING:
     from embedkit.cleaning.planned import PlannedRows

@@ -9,6 +9,7 @@ from embedkit._internal.paths import as_argument
 from embedkit.cli import show, show_collect
 from embedkit.cli.options import PATH, TABLE, output_options
 from embedkit.errors import BadInput
+from embedkit.results.wording import counted
 
 
 @click.command()
@@ -86,9 +87,9 @@ def collect(
     else:
         show_collect.summary(report, has_rules=collection.has_rules)
         if linked is not None:
-            show.print_line(f"{linked} links in {as_argument(str(links))}")
+            show.print_line(f"{counted(linked, 'link')} in {as_argument(str(links))}")
         if written is not None:
-            show.print_line(f"{written} photos with a .json and a .txt file")
+            show.print_line(f"{counted(written, 'photo')} with a .json and a .txt file")
         if report.images:
             show.print_hint(f"next: embedkit add {as_argument(report.folder)}")
     if not report.images:

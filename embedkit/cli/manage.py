@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from embedkit._internal.paths import absolute, shown
-from embedkit._internal.text import counted
 from embedkit.cli import show, show_manage
 from embedkit.cli.complete import complete_backbones
 from embedkit.cli.options import PATH, backbone_option, options, store_option
 from embedkit.errors import BadInput
+from embedkit.results.wording import counted
 
 
 @click.command()

@@ -15,7 +15,6 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
 from embedkit.results import (
     Failure,
     Progress,
@@ -24,6 +23,7 @@ from embedkit.results import (
     TruncatedFile,
     no_progress,
 )
+from embedkit.results.wording import counted
 
 FAILURES_SHOWN = 20
 ITEMS_SHOWN = 10

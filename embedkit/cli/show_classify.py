@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 
 from embedkit._internal.paths import is_url, shown
-from embedkit._internal.text import counted
 from embedkit.classify.evaluation.evaluation import describe
 from embedkit.classify.head import Head
 from embedkit.classify.heads.rejection import MIN_VALIDATION_PHOTOS, expected_rejection_rate
@@ -12,6 +11,7 @@ from embedkit.cli.show import print_line, print_note
 from embedkit.cli.tables import PATH, TEXT, Column, print_table
 from embedkit.results import Predictions, Split, StorePredictions, Thresholds
 from embedkit.results.evaluation import Evaluation
+from embedkit.results.wording import counted
 
 CLASSES_SHOWN = 50
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from embedkit._internal.paths import as_argument, shown
-from embedkit._internal.text import counted, it_or_them, size_text
+from embedkit._internal.text import it_or_them, size_text
 from embedkit.cli.show import (
     FAILURES_SHOWN,
     print_hint,
@@ -27,6 +27,7 @@ from embedkit.results import (
     StoreDuplicates,
     UndoReport,
 )
+from embedkit.results.wording import counted
 
 GROUPS_SHOWN = 50
 NAMES_SHOWN = 3

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
 from embedkit.cli.show import ITEMS_SHOWN, print_hint, print_line, print_warning
 from embedkit.results import CollectReport, PlannedRequests
+from embedkit.results.wording import counted
 
 
 def warning(text: str) -> None:

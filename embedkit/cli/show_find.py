@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted, listed, plain_line
+from embedkit._internal.text import listed, plain_line
 from embedkit.cli.show import (
     first_of,
     print_failures,
@@ -16,6 +16,7 @@ from embedkit.cli.show import (
 )
 from embedkit.cli.tables import PATH, TEXT, Column, print_table
 from embedkit.results import AddReport, CollectionReport, Matches, Verification
+from embedkit.results.wording import counted
 
 CAPTION_CELLS = 40
 """Maximum number of characters of a caption in a table."""

@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted, size_text
+from embedkit._internal.text import size_text
 from embedkit.classify.head import Head
 from embedkit.cli.show import print_hint, print_line
 from embedkit.cli.show_classify import overlap_table
 from embedkit.cli.tables import NUMBER, TEXT, WORD, Column, print_table
 from embedkit.results import ExportReport, HeadInfo
+from embedkit.results.wording import counted
 
 
 def heads_table(heads: Sequence[HeadInfo]) -> None:

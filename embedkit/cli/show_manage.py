@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted, size_text
+from embedkit._internal.text import size_text
 from embedkit.cli.show import (
     FAILURES_SHOWN,
     ITEMS_SHOWN,
@@ -23,6 +23,7 @@ from embedkit.results import (
     StoreInfo,
     WorkspaceInfo,
 )
+from embedkit.results.wording import counted
 
 
 def info_summary(info: WorkspaceInfo) -> None:

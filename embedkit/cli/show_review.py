@@ -3,10 +3,10 @@
 import os
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
 from embedkit.cli.show import print_hint, print_line
 from embedkit.cli.tables import PATH, TEXT, Column, print_table
 from embedkit.results import LABELS, ProbeAccuracy, Review, ReviewImpact
+from embedkit.results.wording import counted
 
 _WRONG = {"labels": "wrong labels", "off-topic": "photos off-topic", "quality": "poor photos"}
 

@@ -1,9 +1,10 @@
 """Output of the commands that copy between a workspace and a store."""
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted, size_text
+from embedkit._internal.text import size_text
 from embedkit.cli.show import print_hint, print_line, print_warning
 from embedkit.results import CopyReport, PullReport, PushReport, StoreIndexReport
+from embedkit.results.wording import counted
 
 
 def push_summary(report: PushReport) -> None:

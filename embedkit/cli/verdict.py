@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from embedkit._internal.text import counted
 from embedkit.cli import show
 from embedkit.cli.options import PATH, WORD_OR_PATH, options
 from embedkit.errors import BadInput
+from embedkit.results.wording import counted
 
 
 @click.command()

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedkit._internal.paths import is_url, shown
-from embedkit._internal.text import counted
 from embedkit.cluster.kept_facts import discard, keep, kept_facts_of
 from embedkit.cluster.location import Location
 from embedkit.cluster.merging import CSV, FOLDER
@@ -24,6 +23,7 @@ from embedkit.cluster.store import StoreContent, digest_words, positions
 from embedkit.cluster.tables import USABLE, Dataset
 from embedkit.errors import BadInput, NotInWorkspace
 from embedkit.results import Progress, ProgressCallback, RemovalReport
+from embedkit.results.wording import counted
 
 _NO_PATHS = pa.array([], pa.string())
 _NO_DIGESTS = pa.array([], pa.binary(32))

@@ -5,7 +5,6 @@ from itertools import islice
 from pathlib import Path
 
 from embedkit._internal.paths import absolute, shown, to_stored
-from embedkit._internal.text import counted
 from embedkit.collect.manifest import Manifest
 from embedkit.collect.sidecars import read_sidecars
 from embedkit.errors import BadInput, UnreadableImage
@@ -14,6 +13,7 @@ from embedkit.images.opening import open_image
 from embedkit.images.scan import FoundFile, scan
 from embedkit.results import Progress, ProgressCallback
 from embedkit.results.collection import MANIFEST_NAME
+from embedkit.results.wording import counted
 
 _BATCH = 500
 
@@ -67,7 +67,9 @@ def enter_folder(folder: Path, progress: ProgressCallback) -> list[str]:
     if broken:
         warnings.append(f"{counted(len(broken), 'sidecar')} cannot be read, the first: {broken[0]}")
     if unreadable:
-        warnings.append(f"{unreadable} files are not images that can be read, and were left out")
+        warnings.append(
+            f"{counted(unreadable, 'file')} could not be read as images, and were left out"
+        )
     return warnings
 
 

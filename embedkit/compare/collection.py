@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
 from embedkit.catalog import Catalog, LiveFile
 from embedkit.errors import BadInput
 from embedkit.results import Failure
+from embedkit.results.wording import counted
 
 LABEL, FOLDER = BY = ("label", "folder")
 

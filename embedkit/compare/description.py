@@ -1,7 +1,7 @@
 """Describe a comparison in words, and list the variants of each backbone."""
 
-from embedkit._internal.text import counted
 from embedkit.results import BackboneMetrics, Comparison, PairedTest
+from embedkit.results.wording import counted
 
 
 def variants_by_backbone(

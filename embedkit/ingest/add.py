@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from embedkit._internal import paths
-from embedkit._internal.text import counted
 from embedkit.backbones import registry
 from embedkit.backbones.projection import FindProjection, Projections
 from embedkit.catalog import Batch, Catalog
@@ -45,6 +44,7 @@ from embedkit.results import (
     SkippedFiles,
     SmallImage,
 )
+from embedkit.results.wording import counted
 from embedkit.version import __version__
 
 logger = logging.getLogger(__name__)

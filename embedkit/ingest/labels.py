@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from embedkit._internal.paths import absolute, from_stored, joined, shown, size_and_mtime
 from embedkit._internal.tables import open_table
-from embedkit._internal.text import counted
 from embedkit.catalog import Catalog
 from embedkit.catalog.kept_facts import CSV, FOLDER
 from embedkit.errors import BadInput, NotInWorkspace
 from embedkit.results import LabelReport, SkippedLine
+from embedkit.results.wording import counted
 
 if TYPE_CHECKING:
     from embedkit.catalog.writer import Writer

@@ -22,6 +22,7 @@ from embedkit.results import (
     Ranking,
     Separation,
 )
+from embedkit.results.wording import counted
 
 RANKS_SHOWN = 20
 """Images in a ranking on the page."""
@@ -68,7 +69,7 @@ def write_comparison_page(target: Path, comparison: Comparison) -> None:
     write_page(
         target,
         "comparison.html",
-        title=f"{count} backbone{'s' if count > 1 else ''} on {comparison.images} photos",
+        title=f"{counted(count, 'backbone')} on {comparison.images} photos",
         description=describe(comparison),
         recall_at=list(best.recall_at),
         neighbours=list(best.knn_accuracy),

@@ -8,7 +8,6 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
 from embedkit.classify.evaluation.evaluation import describe as describe_evaluation
 from embedkit.compare.description import describe as describe_comparison
 from embedkit.reports.page import Photos, filled, label_hue, numbered_photos, p_value_text
@@ -26,6 +25,7 @@ from embedkit.results import (
 from embedkit.results.evaluation import MAIN_METRICS
 from embedkit.results.result import BOOL, FLOAT, INT, Result
 from embedkit.results.review import LABELS
+from embedkit.results.wording import counted
 from embedkit.workspace.plan import Plan
 
 SIDE = 160

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
 from embedkit.reports.page import Photos, label_hue, numbered_photos, write_page
 from embedkit.results import Prediction, Predictions
+from embedkit.results.wording import counted
 
 THUMBNAIL = 360
 """Longest side of a thumbnail, pixels."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from embedkit.results.ingest import Failure
 from embedkit.results.result import BOOL, FLOAT, PATH, TEXT, Result, Table
+from embedkit.results.wording import counted
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class Predictions(Result):
     def _summary(self) -> str:
         unknown = sum(item.unknown for item in self.predictions)
         return (
-            f"{len(self.predictions)} photos by {self.head!r}, {unknown} unknown, "
+            f"{counted(len(self.predictions), 'photo')} by {self.head!r}, {unknown} unknown, "
             f"{len(self.failures)} failed"
         )
 

@@ -18,6 +18,7 @@ from embedkit.results.result import (
     interval_columns,
     table_of,
 )
+from embedkit.results.wording import counted
 
 _SPEC_COLUMNS = {
     "spec": TEXT,
@@ -361,7 +362,8 @@ class Comparison(Result):
         best = self.backbones[0]
         ties = sum(item.place == 1 for item in self.backbones) - 1
         return (
-            f"{len(self.backbones)} backbones on {self.images} images of {self.classes} classes, "
+            f"{counted(len(self.backbones), 'backbone')} on {self.images} images of "
+            f"{self.classes} classes, "
             f"best {best.backbone!r} with mAP {best.mean_ap.value:.3f}"
             + (f", {ties} tied with it" if ties else "")
         )

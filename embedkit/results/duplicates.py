@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from embedkit.results.examination import Examination
 from embedkit.results.result import BOOL, FLOAT, INT, PATH, TEXT, TEXTS, Result, Table
+from embedkit.results.wording import counted
 
 _COLUMNS = {
     "group": INT,
@@ -193,4 +194,7 @@ class Duplicates(Result):
 
     def _summary(self) -> str:
         copies = sum(len(group.members) - 1 for group in self.groups)
-        return f"{len(self.groups)} groups with {copies} copies among {self.images} images"
+        return (
+            f"{counted(len(self.groups), 'group')} with {counted(copies, 'copy', 'copies')} among "
+            f"{counted(self.images, 'image')}"
+        )

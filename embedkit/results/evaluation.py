@@ -18,6 +18,7 @@ from embedkit.results.result import (
     interval_columns,
     table_of,
 )
+from embedkit.results.wording import counted
 
 MAIN_METRICS = ("accuracy", "precision", "recall", "f1")
 """The metrics of table 1 in Doi (2018)."""
@@ -400,7 +401,8 @@ class Evaluation(Result):
         best = self.heads[0]
         ties = sum(head.place == 1 for head in self.heads) - 1
         return (
-            f"{len(self.heads)} heads on {self.photos} test photos of {len(self.classes)} classes, "
+            f"{counted(len(self.heads), 'head')} on {counted(self.photos, 'test photo')} of "
+            f"{len(self.classes)} classes, "
             f"best {best.name!r} with accuracy {best.accuracy:.4f}"
             + (f", {ties} tied with it" if ties else "")
         )

@@ -7,6 +7,7 @@ from embedkit.results.ingest import ADD_ALL, AddOptions, Failure, TruncatedFile
 from embedkit.results.result import FLOAT, INT, PATH, TEXT, TEXTS, Result, Table, table_of
 from embedkit.results.spec import ProjectionInfo
 from embedkit.results.split import Split
+from embedkit.results.wording import counted
 
 _SPEC_COLUMNS = {
     "spec": TEXT,
@@ -126,8 +127,9 @@ class WorkspaceInfo(Result):
 
     def _summary(self) -> str:
         return (
-            f"{self.files} files, {self.images} images, {self.missing} missing, "
-            f"{len(self.labels)} labels, {len(self.specs)} embedding specs in {self.workspace!r}"
+            f"{counted(self.files, 'file')}, {counted(self.images, 'image')}, {self.missing} "
+            f"missing, {counted(len(self.labels), 'label')}, "
+            f"{counted(len(self.specs), 'embedding spec')} in {self.workspace!r}"
         )
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
 from embedkit.errors import BadInput
 from embedkit.results import CERTAIN, ProgressCallback
 from embedkit.results.verdicts import BOTH, LABEL_VERDICTS, MARKED_KINDS, RELABEL, RIGHT, UNSURE
+from embedkit.results.wording import counted
 from embedkit.review.collection import Photos
 from embedkit.review.label_errors import LabelRanking, ReadEmbeddings, rank, two_rounds
 from embedkit.review.label_noise import ErrorEstimate, estimated_errors

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from embedkit._internal.text import counted
 from embedkit.catalog import Catalog, LiveFile
 from embedkit.classify.heads.linear import Features
 from embedkit.duplicates.examiner import Examiner
@@ -37,6 +36,7 @@ from embedkit.results.verdicts import (
     RIGHT,
     UNSURE,
 )
+from embedkit.results.wording import counted
 from embedkit.review import labels
 from embedkit.review.collection import Photos, files_of, load_photos
 from embedkit.review.conflicts import conflicting_pairs

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from embedkit._internal.text import counted, it_or_them
+from embedkit._internal.text import it_or_them
 from embedkit.catalog.kept_facts import (
     FOLDER,
     LABEL,
@@ -27,6 +27,7 @@ from embedkit.catalog.kept_facts import (
 )
 from embedkit.catalog.session import Session
 from embedkit.catalog.sql import FACTS, FILE_PATH, live_files
+from embedkit.results.wording import counted
 
 IS_NEW = """(f.file_id >= (SELECT next FROM counters WHERE name = 'settled')
              OR f.file_id IN (SELECT file_id FROM changed_files))"""

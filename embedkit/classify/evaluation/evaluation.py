@@ -7,7 +7,6 @@ import numpy as np
 
 from embedkit._internal.paths import shown
 from embedkit._internal.statistics import SIGNIFICANCE, intervals, shared_ranks, wilson
-from embedkit._internal.text import counted
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions, check
 from embedkit.classify.evaluation.metrics import (
     class_rates,
@@ -29,6 +28,7 @@ from embedkit.results.evaluation import (
     Mistake,
     PhotoPredictions,
 )
+from embedkit.results.wording import counted
 
 MAX_WORST_CLASSES = 5
 """Number of classes in :attr:`HeadMetrics.worst`."""

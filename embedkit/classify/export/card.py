@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterator, Sequence
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
 from embedkit.backbones.registry import parse_syntax
 from embedkit.classify.evaluation.evaluation import worst_first
 from embedkit.classify.heads.embedding_head import EmbeddingHead, Model
 from embedkit.errors import BadInput
 from embedkit.results import Thresholds
 from embedkit.results.evaluation import MAIN_METRICS, Evaluation, HeadMetrics
+from embedkit.results.wording import counted
 from embedkit.version import __version__
 
 _MARKS = re.compile(r"[\\`*{}\[\]<>#|]|(?<![^\W_])_|_(?![^\W_])")

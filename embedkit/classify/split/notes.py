@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
 from embedkit.classify.split.drawing import NO_SET, SETS, TRAIN, max_held_out
 from embedkit.classify.split.inputs import SplitInput
 from embedkit.results import ClassSplit
+from embedkit.results.wording import counted
 
 
 def shortfall_notes(
