@@ -197,6 +197,7 @@ def test_plotting_does_not_change_matplotlib_settings() -> None:
 # -- files -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_evaluation_saves_every_plot_as_pdf_and_svg(tmp_path: Path) -> None:
     evaluation = evaluation_of(STORES[:3], ("tuned", "混合"))
     paths = evaluation.save_figures(tmp_path / "new/figures")
@@ -212,6 +213,7 @@ def test_an_evaluation_saves_every_plot_as_pdf_and_svg(tmp_path: Path) -> None:
     assert len(never.save_figures(tmp_path / "other")) == 10
 
 
+@pytest.mark.slow
 def test_files_embed_truetype_fonts_or_paths_and_are_reproducible(tmp_path: Path) -> None:
     comparison = comparison_of("分類器", "other")
     first, second = (comparison.save_figures(tmp_path / name) for name in "ab")

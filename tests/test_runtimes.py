@@ -362,6 +362,7 @@ assert not forks and "openvino_telemetry" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_a_conversion_reports_nothing_to_the_vendor(tiny: str, tmp_path: Path) -> None:
     """OpenVINO would fork a process that sends what was converted to a server."""
     subprocess.run([sys.executable, "-c", CONVERT, tiny, str(tmp_path)], check=True)

@@ -39,6 +39,8 @@ from embedkit.cluster.location import Location
 from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import FILES, IMAGES
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Any]
 
 

@@ -24,6 +24,8 @@ from embedkit.cluster.store import StoreContent
 from embedkit.cluster.tables import Dataset
 from embedkit.results import DuplicateGroup
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def copies(tmp_path: Path) -> Path:

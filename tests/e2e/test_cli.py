@@ -57,6 +57,7 @@ def copy(home: Path, added: dict[str, Any], request: pytest.FixtureRequest) -> s
     return str(request.node.name)
 
 
+@pytest.mark.slow
 def test_add_and_search_print_the_promised_documents(
     run: Run, home: Path, added: dict[str, Any], tiny: str
 ) -> None:
